@@ -1,0 +1,1 @@
+"""Protocols, evaluator, metrics, results store and the `bench` command."""

@@ -1,0 +1,1 @@
+"""Original archives to prepared datasets, fold splits and fixed episode lists."""

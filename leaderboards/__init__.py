@@ -1,0 +1,1 @@
+"""Results to leaderboards; reads only the results store."""

@@ -1,0 +1,1 @@
+"""Few-shot segmenters: the `Segmenter` contract, DiffewS and the baselines."""

@@ -1,0 +1,127 @@
+"""The contract between the evaluator and every model.
+
+An episode list repeats its images. Work is therefore split into what depends on one image
+(`encode_image`), on one image with its mask (`encode_support`), and on a pair (`segment`): the
+evaluator keeps the first two in a byte-bounded cache and every model profits without knowing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from models.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class Features:
+    """Named tensors of one image or one (image, mask), without a batch dimension.
+
+    The names are the model's own. Treat the tensors as read-only: they are shared by episodes.
+    """
+
+    tensors: Mapping[str, Tensor]
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the tensors (a view counts for what it keeps alive)."""
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in self.tensors.values()}
+        return sum(storage.nbytes() for storage in storages.values())
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Features":
+        """A copy on `device`; floating-point tensors also change to `dtype` where it is given."""
+        return Features(
+            {
+                name: tensor.to(device, dtype if tensor.is_floating_point() else None)
+                for name, tensor in self.tensors.items()
+            }
+        )
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A few-shot segmenter.
+
+    Images are float32 B×3×H×W RGB in 0..1 on the grid of `geometry`, masks float32 B×H×W in
+    {0, 1}; normalisation is the segmenter's own. All images of one call have one grid size.
+    Every call is deterministic and leaves its inputs unchanged.
+
+    A segmenter may also have the attributes of `BaseSegmenter`, whose defaults hold otherwise.
+    """
+
+    geometry: Geometry
+    support_uses_features: bool
+
+    def encode_image(self, images: Tensor) -> list[Features]:
+        """What depends on one image alone, used for queries and supports alike.
+
+        Args:
+            images: B×3×H×W, 0..1.
+
+        Returns:
+            B features, one per image.
+        """
+
+    def encode_support(
+        self, images: Tensor, masks: Tensor, features: Sequence[Features]
+    ) -> list[Features]:
+        """What depends on one (image, mask).
+
+        Args:
+            images: B×3×H×W, 0..1.
+            masks: B×H×W in {0, 1}; may be empty (no foreground).
+            features: the B results of `encode_image`, or an empty sequence where
+                `support_uses_features` is False.
+
+        Returns:
+            B features, one per (image, mask).
+        """
+
+    def segment(
+        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
+    ) -> Tensor:
+        """Foreground scores of B queries, each from its own K supports.
+
+        Args:
+            queries: B results of `encode_image`.
+            supports: B sequences of K results of `encode_support`; K may differ between queries.
+
+        Returns:
+            B×H×W float scores, larger means foreground; any H×W that covers the grid evenly.
+        """
+
+    def binarize(self, scores: Tensor) -> Tensor:
+        """The model's own rule from scores (B×H×W, on the evaluation grid) to B×H×W bool."""
+
+
+class BaseSegmenter:
+    """Defaults for everything beside the contract; inherit once or write the attributes.
+
+    Attributes:
+        support_uses_features: False if `encode_support` works from pixels alone.
+        image_key: names what `encode_image` computes (backbone, weights, options). Models with
+            equal keys and geometries share image features; None shares with nobody.
+        wants: extra keyword arguments of `segment`: "seeds" (one int per query, fixed by the
+            episode) and "truths" (B×H×W query masks on the grid; for oracles, marked as such).
+        config: plain options that are written into every result.
+        weights_digest: sha256 over the weights, or None where there are none.
+        parameters: number of learned parameters.
+        comparable: False for previews whose numbers must not be compared.
+    """
+
+    support_uses_features: bool = True
+    image_key: str | None = None
+    wants: frozenset[str] = frozenset()
+    config: Mapping[str, object] = {}
+    weights_digest: str | None = None
+    parameters: int = 0
+    comparable: bool = True
+
+    def binarize(self, scores: Tensor) -> Tensor:
+        """Foreground where the score is positive."""
+        return scores > 0
