@@ -1,0 +1,1 @@
+"""Fixed episode lists: the value, its digest, and the recipes that draw it."""

@@ -1,0 +1,82 @@
+"""An episode, the files that hold lists of them, and the digest that names a list."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets_prep.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One test case: segment `class_index` in `query`, given `supports` with their masks.
+
+    The query is never its own support; published lists may repeat a support.
+    """
+
+    index: int
+    class_index: int
+    query: str
+    supports: tuple[str, ...]
+
+
+def canonical_text(episodes: Iterable[Episode]) -> str:
+    """`class<TAB>query<TAB>support,support,...<LF>` for each episode in order."""
+    return "".join(f"{e.class_index}\t{e.query}\t{','.join(e.supports)}\n" for e in episodes)
+
+
+def digest(episodes: Iterable[Episode]) -> str:
+    """sha256 of the canonical text in UTF-8: the name of an episode list."""
+    return hashlib.sha256(canonical_text(episodes).encode()).hexdigest()
+
+
+def to_jsonl(episodes: Iterable[Episode]) -> str:
+    """One JSON object a line, as episode files hold them."""
+    return "".join(
+        json.dumps(
+            {"episode": e.index, "class": e.class_index, "query": e.query, "supports": e.supports},
+            ensure_ascii=False,
+        )
+        + "\n"
+        for e in episodes
+    )
+
+
+def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
+    """Write an episode file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(to_jsonl(episodes), encoding="utf-8")
+    partial.replace(path)
+
+
+def read_episodes(path: Path) -> list[Episode]:
+    """Read an episode file.
+
+    Raises:
+        DatasetError: if it is missing, or naming the first line that is not an episode.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"cannot read the episode list {path}: {error}") from None
+    episodes = []
+    for number, line in enumerate(lines):
+        try:
+            entry = json.loads(line)
+            episode = Episode(
+                int(entry["episode"]), int(entry["class"]), entry["query"], tuple(entry["supports"])
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"{path}, line {number + 1}: not an episode ({error!r})") from None
+        if episode.index != number:
+            raise DatasetError(f"{path}, line {number + 1}: episode {episode.index} out of order")
+        if not episode.supports or episode.query in episode.supports:
+            raise DatasetError(
+                f"{path}, line {number + 1}: supports must be there and differ from the query"
+            )
+        episodes.append(episode)
+    return episodes

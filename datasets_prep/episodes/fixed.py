@@ -1,0 +1,52 @@
+"""Our recommended sampling, `fixed-v1`.
+
+Every novel class gets the same number of episodes, at least 1000 a fold. Within a class the
+images serve as queries in a shuffled order, each once before any comes again. Supports are
+distinct, and lists are nested: the 1-shot list has the queries of the 5-shot list and the first
+of its supports, so shots can be compared episode by episode.
+"""
+
+import hashlib
+
+from numpy.random import RandomState
+
+from datasets_prep.episodes.episode import Episode
+from datasets_prep.episodes.recipes import EpisodePool
+
+EPISODES = 1000
+
+
+def draw(pool: EpisodePool, shots: int) -> list[Episode]:
+    """Draw the list: class by class in turn, so that any prefix is balanced too."""
+    pool.check(shots, distinct=True)
+    per_class = [_class_episodes(pool, c, shots) for c in pool.fold.novel]
+    episodes = []
+    for rank in range(len(per_class[0])):
+        for class_index, drawn in zip(pool.fold.novel, per_class, strict=True):
+            query, supports = drawn[rank]
+            episodes.append(Episode(len(episodes), class_index, query, supports))
+    return episodes
+
+
+def _class_episodes(
+    pool: EpisodePool, class_index: int, shots: int
+) -> list[tuple[str, tuple[str, ...]]]:
+    count = -(-EPISODES // len(pool.fold.novel))
+    random = _generator(pool.dataset, pool.fold.index, class_index)
+    images = pool.images(class_index)
+    queries: list[str] = []
+    while len(queries) < count:
+        queries.extend(images[i] for i in random.permutation(len(images)))
+    episodes = []
+    for query in queries[:count]:
+        order = (images[i] for i in random.permutation(len(images)))
+        supports = (image for image in order if not pool.related(query, image))
+        episodes.append((query, tuple(next(supports) for _ in range(shots))))
+    return episodes
+
+
+def _generator(*parts: object) -> RandomState:
+    """A stream of its own for every class of every fold of every dataset."""
+    name = "/".join(map(str, ("fixed-v1", *parts)))
+    words = hashlib.sha256(name.encode()).digest()
+    return RandomState([int.from_bytes(words[i : i + 4], "little") for i in range(0, 32, 4)])

@@ -1,0 +1,45 @@
+"""The published sampling of HSNet, Matcher and DiffewS, bit for bit.
+
+Source: juhongm999/hsnet, data/{pascal,coco,fss}.py and test.py (seed 0, one process). One legacy
+generator serves a whole list. A draw `choice(names, 1, replace=False)` permutes all names, so an
+index drawn from their number consumes the same stream. Supports are drawn one by one, until K of
+them differ from the query; nothing stops a support from coming twice.
+"""
+
+from typing import TypeVar
+
+from numpy.random import RandomState
+
+from datasets_prep.episodes.episode import Episode
+from datasets_prep.episodes.recipes import EpisodePool
+
+T = TypeVar("T")
+
+EPISODES = 1000
+SEED = 0
+
+
+def draw(pool: EpisodePool, shots: int) -> list[Episode]:
+    """Draw the list; 1000 episodes unless the dataset's publication has its own number."""
+    pool.check(shots, distinct=False)
+    random = RandomState(SEED)
+    count = pool.folds.published_episodes or EPISODES
+    walk = pool.folds.query_order == "walk"
+    episodes = []
+    for index in range(count):
+        if walk:
+            query, class_index = pool.fold.test[index % len(pool.fold.test)]
+        else:
+            class_index = _choice(random, pool.fold.novel)
+            query = _choice(random, pool.images(class_index))
+        supports: list[str] = []
+        while len(supports) < shots:
+            support = _choice(random, pool.images(class_index))
+            if not pool.related(query, support):
+                supports.append(support)
+        episodes.append(Episode(index, class_index, query, tuple(supports)))
+    return episodes
+
+
+def _choice(random: RandomState, items: tuple[T, ...]) -> T:
+    return items[random.choice(len(items), 1, replace=False)[0]]

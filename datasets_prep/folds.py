@@ -1,0 +1,186 @@
+"""Fold splits: which classes are base or novel, and the ordered (image, class) lists.
+
+Orders matter: the published samplers walk or index these lists, so they are kept as published.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from datasets_prep.errors import DatasetError
+
+Pair = tuple[str, int]  # (image id, class index)
+QueryOrder = Literal["walk", "draw"]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One partition of the classes.
+
+    Attributes:
+        index: 0-based number of the fold.
+        base: training classes.
+        novel: test classes, in the order in which published samplers index them.
+        train: ordered (image, class) pairs of base classes.
+        test: ordered (image, class) pairs of novel classes.
+        candidates: per class the images a sampler draws from, where their order is not that of
+            `test` (FSS-1000 walks its images as strings and draws them as numbers).
+    """
+
+    index: int
+    base: tuple[int, ...]
+    novel: tuple[int, ...]
+    train: tuple[Pair, ...]
+    test: tuple[Pair, ...]
+    candidates: Mapping[int, tuple[str, ...]] | None = None
+
+    @cached_property
+    def images_of(self) -> Mapping[int, tuple[str, ...]]:
+        """Per novel class the images a sampler draws from, in order."""
+        if self.candidates is not None:
+            return self.candidates
+        by_class: dict[int, list[str]] = {index: [] for index in self.novel}
+        for image, index in self.test:
+            by_class[index].append(image)
+        return {index: tuple(images) for index, images in by_class.items()}
+
+
+@dataclass(frozen=True)
+class FoldSet:
+    """All folds of a dataset and what samplers must know about it.
+
+    Attributes:
+        folds: the folds, by index.
+        query_order: "walk" where the published sampler takes queries in list order, wrapping
+            round (PASCAL-5i, FSS-1000); "draw" where it draws class, then query (COCO-20i).
+        published_episodes: the published number of episodes a fold; None where there is none.
+        group: regular expression whose first group names an image's video, patient or scene;
+            no episode pairs query and support of one group.
+        lists: which lists these are ("published", "oslsm", ...), for people.
+    """
+
+    folds: tuple[Fold, ...]
+    query_order: QueryOrder = "walk"
+    published_episodes: int | None = None
+    group: str | None = None
+    lists: str = "derived"
+    notes: tuple[str, ...] = field(default=())
+
+    def fold(self, index: int) -> Fold:
+        """The fold with this index.
+
+        Raises:
+            DatasetError: if there is none.
+        """
+        if not 0 <= index < len(self.folds):
+            raise DatasetError(f"no fold {index}: folds are 0..{len(self.folds) - 1}")
+        return self.folds[index]
+
+    def group_of(self, image: str) -> str:
+        """The group of an image: its own id where the dataset has no groups.
+
+        Raises:
+            DatasetError: if the group expression does not match the image id.
+        """
+        if self.group is None:
+            return image
+        match = re.search(self.group, image)
+        if match is None or not match.groups():
+            raise DatasetError(
+                f"group expression {self.group!r} finds no first group in image id {image!r}"
+            )
+        return match.group(1)
+
+
+def contiguous(classes: int, folds: int) -> list[tuple[int, ...]]:
+    """Novel classes per fold in blocks, the larger blocks first: 11 in 4 gives 3, 3, 3, 2."""
+    quotient, rest = divmod(classes, folds)
+    starts = [fold * quotient + min(fold, rest) for fold in range(folds + 1)]
+    return [tuple(range(a, b)) for a, b in zip(starts, starts[1:], strict=False)]
+
+
+def interleaved(classes: int, folds: int) -> list[tuple[int, ...]]:
+    """Novel classes per fold as f, f+folds, f+2·folds, ... (COCO-20i)."""
+    return [tuple(range(fold, classes, folds)) for fold in range(folds)]
+
+
+def split(
+    novel: Sequence[Sequence[int]],
+    train: Sequence[Pair],
+    test: Sequence[Pair],
+) -> tuple[Fold, ...]:
+    """Folds from the novel classes of each and the dataset's train and test pairs, in order."""
+    every = sorted({index for classes in novel for index in classes})
+    folds = []
+    for number, classes in enumerate(novel):
+        held_out = frozenset(classes)
+        folds.append(
+            Fold(
+                index=number,
+                base=tuple(index for index in every if index not in held_out),
+                novel=tuple(classes),
+                train=tuple(pair for pair in train if pair[1] not in held_out),
+                test=tuple(pair for pair in test if pair[1] in held_out),
+            )
+        )
+    return tuple(folds)
+
+
+def to_json(folds: FoldSet) -> str:
+    """Canonical text of `folds.json`: byte-identical for equal values."""
+    body: dict[str, Any] = {
+        "lists": folds.lists,
+        "query_order": folds.query_order,
+        "published_episodes": folds.published_episodes,
+        "group": folds.group,
+        "notes": folds.notes,
+        "folds": [
+            {
+                "fold": fold.index,
+                "base": fold.base,
+                "novel": fold.novel,
+                "train": fold.train,
+                "test": fold.test,
+                "candidates": fold.candidates,
+            }
+            for fold in folds.folds
+        ],
+    }
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def read_folds(path: Path) -> FoldSet:
+    """Read a `folds.json`.
+
+    Raises:
+        DatasetError: if the file is not one.
+    """
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        return FoldSet(
+            folds=tuple(_fold(entry) for entry in body["folds"]),
+            query_order=body["query_order"],
+            published_episodes=body["published_episodes"],
+            group=body["group"],
+            lists=body["lists"],
+            notes=tuple(body["notes"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path} is not a fold file ({error!r}); prepare the dataset again") from None
+
+
+def _fold(entry: dict[str, Any]) -> Fold:
+    candidates = entry["candidates"]
+    return Fold(
+        index=entry["fold"],
+        base=tuple(entry["base"]),
+        novel=tuple(entry["novel"]),
+        train=tuple((image, index) for image, index in entry["train"]),
+        test=tuple((image, index) for image, index in entry["test"]),
+        candidates=candidates
+        and {int(index): tuple(images) for index, images in candidates.items()},
+    )

@@ -1,0 +1,176 @@
+"""Readers of the published fold lists (HSNet, commit 6b1bc12), from files alone.
+
+    pascal/val/fold0.txt    `2007_000033__01` a line: image, 1-based class
+    coco/val/fold0.pkl      pickled dict: 0-based class -> list of `val2014/NAME.jpg`
+    fss/test.txt            class names, one a line
+"""
+
+import hashlib
+import io
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from datasets_prep.errors import DatasetError
+from datasets_prep.folds import Fold, FoldSet, Pair, contiguous, interleaved, split
+
+HSNET_COMMIT = "6b1bc12"
+PASCAL_CLASSES = 20
+COCO_CLASSES = 80
+FSS_FIRST_CLASS = {"trn": 0, "val": 520, "test": 760}
+FSS_IMAGES = tuple(str(number) for number in range(1, 11))
+
+
+class _NoGlobals(pickle.Unpickler):
+    """Reads plain containers only: a pickle that names any global is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def read_plain_pickle(path: Path) -> Any:
+    """Unpickle a file of plain dicts, lists, strings and numbers.
+
+    Raises:
+        DatasetError: if the file is unreadable or asks for anything else.
+    """
+    try:
+        return _NoGlobals(io.BytesIO(_bytes(path))).load()
+    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, TypeError,
+            AttributeError, OverflowError, MemoryError) as error:  # what damaged pickles raise
+        raise DatasetError(f"{path} is not a plain pickle: {error}") from None
+
+
+def read_pascal(folder: Path) -> FoldSet:
+    """PASCAL-5i from `folder/{trn,val}/fold{0..3}.txt`; `trn` may be absent.
+
+    `trn/fold{k}.txt` lists fold k's own classes: fold f trains on the other three files.
+    """
+    parts = _parts(folder, "pascal")
+    test = [pair for fold in range(4) for pair in _pascal_pairs(parts / f"val/fold{fold}.txt")]
+    train: list[Pair] = []
+    if (parts / "trn").is_dir():
+        train = [pair for f in range(4) for pair in _pascal_pairs(parts / f"trn/fold{f}.txt")]
+    return FoldSet(
+        folds=split(contiguous(PASCAL_CLASSES, 4), train, test),
+        query_order="walk",
+        lists="published",
+    )
+
+
+def read_coco(folder: Path) -> FoldSet:
+    """COCO-20i from `folder/{trn,val}/fold{0..3}.pkl`; `trn` may be absent."""
+    parts = _parts(folder, "coco")
+    folds = []
+    for number, novel in enumerate(interleaved(COCO_CLASSES, 4)):
+        test = _coco_images(parts / f"val/fold{number}.pkl")
+        train = {}
+        if (parts / "trn").is_dir():
+            train = _coco_images(parts / f"trn/fold{number}.pkl")
+        folds.append(
+            Fold(
+                index=number,
+                base=tuple(c for c in range(COCO_CLASSES) if c not in novel),
+                novel=novel,
+                train=_flatten(train, sorted(train)),
+                test=_flatten(test, novel),
+            )
+        )
+    return FoldSet(folds=tuple(folds), query_order="draw", lists="published")
+
+
+def read_fss(folder: Path) -> FoldSet:
+    """The test split of FSS-1000 from `folder/test.txt`: 240 classes of ten images, one fold.
+
+    The published loader walks the images sorted as strings and draws supports as numbers.
+    """
+    parts = _parts(folder, "fss")
+    names = sorted(line for line in _text(parts / "test.txt").splitlines() if line)
+    first = FSS_FIRST_CLASS["test"]
+    novel = tuple(range(first, first + len(names)))
+    by_class = list(zip(novel, names, strict=True))
+    test = tuple((f"{name}/{i}", index) for index, name in by_class for i in sorted(FSS_IMAGES))
+    candidates = {index: tuple(f"{name}/{i}" for i in FSS_IMAGES) for index, name in by_class}
+    fold = Fold(0, base=(), novel=novel, train=(), test=test, candidates=candidates)
+    return FoldSet(
+        folds=(fold,), query_order="walk", published_episodes=len(test), lists="published"
+    )
+
+
+READERS: Mapping[str, Callable[[Path], FoldSet]] = {
+    "pascal": read_pascal,
+    "coco": read_coco,
+    "fss1000": read_fss,
+}
+
+
+def read_lists(dataset: str, folder: Path) -> FoldSet:
+    """The published test lists of `dataset` from list files alone.
+
+    Args:
+        dataset: "pascal", "coco" or "fss1000".
+        folder: the lists' own folder, or one above it (`splits/pascal`, `splits`).
+
+    Raises:
+        DatasetError: if the dataset has no published lists or a file is missing or damaged.
+    """
+    if dataset not in READERS:
+        raise DatasetError(
+            f"no published lists for {dataset!r}; there are some for {', '.join(READERS)}"
+        )
+    return READERS[dataset](folder)
+
+
+def _parts(folder: Path, name: str) -> Path:
+    return folder / name if (folder / name).is_dir() else folder
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"cannot read the list {path}: {error.strerror}") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return _bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path} is not a text list") from None
+
+
+def _pascal_pairs(path: Path) -> list[Pair]:
+    pairs = []
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        image, _, label = line.partition("__")
+        if not image or not label.isdigit() or not 1 <= int(label) <= PASCAL_CLASSES:
+            raise DatasetError(f"{path}, line {number}: expected IMAGE__CLASS, found {line!r}")
+        pairs.append((image, int(label) - 1))
+    return pairs
+
+
+def _coco_images(path: Path) -> dict[int, tuple[str, ...]]:
+    lists = read_plain_pickle(path)
+    try:
+        return {
+            int(index): tuple(PurePosixPath(image).stem for image in images)
+            for index, images in lists.items()
+            if images
+        }
+    except (AttributeError, TypeError, ValueError):
+        raise DatasetError(f"{path}: expected a dict of class -> list of image names") from None
+
+
+def _flatten(
+    lists: Mapping[int, tuple[str, ...]], classes: Iterable[int]
+) -> tuple[Pair, ...]:
+    return tuple((image, index) for index in classes for image in lists.get(index, ()))
+
+
+def lists_digest(folds: FoldSet) -> str:
+    """sha256 over every fold's novel classes and ordered test pairs: which lists these are."""
+    lines = [
+        f"{fold.index}\t{image}\t{index}\n" for fold in folds.folds for image, index in fold.test
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
