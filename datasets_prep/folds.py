@@ -3,6 +3,7 @@
 Orders matter: the published samplers walk or index these lists, so they are kept as published.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -100,7 +101,7 @@ def contiguous(classes: int, folds: int) -> list[tuple[int, ...]]:
     """Novel classes per fold in blocks, the larger blocks first: 11 in 4 gives 3, 3, 3, 2."""
     quotient, rest = divmod(classes, folds)
     starts = [fold * quotient + min(fold, rest) for fold in range(folds + 1)]
-    return [tuple(range(a, b)) for a, b in zip(starts, starts[1:], strict=False)]
+    return [tuple(range(a, b)) for a, b in itertools.pairwise(starts)]
 
 
 def interleaved(classes: int, folds: int) -> list[tuple[int, ...]]:
@@ -170,7 +171,9 @@ def read_folds(path: Path) -> FoldSet:
             notes=tuple(body["notes"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path} is not a fold file ({error!r}); prepare the dataset again") from None
+        raise DatasetError(
+            f"{path} is not a fold file ({error!r}); prepare the dataset again"
+        ) from None
 
 
 def _fold(entry: dict[str, Any]) -> Fold:

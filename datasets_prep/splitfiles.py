@@ -1,8 +1,8 @@
 """Readers of the published fold lists (HSNet, commit 6b1bc12), from files alone.
 
-    pascal/val/fold0.txt    `2007_000033__01` a line: image, 1-based class
-    coco/val/fold0.pkl      pickled dict: 0-based class -> list of `val2014/NAME.jpg`
-    fss/test.txt            class names, one a line
+pascal/val/fold0.txt    `2007_000033__01` a line: image, 1-based class
+coco/val/fold0.pkl      pickled dict: 0-based class -> list of `val2014/NAME.jpg`
+fss/test.txt            class names, one a line
 """
 
 import hashlib
@@ -37,8 +37,17 @@ def read_plain_pickle(path: Path) -> Any:
     """
     try:
         return _NoGlobals(io.BytesIO(_bytes(path))).load()
-    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, TypeError,
-            AttributeError, OverflowError, MemoryError) as error:  # what damaged pickles raise
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        IndexError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+    ) as error:  # what damaged pickles raise
         raise DatasetError(f"{path} is not a plain pickle: {error}") from None
 
 
@@ -162,9 +171,7 @@ def _coco_images(path: Path) -> dict[int, tuple[str, ...]]:
         raise DatasetError(f"{path}: expected a dict of class -> list of image names") from None
 
 
-def _flatten(
-    lists: Mapping[int, tuple[str, ...]], classes: Iterable[int]
-) -> tuple[Pair, ...]:
+def _flatten(lists: Mapping[int, tuple[str, ...]], classes: Iterable[int]) -> tuple[Pair, ...]:
     return tuple((image, index) for index in classes for image in lists.get(index, ()))
 
 

@@ -1,0 +1,96 @@
+"""What a dataset must say of itself to be prepared. A new one is one file and one catalog line."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from datasets_prep.folds import FoldSet
+from datasets_prep.progress import Progress
+from datasets_prep.records import ImageRecord
+from datasets_prep.sources import SourceFile
+
+Areas = Mapping[str, Mapping[int, int]]  # image id -> class -> pixels
+Splits = Mapping[str, str]  # image id -> split
+
+
+class BuilderOptions(BaseModel):
+    """Base of every builder's options: frozen, and unknown keys are refused.
+
+    `bench prepare NAME` makes its flags from the fields: their names, types, defaults and
+    descriptions. A field marked `json_schema_extra={"argument": True}` is positional.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where and how a builder may work.
+
+    Attributes:
+        root: the dataset's folder; everything that images point to must lie in it.
+        raw: `root/raw`, for downloads, extracted archives and what is converted from them.
+        sources: path of every source file or extracted folder, by the source's name.
+        jobs: number of processes to use at most.
+        progress: told about everything that takes long.
+    """
+
+    root: Path
+    raw: Path
+    sources: Mapping[str, Path]
+    jobs: int
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a builder makes of its sources.
+
+    Attributes:
+        classes: names, by class index.
+        images: every image once, in a fixed order whatever the number of jobs.
+        folds: makes the folds once all images are known, from areas and splits.
+        count: number of images, for progress; None where it is not known yet.
+        notes: what a user should know, kept in the manifest.
+    """
+
+    classes: tuple[str, ...]
+    images: Iterable[ImageRecord]
+    folds: Callable[[Areas, Splits], FoldSet]
+    count: int | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+class Builder(Protocol):
+    """A dataset that can be prepared.
+
+    Constructed with its options: `Builder(options)`.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    version: ClassVar[int]  # raised when the same sources give other content
+    Options: ClassVar[type[BuilderOptions]]
+
+    @property
+    def dataset(self) -> str:
+        """The name under which the result is stored."""
+
+    def sources(self) -> Sequence[SourceFile]:
+        """Files to be had before `build`; empty for generated or local data."""
+
+    def describe(self) -> Mapping[str, object]:
+        """Options that shape the content, for the manifest; no paths of this machine."""
+
+    def disk_needed(self) -> int:
+        """Bytes that preparation needs on disk beside its sources, about."""
+
+    def build(self, workspace: Workspace) -> Content:
+        """Make the content; checks everything it can before yielding the first image.
+
+        Raises:
+            DatasetError: naming every file that is wrong.
+        """

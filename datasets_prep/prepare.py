@@ -1,0 +1,264 @@
+"""From sources to a prepared dataset: deterministic, and whole or absent.
+
+Everything is built in `<dataset>/.building` and moved into place at the end; the manifest goes
+first and comes last, so a folder with a manifest is always complete.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from datasets_prep.builder import Builder, Content, Workspace
+from datasets_prep.episodes.episode import digest, write_episodes
+from datasets_prep.episodes.published import check_digest, list_name
+from datasets_prep.episodes.recipes import EpisodePool, recipes
+from datasets_prep.errors import DatasetError
+from datasets_prep.folds import FoldSet, to_json
+from datasets_prep.prepared import SCHEMA, PreparedDataset
+from datasets_prep.progress import SILENT, Progress
+from datasets_prep.records import ImageRecord, columns, row
+from datasets_prep.sources import obtain
+
+SHOTS = (1, 5)
+_PARTS = ("images", "episodes", "classes.json", "folds.json")
+_ROWS_PER_BATCH = 64
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """What holds for every dataset.
+
+    Attributes:
+        data_root: folder of all prepared datasets.
+        from_dir: archives or extracted folders that the user already has.
+        jobs: number of processes.
+        embed_images: keep image bytes in the table instead of paths to files.
+        shots: episode lists to draw.
+    """
+
+    data_root: Path
+    from_dir: Path | None = None
+    jobs: int = 1
+    embed_images: bool = False
+    shots: Sequence[int] = SHOTS
+
+
+def prepare(
+    builder: Builder, options: PrepareOptions, progress: Progress = SILENT
+) -> PreparedDataset:
+    """Prepare a dataset and return it opened.
+
+    Raises:
+        DatasetError: if sources are missing or wrong, or another process prepares the same
+            dataset; whatever was prepared before is then untouched.
+    """
+    root = options.data_root / builder.dataset
+    raw = root / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DatasetError(f"another process is preparing {root}; wait for it to end") from None
+    with lock:
+        sources = obtain(builder.sources(), raw, options.from_dir, progress)
+        _check_disk(root, builder.disk_needed())
+        building = root / ".building"
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir()
+        try:
+            content = builder.build(Workspace(root, raw, sources, options.jobs, progress))
+            manifest = _write(builder, content, building, root, options, progress)
+            _publish(building, root, manifest)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    return PreparedDataset(options.data_root, builder.dataset)
+
+
+def _check_disk(root: Path, needed: int) -> None:
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise DatasetError(
+            f"{root}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; "
+            f"free some or choose another --data-root"
+        )
+
+
+def _write(
+    builder: Builder,
+    content: Content,
+    building: Path,
+    root: Path,
+    options: PrepareOptions,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write all parts into `building`; returns the manifest."""
+    seen = _Seen()
+    _write_images(seen.watch(content, progress), building, root, options.embed_images)
+    folds = content.folds(seen.areas, seen.splits)
+    classes = json.dumps({"classes": content.classes}, ensure_ascii=False) + "\n"
+    (building / "classes.json").write_text(classes, encoding="utf-8")
+    (building / "folds.json").write_text(to_json(folds), encoding="utf-8")
+    identity = "".join((classes, to_json(folds), *(f"{line}\n" for line in sorted(seen.lines))))
+    episodes, notes = _write_episodes(builder.dataset, folds, seen.areas, options.shots, building)
+    files = sorted(path for path in building.rglob("*") if path.is_file())
+    return {
+        "schema": SCHEMA,
+        "dataset": builder.dataset,
+        "builder": {
+            "name": builder.name,
+            "version": builder.version,
+            "options": dict(builder.describe()),
+        },
+        "digest": hashlib.sha256(identity.encode()).hexdigest(),
+        "sources": [
+            {"name": source.name, "sha256": source.sha256, "md5": source.md5}
+            for source in builder.sources()
+        ],
+        "counts": {
+            "images": len(seen.lines),
+            "classes": len(content.classes),
+            "folds": len(folds.folds),
+            "test_pairs": [len(fold.test) for fold in folds.folds],
+            "train_pairs": [len(fold.train) for fold in folds.folds],
+        },
+        "lists": folds.lists,
+        "embedded_images": options.embed_images,
+        "notes": [*content.notes, *folds.notes, *notes],
+        "episodes": episodes,
+        "files": {path.relative_to(building).as_posix(): file_sha256(path) for path in files},
+    }
+
+
+class _Seen:
+    """What is remembered of every image on its way into the table."""
+
+    def __init__(self) -> None:
+        self.areas: dict[str, Mapping[int, int]] = {}
+        self.splits: dict[str, str] = {}
+        self.lines: list[str] = []
+
+    def watch(self, content: Content, progress: Progress) -> Iterator[ImageRecord]:
+        for record in content.images:
+            if record.image_id in self.areas:
+                raise DatasetError(f"two images are called {record.image_id!r}")
+            self.areas[record.image_id] = record.areas
+            self.splits[record.image_id] = record.split
+            self.lines.append(record.identity)
+            progress.update("images", len(self.lines), content.count)
+            yield record
+        if not self.lines:
+            raise DatasetError("there are no images to prepare")
+
+
+def _write_images(records: Iterable[ImageRecord], building: Path, root: Path, embed: bool) -> None:
+    """Write the table that `datasets.load_from_disk` opens, holding few rows in memory."""
+    import datasets
+    import pyarrow as pa
+    from datasets.table import MemoryMappedTable
+
+    records = iter(records)
+    first = next(records)
+    # Generated images have no file to point to and are always embedded.
+    features = columns(embedded=embed or isinstance(first.image, bytes))
+    stream = building / "stream.arrow"
+    with (
+        pa.OSFile(str(stream), "wb") as sink,
+        pa.ipc.new_stream(sink, features.arrow_schema) as writer,
+    ):
+        batch = [row(first, root, embed=embed)]
+        for record in records:
+            batch.append(row(record, root, embed=embed))
+            if len(batch) == _ROWS_PER_BATCH:
+                writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=features.arrow_schema))
+                batch = []
+        if batch:
+            writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=features.arrow_schema))
+    table = datasets.Dataset(
+        MemoryMappedTable.from_file(str(stream)),
+        info=datasets.DatasetInfo(features=features),
+        fingerprint=file_sha256(stream)[:16],
+    )
+    table.save_to_disk(str(building / "images"), num_shards=1 + stream.stat().st_size // 2**29)
+    stream.unlink()
+
+
+def _write_episodes(
+    dataset: str,
+    folds: FoldSet,
+    areas: Mapping[str, Mapping[int, int]],
+    shots: Sequence[int],
+    building: Path,
+) -> tuple[dict[str, Any], list[str]]:
+    """Draw and write every list; a list that cannot be drawn is a note, not a failure."""
+    written: dict[str, Any] = {}
+    notes = []
+    for fold in folds.folds:
+        novel = frozenset(fold.novel)
+        present = {
+            image: tuple(sorted(novel.intersection(areas[image])))
+            for image in dict.fromkeys(image for image, _ in fold.test)
+        }
+        pool = EpisodePool(dataset, folds, fold, present)
+        for recipe, draw in recipes().items():
+            for count in shots:
+                name = f"{recipe}/{list_name(fold.index, count)}"
+                try:
+                    episodes = draw(pool, count)
+                except DatasetError as error:
+                    notes.append(f"no episode list {name}: {error}")
+                    continue
+                checksum = digest(episodes)
+                check_digest(dataset, folds, recipe, fold.index, count, checksum)
+                write_episodes(building / "episodes" / f"{name}.jsonl", episodes)
+                written[name] = {"episodes": len(episodes), "digest": checksum}
+    return written, notes
+
+
+def _publish(building: Path, root: Path, manifest: dict[str, Any]) -> None:
+    final = root / "manifest.json"
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    (building / "manifest.json").write_text(text, encoding="utf-8")
+    final.unlink(missing_ok=True)
+    for part in _PARTS:
+        old = root / part
+        if old.is_dir():
+            shutil.rmtree(old)
+        new = building / part
+        if new.exists():
+            new.replace(old)
+    (building / "manifest.json").replace(final)
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(dataset: PreparedDataset, *, full: bool, progress: Progress = SILENT) -> list[str]:
+    """Compare a prepared dataset with its manifest; returns what is wrong, nothing if all holds.
+
+    Args:
+        dataset: the dataset.
+        full: also hash every image file and decode every image and label map.
+        progress: told how far it has come.
+    """
+    wrong = []
+    for name, expected in dataset.manifest["files"].items():
+        path = dataset.root / name
+        if not path.is_file():
+            wrong.append(f"{path} is missing")
+        elif (actual := file_sha256(path)) != expected:
+            wrong.append(f"{path} has sha256 {actual}, not {expected}")
+    if full and not wrong:
+        for done, image_id in enumerate(dataset.image_ids):
+            wrong += dataset.problems(image_id)
+            progress.update("images", done + 1, len(dataset.image_ids))
+    return wrong

@@ -1,0 +1,211 @@
+"""Reading a prepared dataset: images, masks, folds and episode lists."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from datasets_prep.episodes.episode import Episode, digest, read_episodes
+from datasets_prep.episodes.published import check_digest, list_name
+from datasets_prep.errors import DatasetError
+from datasets_prep.folds import FoldSet, read_folds
+from datasets_prep.records import IGNORE
+
+SCHEMA = 1
+
+
+class PreparedDataset:
+    """A dataset below a data root, opened without loading it.
+
+    The image table is what `datasets.load_from_disk(root / "images")` opens too; here its Arrow
+    files are mapped directly, which spares every worker the import of that library.
+
+    Raises:
+        DatasetError: if the dataset is not prepared, or prepared by another schema.
+    """
+
+    def __init__(self, data_root: Path, name: str) -> None:
+        self.name = name
+        self.root = data_root / name
+        manifest = self.root / "manifest.json"
+        if not manifest.is_file():
+            raise DatasetError(
+                f"dataset {name!r} is not prepared in {data_root}; run: bench prepare {name}"
+            )
+        try:
+            self.manifest: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
+            schema = self.manifest["schema"]
+        except (ValueError, KeyError, TypeError):
+            raise DatasetError(f"{manifest} is damaged; run: bench prepare {name}") from None
+        if schema != SCHEMA:
+            raise DatasetError(
+                f"{manifest} has schema {schema}, this version reads {SCHEMA}; "
+                f"run: bench prepare {name}"
+            )
+
+    @property
+    def digest(self) -> str:
+        """sha256 that names the dataset's content, equal on every machine."""
+        return str(self.manifest["digest"])
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Class names by class index."""
+        text = (self.root / "classes.json").read_text(encoding="utf-8")
+        return tuple(json.loads(text)["classes"])
+
+    @cached_property
+    def folds(self) -> FoldSet:
+        """The fold splits."""
+        return read_folds(self.root / "folds.json")
+
+    @cached_property
+    def _table(self) -> Any:
+        import pyarrow as pa
+
+        state = json.loads((self.root / "images" / "state.json").read_text(encoding="utf-8"))
+        files = [self.root / "images" / entry["filename"] for entry in state["_data_files"]]
+        # The maps stay open as long as the table that points into them.
+        return pa.concat_tables(
+            [pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files]
+        )
+
+    @cached_property
+    def _rows(self) -> Mapping[str, int]:
+        return {image: row for row, image in enumerate(self.image_ids)}
+
+    @cached_property
+    def image_ids(self) -> tuple[str, ...]:
+        """Every image id, in stored order."""
+        return tuple(self._table.column("image_id").to_pylist())
+
+    @cached_property
+    def _sizes(self) -> list[tuple[int, int]]:
+        heights, widths = (self._table.column(c).to_pylist() for c in ("height", "width"))
+        return list(zip(heights, widths, strict=True))
+
+    def _row(self, image_id: str) -> int:
+        try:
+            return self._rows[image_id]
+        except KeyError:
+            raise DatasetError(
+                f"dataset {self.name!r} has no image {image_id!r}; run: "
+                f"bench datasets verify {self.name}"
+            ) from None
+
+    def _cell(self, column: str, image_id: str) -> Any:
+        return self._table.column(column)[self._row(image_id)].as_py()
+
+    def size(self, image_id: str) -> tuple[int, int]:
+        """(height, width) of an image in pixels."""
+        return self._sizes[self._row(image_id)]
+
+    def image(self, image_id: str) -> Image.Image:
+        """The image in RGB.
+
+        Raises:
+            DatasetError: naming the file, if it is missing, damaged or has changed its size.
+        """
+        stored = self._cell("image", image_id)
+        source = self.root / stored if isinstance(stored, str) else io.BytesIO(stored["bytes"])
+        try:
+            with Image.open(source) as opened:
+                image = opened.convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            where = stored if isinstance(stored, str) else f"image {image_id}"
+            raise DatasetError(f"dataset {self.name!r}: cannot read {where}: {error}") from None
+        if (image.height, image.width) != self.size(image_id):
+            raise DatasetError(
+                f"dataset {self.name!r}: image {image_id} is {image.width}×{image.height}, not as "
+                f"prepared; run: bench datasets verify {self.name} --full"
+            )
+        return image
+
+    def labels(self, image_id: str) -> NDArray[np.uint8]:
+        """The label map, H×W: 0 background, i+1 class i, 255 ignore.
+
+        Raises:
+            DatasetError: if the dataset's classes overlap and it has masks instead.
+        """
+        stored = self._cell("label_map", image_id)
+        if stored is None:
+            raise DatasetError(f"dataset {self.name!r} keeps a mask per class, no label maps")
+        with Image.open(io.BytesIO(stored["bytes"])) as opened:
+            return np.asarray(opened, dtype=np.uint8)
+
+    def mask(self, image_id: str, class_index: int) -> NDArray[np.uint8]:
+        """The mask of one class, H×W: 1 foreground, 0 background, 255 ignore."""
+        if self._cell("label_map", image_id) is None:
+            return self._united(image_id, class_index)
+        labels = self.labels(image_id)
+        mask = (labels == class_index + 1).astype(np.uint8)
+        mask[labels == IGNORE] = IGNORE
+        return mask
+
+    def _united(self, image_id: str, class_index: int) -> NDArray[np.uint8]:
+        from pycocotools import mask as coco
+
+        height, width = self.size(image_id)
+        rles = [
+            {"size": [height, width], "counts": entry["counts"]}
+            for entry in self._cell("masks", image_id)
+            if entry["class"] == class_index
+        ]
+        if not rles:
+            return np.zeros((height, width), dtype=np.uint8)
+        return np.ascontiguousarray(coco.decode(coco.merge(rles)), dtype=np.uint8)
+
+    def problems(self, image_id: str) -> list[str]:
+        """What is wrong with an image's file, pixels or labels; nothing if all is as prepared."""
+        stored = self._cell("image", image_id)
+        if isinstance(stored, str):
+            try:
+                actual = hashlib.sha256((self.root / stored).read_bytes()).hexdigest()
+            except OSError as error:
+                return [f"cannot read {self.root / stored}: {error.strerror}"]
+            if actual != (expected := self._cell("image_sha256", image_id)):
+                return [f"{self.root / stored} has sha256 {actual}, not {expected}"]
+        try:
+            self.image(image_id)
+            if self._cell("label_map", image_id) is not None:
+                labels = self.labels(image_id)
+                if hashlib.sha256(labels.tobytes()).hexdigest() != self._cell(
+                    "labels_sha256", image_id
+                ):
+                    return [f"the labels of {image_id} are not as prepared"]
+        except (DatasetError, OSError) as error:
+            return [str(error)]
+        return []
+
+    def episodes(self, recipe: str, fold: int, shots: int) -> list[Episode]:
+        """A prepared episode list, its digest checked.
+
+        Raises:
+            DatasetError: if the list was not prepared, or its digest is not the recorded one or
+                not the published one (both digests are named).
+        """
+        name = f"{recipe}/{list_name(fold, shots)}"
+        recorded = self.manifest["episodes"].get(name)
+        if recorded is None:
+            have = ", ".join(sorted(self.manifest["episodes"]))
+            raise DatasetError(
+                f"dataset {self.name!r} has no episode list {name} (it has {have}); prepare it "
+                f"with: bench prepare {self.name} --shots {shots}"
+            )
+        path = self.root / "episodes" / f"{name}.jsonl"
+        episodes = read_episodes(path)
+        actual = digest(episodes)
+        if actual != recorded["digest"]:
+            raise DatasetError(
+                f"{path} has digest {actual}, but {recorded['digest']} was prepared; "
+                f"run: bench prepare {self.name}"
+            )
+        check_digest(self.name, self.folds, recipe, fold, shots, actual)
+        return episodes

@@ -1,0 +1,122 @@
+"""One image of a prepared dataset, and the columns in which the images are stored."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+if TYPE_CHECKING:
+    import datasets
+
+IGNORE = 255
+Split = Literal["train", "test", "all"]
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image with its labels, ready to be stored.
+
+    Attributes:
+        image_id: unique within the dataset.
+        image: the file, or its encoded bytes where there is no file to keep.
+        image_sha256: of the file's bytes; of the pixels where the image is generated.
+        width: in pixels.
+        height: in pixels.
+        split: the part of the dataset that it belongs to.
+        label_map: single-channel PNG (0 background, i+1 class i, 255 ignore), or None with `masks`.
+        labels_sha256: of the labels themselves, so that no PNG encoder changes a digest.
+        areas: pixels of every class that the labels hold.
+        masks: (class, compressed COCO RLE) where classes overlap, else None.
+    """
+
+    image_id: str
+    image: Path | bytes
+    image_sha256: str
+    width: int
+    height: int
+    split: Split
+    label_map: bytes | None
+    labels_sha256: str
+    areas: Mapping[int, int]
+    masks: tuple[tuple[int, bytes], ...] | None = None
+
+    @property
+    def identity(self) -> str:
+        """The line of this image in the dataset's digest."""
+        return "\t".join(
+            (self.image_id, self.split, f"{self.width}x{self.height}", self.image_sha256,
+             self.labels_sha256)
+        )  # fmt: skip
+
+
+def label_record(
+    image_id: str, image: Path | bytes, image_sha256: str, split: Split, labels: NDArray[np.uint8]
+) -> ImageRecord:
+    """A record from a label array: uint8 H×W, 0 background, i+1 class i, 255 ignore."""
+    counts = np.bincount(labels.ravel(), minlength=256)
+    return ImageRecord(
+        image_id=image_id,
+        image=image,
+        image_sha256=image_sha256,
+        width=labels.shape[1],
+        height=labels.shape[0],
+        split=split,
+        label_map=encode_png(labels),
+        labels_sha256=hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest(),
+        areas={int(v) - 1: int(counts[v]) for v in np.flatnonzero(counts[1:IGNORE]) + 1},
+    )
+
+
+def encode_png(array: NDArray[np.uint8]) -> bytes:
+    """A uint8 H×W or H×W×3 array as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def columns(*, embedded: bool) -> "datasets.Features":
+    """The columns of the image table; images are paths or, `embedded`, bytes."""
+    import datasets
+
+    return datasets.Features(
+        {
+            "image_id": datasets.Value("string"),
+            "image": datasets.Image() if embedded else datasets.Value("string"),
+            "image_sha256": datasets.Value("string"),
+            "width": datasets.Value("int32"),
+            "height": datasets.Value("int32"),
+            "split": datasets.Value("string"),
+            "label_map": datasets.Image(),
+            "labels_sha256": datasets.Value("string"),
+            "masks": datasets.List(
+                {"class": datasets.Value("int32"), "counts": datasets.Value("binary")}
+            ),
+        }
+    )
+
+
+def row(record: ImageRecord, root: Path, *, embed: bool) -> dict[str, object]:
+    """The record as a row of the table, image paths relative to the dataset's `root`."""
+    if isinstance(record.image, bytes):
+        image: object = {"bytes": record.image, "path": None}
+    elif embed:
+        image = {"bytes": record.image.read_bytes(), "path": None}
+    else:
+        image = record.image.relative_to(root).as_posix()
+    return {
+        "image_id": record.image_id,
+        "image": image,
+        "image_sha256": record.image_sha256,
+        "width": record.width,
+        "height": record.height,
+        "split": record.split,
+        "label_map": record.label_map and {"bytes": record.label_map, "path": None},
+        "labels_sha256": record.labels_sha256,
+        "masks": [{"class": c, "counts": counts} for c, counts in record.masks or ()],
+    }
