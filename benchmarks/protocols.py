@@ -1,0 +1,121 @@
+"""Protocols: everything that fixes a number, as named values. A new one is one entry here."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.errors import BenchError
+from models.registry import unknown
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How episodes are drawn, scored and aggregated.
+
+    Attributes:
+        name: as used on the command line and in the results store.
+        recipe: the episode lists it uses, by their folder's name.
+        side: masks are scored on a square of this side, the ground truth squashed onto it by
+            nearest neighbour; None scores at the query's original resolution.
+        undrawn: a novel class that no episode drew counts as IoU 0, or is left out of the mean.
+        runs: the list holds this many equal runs, scored apart and averaged.
+        episodes: how many episodes a fold has, for people.
+        seed: what the draws are seeded with, for people.
+        repeats: whether an episode may hold a support twice.
+        ignore: which pixels are left out, for people; label 255 always is.
+        aggregation: for people.
+        source: the code that it follows.
+        not_reproduced: what that code does and this protocol does not.
+    """
+
+    name: str
+    recipe: str
+    side: int | None
+    undrawn: Literal["zero", "left out"]
+    episodes: str
+    seed: str
+    repeats: bool
+    source: str
+    not_reproduced: str = "–"
+    runs: int = 1
+    ignore: str = "255 left out of prediction and truth"
+    aggregation: str = "counts summed per class, mean over classes, mean over folds"
+
+    @property
+    def resolution(self) -> str:
+        """The evaluation resolution, for people."""
+        return f"{self.side}×{self.side}, squashed" if self.side else "original"
+
+    def target(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The evaluation grid (height, width) for a query of `size`."""
+        return (self.side, self.side) if self.side else size
+
+
+def _hsnet(side: int, suffix: str, source: str) -> Protocol:
+    return Protocol(
+        name=f"hsnet{suffix}",
+        recipe="hsnet",
+        side=side,
+        undrawn="zero",
+        episodes="1000 (FSS-1000: 2400)",
+        seed="0",
+        repeats=True,
+        source=source,
+        not_reproduced="float32 pixel sums, inexact past 2^24 (integers here)",
+    )
+
+
+_ALL = (
+    Protocol(
+        name="fixed-v1",
+        recipe="fixed-v1",
+        side=None,
+        undrawn="left out",
+        episodes="1000 or a little more, the same number for every class",
+        seed="sha256 of dataset, fold and class",
+        repeats=False,
+        source="this suite's recommendation",
+    ),
+    _hsnet(400, "", "juhongm999/hsnet test.py, data/, common/"),
+    _hsnet(512, "@512", "aim-uofa/DiffewS evaluation_util/ (HSNet's lists)"),
+    _hsnet(518, "@518", "aim-uofa/Matcher main_oss.py (HSNet's lists)"),
+    Protocol(
+        name="pfenet",
+        recipe="pfenet",
+        side=None,
+        undrawn="zero",
+        episodes="5000 (COCO-20i: 20000)",
+        seed="321",
+        repeats=False,
+        source="JIA-Lab-research/PFENet test.py, util/dataset.py",
+        not_reproduced="draws that depend on the number of loader processes; one episode more "
+        "than named; a square padded with 255, which counts as the original resolution does",
+    ),
+    Protocol(
+        name="bam",
+        recipe="bam",
+        side=None,
+        undrawn="zero",
+        episodes="5 × 1000",
+        seed="five, drawn from a generator seeded 123",
+        repeats=False,
+        runs=5,
+        aggregation="as the others within a run, then the mean over the five runs",
+        source="chunbolang/BAM test.py",
+        not_reproduced="draws that depend on the number of loader processes; the best of five "
+        "runs, which its paper prints beside the mean",
+    ),
+)
+
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
+DEFAULT_PROTOCOL = "fixed-v1"
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol called `name`.
+
+    Raises:
+        BenchError: for an unknown name, with the nearest ones.
+    """
+    if name not in PROTOCOLS:
+        raise BenchError(unknown("protocol", name, PROTOCOLS))
+    return PROTOCOLS[name]
