@@ -60,12 +60,14 @@ def count(
     """
     valid = truth != ignore
     foreground = truth == 1
-    intersection = np.count_nonzero(prediction & foreground)
-    union = (
-        np.count_nonzero(prediction & valid) + np.count_nonzero(foreground) - intersection
-    )
-    pixels = np.count_nonzero(valid)
+    intersection = _pixels(prediction & foreground)
+    union = _pixels(prediction & valid) + _pixels(foreground) - intersection
+    pixels = _pixels(valid)
     return intersection, union, pixels - union, pixels - intersection
+
+
+def _pixels(mask: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(mask))
 
 
 def class_ious(
@@ -82,7 +84,7 @@ def class_ious(
 
 
 def miou(counts: EpisodeCounts, classes: Sequence[int], undrawn: Undrawn, runs: int = 1) -> float:
-    """mIoU of a fold in 0..1: the mean of class IoU, and of that over the list's runs."""
+    """A fold's mIoU in 0..1: the mean of class IoU, and of that over the list's runs."""
     per_run = [
         float(np.mean(list(class_ious(run, classes, undrawn).values())))
         for run in counts.runs(runs)
@@ -91,7 +93,7 @@ def miou(counts: EpisodeCounts, classes: Sequence[int], undrawn: Undrawn, runs: 
 
 
 def fb_iou(counts: EpisodeCounts, runs: int = 1) -> float:
-    """FB-IoU of a fold in 0..1: the mean of foreground and background IoU of all pixels."""
+    """A fold's FB-IoU in 0..1: the mean of foreground and background IoU of all pixels."""
     per_run = []
     for run in counts.runs(runs):
         sums = run.areas.sum(axis=0)

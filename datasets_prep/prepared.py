@@ -145,7 +145,7 @@ class PreparedDataset:
         if self._cell("label_map", image_id) is None:
             return self._united(image_id, class_index)
         labels = self.labels(image_id)
-        mask = (labels == class_index + 1).astype(np.uint8)
+        mask: NDArray[np.uint8] = (labels == class_index + 1).astype(np.uint8)
         mask[labels == IGNORE] = IGNORE
         return mask
 

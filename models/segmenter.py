@@ -30,7 +30,9 @@ class Features:
     @property
     def nbytes(self) -> int:
         """Bytes held by the tensors (a view counts for what it keeps alive)."""
-        storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in self.tensors.values()}
+        storages = {
+            t.untyped_storage().data_ptr(): t.untyped_storage() for t in self.tensors.values()
+        }
         return sum(storage.nbytes() for storage in storages.values())
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Features":
@@ -104,6 +106,10 @@ class BaseSegmenter:
 
     Attributes:
         support_uses_features: False if `encode_support` works from pixels alone.
+        image_reads_pixels: False if `encode_image` only asks for the images' shape; they are then
+            not decoded, and hold zeros.
+        support_reads_pixels: the same for the images of `encode_support`.
+        batch_size: episodes in one call of `segment`, where the user names no number.
         image_key: names what `encode_image` computes (backbone, weights, options). Models with
             equal keys and geometries share image features; None shares with nobody.
         wants: extra keyword arguments of `segment`: "seeds" (one int per query, fixed by the
@@ -115,6 +121,9 @@ class BaseSegmenter:
     """
 
     support_uses_features: bool = True
+    image_reads_pixels: bool = True
+    support_reads_pixels: bool = True
+    batch_size: int = 8
     image_key: str | None = None
     wants: frozenset[str] = frozenset()
     config: Mapping[str, object] = {}

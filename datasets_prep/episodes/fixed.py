@@ -20,7 +20,7 @@ def draw(pool: EpisodePool, shots: int) -> list[Episode]:
     """Draw the list: class by class in turn, so that any prefix is balanced too."""
     pool.check(shots, distinct=True)
     per_class = [_class_episodes(pool, c, shots) for c in pool.fold.novel]
-    episodes = []
+    episodes: list[Episode] = []
     for rank in range(len(per_class[0])):
         for class_index, drawn in zip(pool.fold.novel, per_class, strict=True):
             query, supports = drawn[rank]
@@ -37,7 +37,7 @@ def _class_episodes(
     queries: list[str] = []
     while len(queries) < count:
         queries.extend(images[i] for i in random.permutation(len(images)))
-    episodes = []
+    episodes: list[tuple[str, tuple[str, ...]]] = []
     for query in queries[:count]:
         order = (images[i] for i in random.permutation(len(images)))
         supports = (image for image in order if not pool.related(query, image))

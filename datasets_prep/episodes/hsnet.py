@@ -42,4 +42,4 @@ def draw(pool: EpisodePool, shots: int) -> list[Episode]:
 
 
 def _choice(random: RandomState, items: tuple[T, ...]) -> T:
-    return items[random.choice(len(items), 1, replace=False)[0]]
+    return items[int(random.choice(len(items), 1, replace=False)[0])]

@@ -22,9 +22,7 @@ def list_name(fold: int, shots: int) -> str:
     return f"fold{fold}_{shots}shot"
 
 
-def expected_digest(
-    dataset: str, folds: FoldSet, recipe: str, fold: int, shots: int
-) -> str | None:
+def expected_digest(dataset: str, folds: FoldSet, recipe: str, fold: int, shots: int) -> str | None:
     """The published digest of a list; None where `folds` are not the published ones."""
     entry = _table().get(dataset)
     if entry is None or entry["lists"] != lists_digest(folds):

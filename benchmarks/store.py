@@ -1,0 +1,272 @@
+"""The results store: one folder a run, resumable and whole or absent.
+
+While a run goes on, its folder holds `journal.jsonl`: a header line that says what is measured,
+then one line a batch, appended and never rewritten. A process killed at any moment leaves at
+most a torn last line, which is cut off on resume. At the end the rows become `episodes.parquet`,
+`run.json` is written, and the journal goes last.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from benchmarks.errors import BenchError
+from benchmarks.metrics import COUNTS, EpisodeCounts
+from benchmarks.records import RunRecord, Setup, read_record, write_record
+
+Resume = Literal["resume", "fresh"]
+
+
+def check_same(folder: Path, before: Mapping[str, Any], setup: Setup) -> None:
+    """Compare the setup of a run's beginning, as JSON, with that of now.
+
+    Raises:
+        BenchError: naming the first field that differs, with both values.
+    """
+    now = setup.model_dump(mode="json")
+    if before == now:
+        return
+    for name, old, new in _differences(before, now):
+        raise BenchError(
+            f"{folder} was begun with {name} = {old!r}, now it is {new!r}; "
+            f"go back to the first, or start again with --fresh"
+        )
+
+
+def _differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in sorted(a.keys() | b.keys()):
+            yield from _differences(a.get(key), b.get(key), f"{name}.{key}".lstrip("."))
+    elif a != b:
+        yield name, a, b
+
+
+@dataclass(frozen=True, order=True)
+class RunKey:
+    """The place of one result in the store."""
+
+    dataset: str
+    protocol: str
+    model: str
+    fold: int
+    shots: int
+
+    def folder(self, results_root: Path) -> Path:
+        """`<dataset>/<protocol>/<model>/fold{f}_{k}shot` below the root."""
+        name = f"fold{self.fold}_{self.shots}shot"
+        return results_root / self.dataset / self.protocol / self.model / name
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.protocol}/{self.model}/fold{self.fold}_{self.shots}shot"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One episode's counts as they go into the journal."""
+
+    episode: int
+    class_id: int
+    areas: tuple[int, int, int, int]
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run as read back."""
+
+    key: RunKey
+    record: RunRecord
+    counts: EpisodeCounts
+    queries: tuple[str, ...]
+    milliseconds: np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Journal:
+    """The open run of one key. Use as a context manager: it holds the folder's lock.
+
+    Args:
+        folder: the run's folder.
+        setup: what a resumed run must share with its beginning.
+        resume: "resume" goes on where the run stopped; "fresh" throws away what there is.
+
+    Raises:
+        BenchError: if another process measures this run, the folder cannot be written, or a
+            resumed run differs in its setup (the difference is named).
+    """
+
+    def __init__(self, folder: Path, setup: Setup, resume: Resume = "resume") -> None:
+        self.folder = folder
+        self._setup = setup
+        self._resume = resume
+        self._path = folder / "journal.jsonl"
+
+    def __enter__(self) -> "Journal":
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(self.folder / ".lock")
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise BenchError(f"another process is measuring into {self.folder}") from None
+        except OSError as error:
+            raise BenchError(f"cannot write to {self.folder}: {error.strerror}") from None
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._lock.release()
+
+    def _open(self) -> None:
+        header, self.rows, end = self._read()
+        if self._resume == "fresh" or header is None:
+            self.rows, end, self.sittings, self.seconds = [], 0, 1, 0.0
+        else:
+            check_same(self.folder, header["setup"], self._setup)
+            self.sittings = header["sittings"] + 1
+        self._file = self._path.open("r+b" if end else "wb")
+        self._file.seek(end)
+        self._file.truncate()
+        self._append({"setup": self._setup.model_dump(mode="json"), "sittings": self.sittings})
+
+    def _read(self) -> tuple[dict[str, Any] | None, list[Row], int]:
+        """The last header, all rows, and the number of bytes up to the last whole line."""
+        self.seconds = 0.0
+        header: dict[str, Any] | None = None
+        rows: list[Row] = []
+        end = 0
+        if not self._path.exists():
+            return header, rows, end
+        for line in self._path.read_bytes().splitlines(keepends=True):
+            try:
+                entry = json.loads(line) if line.endswith(b"\n") else None
+                if entry is None:
+                    break
+                if "setup" in entry:
+                    header = entry
+                else:
+                    rows += [Row(e, c, tuple(a), ms) for e, c, a, ms in entry["rows"]]
+                    self.seconds += entry["seconds"]
+            except (ValueError, KeyError, TypeError):
+                break
+            end += len(line)
+        return header, rows, end
+
+    def append(self, rows: Sequence[Row], seconds: float) -> None:
+        """Add the rows of one batch and the time it took; on disk when this returns."""
+        self.rows += rows
+        self.seconds += seconds
+        entries = [(r.episode, r.class_id, r.areas, round(r.milliseconds, 3)) for r in rows]
+        self._append({"rows": entries, "seconds": round(seconds, 6)})
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+
+    def counts(self) -> EpisodeCounts:
+        """All rows so far, by episode number."""
+        rows = sorted(self.rows, key=lambda row: row.episode)
+        return EpisodeCounts(
+            np.array([row.episode for row in rows], dtype=np.int64),
+            np.array([row.class_id for row in rows], dtype=np.int64),
+            np.array([row.areas for row in rows], dtype=np.int64).reshape(-1, 4),
+        )
+
+    def finish(self, record: RunRecord, queries: Sequence[str]) -> None:
+        """Make the run whole.
+
+        Args:
+            record: what `run.json` shall say.
+            queries: the query image of every episode number, for clustered intervals.
+
+        Raises:
+            BenchError: if an episode is missing or there twice.
+        """
+        counts = self.counts()
+        if counts.episode.tolist() != list(range(record.setup.episodes.count)):
+            raise BenchError(
+                f"{self.folder}: {len(counts)} rows do not make {record.setup.episodes.count} episodes"
+            )
+        times = {row.episode: row.milliseconds for row in self.rows}
+        _write_parquet(self.folder / "episodes.parquet", counts, queries, times)
+        write_record(self.folder / "run.json", record)
+        os.fsync(self._file.fileno())
+        self._path.unlink()
+
+
+def _write_parquet(
+    path: Path, counts: EpisodeCounts, queries: Sequence[str], times: Mapping[int, float]
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {
+        "episode": pa.array(counts.episode, pa.int64()),
+        "class_id": pa.array(counts.class_id, pa.int64()),
+        "query": pa.array(queries, pa.string()).dictionary_encode(),
+    }
+    for index, name in enumerate(COUNTS):
+        columns[name] = pa.array(counts.areas[:, index], pa.int64())
+    milliseconds = [times[number] for number in counts.episode.tolist()]
+    columns["milliseconds"] = pa.array(milliseconds, pa.float32())
+    partial = path.with_name(f".{path.name}.partial")
+    pq.write_table(pa.table(columns), partial, compression="zstd")
+    partial.replace(path)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether the folder holds a finished result and no run that is under way."""
+    return (folder / "run.json").is_file() and not (folder / "journal.jsonl").exists()
+
+
+def read_result(results_root: Path, key: RunKey) -> Result:
+    """Read a finished run.
+
+    Raises:
+        BenchError: if a file is missing, damaged, or does not belong to the other.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = key.folder(results_root)
+    record = read_record(folder / "run.json")
+    path = folder / "episodes.parquet"
+    try:
+        table = pq.read_table(path)
+        areas = np.stack([table.column(name).to_numpy() for name in COUNTS], axis=1)
+        counts = EpisodeCounts(
+            table.column("episode").to_numpy(), table.column("class_id").to_numpy(), areas
+        )
+        queries = tuple(table.column("query").to_pylist())
+        milliseconds = table.column("milliseconds").to_numpy()
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise BenchError(f"cannot read {path}: {error}") from None
+    if counts.episode.tolist() != list(range(record.setup.episodes.count)):
+        raise BenchError(
+            f"{path} does not hold the {record.setup.episodes.count} episodes of run.json"
+        )
+    if (counts.areas < 0).any() or not set(counts.class_id.tolist()) <= set(
+        record.setup.dataset.classes
+    ):
+        raise BenchError(f"{path} holds counts below 0 or classes that run.json does not name")
+    return Result(key, record, counts, queries, milliseconds)
+
+
+def find_runs(results_root: Path) -> list[RunKey]:
+    """Every finished run below the root, sorted."""
+    keys = []
+    for path in results_root.glob("*/*/*/fold*_*shot/run.json"):
+        dataset, protocol, model, name = path.relative_to(results_root).parts[:4]
+        fold, _, shots = name.removeprefix("fold").removesuffix("shot").partition("_")
+        if fold.isdigit() and shots.isdigit() and is_complete(path.parent):
+            keys.append(RunKey(dataset, protocol, model, int(fold), int(shots)))
+    return sorted(keys)
