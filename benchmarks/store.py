@@ -194,7 +194,8 @@ class Journal:
         counts = self.counts()
         if counts.episode.tolist() != list(range(record.setup.episodes.count)):
             raise BenchError(
-                f"{self.folder}: {len(counts)} rows do not make {record.setup.episodes.count} episodes"
+                f"{self.folder}: {len(counts)} rows do not make the "
+                f"{record.setup.episodes.count} episodes of the run"
             )
         times = {row.episode: row.milliseconds for row in self.rows}
         _write_parquet(self.folder / "episodes.parquet", counts, queries, times)

@@ -1,0 +1,77 @@
+"""The run matrix, as `bench.yaml` holds it: datasets × protocols × folds × shots × models."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+
+from benchmarks.protocols import DEFAULT_PROTOCOL
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_bytes(value: Any) -> Any:
+    """A number of bytes from `2GB`, `512 MiB` or a plain number; else unchanged."""
+    if not isinstance(value, str):
+        return value
+    digits = value.strip().rstrip("kKmMgGiIbB ")
+    unit = value.strip()[len(digits) :].strip().upper()
+    try:
+        return int(float(digits) * _UNITS[unit])
+    except (ValueError, KeyError):
+        raise ValueError(f"{value!r} is not a size such as 512MiB or 2GB") from None
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CacheConfig(_Config):
+    """Byte budgets of the feature cache."""
+
+    device: Bytes = Field(4 * 2**30, description="features kept on the GPU (unused on a CPU)")
+    host: Bytes = Field(4 * 2**30, description="features kept in main memory")
+
+
+class DatasetConfig(_Config):
+    """One dataset and what to run on it."""
+
+    name: str
+    protocol: str = DEFAULT_PROTOCOL
+    folds: tuple[int, ...] | None = Field(None, description="all folds where there are none")
+    shots: tuple[PositiveInt, ...] = (1, 5)
+
+
+class ModelConfig(_Config):
+    """One model under the name that its results get."""
+
+    name: str
+    model: str | None = Field(
+        None, description="a registered model, module:Class or a file; `name` where it is left out"
+    )
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def target(self) -> str:
+        """What to load."""
+        return self.model or self.name
+
+
+class BenchConfig(_Config):
+    """Everything `bench run` needs."""
+
+    data_root: Path = Path("data")
+    results_root: Path = Path("results")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+    batch_size: PositiveInt | Literal["auto"] = "auto"
+    limit: PositiveInt | None = Field(None, description="only the first so many episodes a list")
+    threads: PositiveInt = Field(2, description="threads that decode images ahead")
+    save_predictions: bool = False
+    cache: CacheConfig = CacheConfig()
+    engine: Literal["local"] = "local"
+    datasets: tuple[DatasetConfig, ...] = ()
+    models: tuple[ModelConfig, ...] = ()
