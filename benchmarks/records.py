@@ -96,7 +96,7 @@ class RunRecord(_Record):
     milliseconds_per_episode: float = Field(description="median")
     peak_memory_bytes: int
     hardware: str
-    cache: CacheRecord
+    cache: CacheRecord | None = Field(description="None for masks of an outside program")
     versions: dict[str, str]
     revision: str | None = Field(description="git revision of the suite, with + if modified")
 

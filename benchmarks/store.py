@@ -224,9 +224,29 @@ def _write_parquet(
     partial.replace(path)
 
 
+def previous_setup(folder: Path) -> dict[str, Any] | None:
+    """The setup of a finished or begun run, as JSON; None where there is neither.
+
+    Raises:
+        BenchError: if `run.json` is damaged.
+    """
+    if is_complete(folder):
+        return read_record(folder / "run.json").setup.model_dump(mode="json")
+    try:
+        with (folder / "journal.jsonl").open("rb") as file:
+            return dict(json.loads(file.readline())["setup"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a run in the folder was begun and not finished."""
+    return (folder / "journal.jsonl").exists()
+
+
 def is_complete(folder: Path) -> bool:
     """Whether the folder holds a finished result and no run that is under way."""
-    return (folder / "run.json").is_file() and not (folder / "journal.jsonl").exists()
+    return (folder / "run.json").is_file() and not is_begun(folder)
 
 
 def read_result(results_root: Path, key: RunKey) -> Result:

@@ -1,0 +1,91 @@
+"""What a result says of its model, data, protocol and course."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from benchmarks import environment, metrics
+from benchmarks.evaluator import trait
+from benchmarks.protocols import Protocol
+from benchmarks.records import (
+    CacheRecord,
+    DatasetRecord,
+    ModelRecord,
+    ProtocolRecord,
+    RunRecord,
+    Setup,
+)
+from benchmarks.store import Journal
+from datasets_prep.prepared import PreparedDataset
+from models.catalog import Card
+from models.segmenter import Segmenter
+
+
+def model_record(name: str, model: Segmenter, dataset: str) -> ModelRecord:
+    """The model called `name`, as far as it matters on `dataset`."""
+    card: Card = getattr(model, "card", Card(title=name, summary=""))
+    seen: Mapping[str, str] = card.sees_test_classes or {}
+    return ModelRecord(
+        name=name,
+        title=card.title,
+        kind=card.kind,
+        config=dict(trait(model, "config")),
+        weights_digest=trait(model, "weights_digest"),
+        parameters=trait(model, "parameters"),
+        comparable=trait(model, "comparable"),
+        sees_test_classes=seen.get(dataset, seen.get("*", "unknown")),
+    )
+
+
+def dataset_record(dataset: PreparedDataset, fold: int) -> DatasetRecord:
+    """What a result says of its dataset."""
+    novel = dataset.folds.fold(fold).novel
+    return DatasetRecord(
+        name=dataset.name,
+        digest=dataset.digest,
+        lists=dataset.folds.lists,
+        classes={index: dataset.classes[index] for index in novel},
+    )
+
+
+def protocol_record(protocol: EvaluationProtocol) -> ProtocolRecord:
+    """What a result says of its protocol."""
+    return ProtocolRecord(
+        name=protocol.name,
+        resolution=protocol.resolution,
+        seed=protocol.seed,
+        ignore=protocol.ignore,
+        aggregation=protocol.aggregation,
+        undrawn=protocol.undrawn,
+        runs=protocol.runs,
+    )
+
+
+def make_record(
+    setup: Setup,
+    journal: Journal,
+    protocol: Protocol,
+    *,
+    started: str,
+    cache: CacheRecord | None = None,
+) -> RunRecord:
+    """The record of a run whose rows are all in `journal`."""
+    counts = journal.counts()
+    classes = list(setup.dataset.classes)
+    times = [row.milliseconds for row in journal.rows]
+    return RunRecord(
+        setup=setup,
+        miou=metrics.miou(counts, classes, protocol.undrawn, protocol.runs),
+        fb_iou=metrics.fb_iou(counts, protocol.runs),
+        class_iou=dict(metrics.class_ious(counts, classes, protocol.undrawn)),
+        started=started,
+        seconds=round(journal.seconds, 3),
+        sittings=journal.sittings,
+        episodes_per_second=round(len(counts) / max(journal.seconds, 1e-9), 3),
+        milliseconds_per_episode=round(float(np.median(times)), 3),
+        peak_memory_bytes=environment.peak_memory(setup.device),
+        hardware=environment.hardware(setup.device),
+        cache=cache,
+        versions=environment.versions(),
+        revision=environment.revision(),
+    )

@@ -1,0 +1,307 @@
+"""Runs one plan through one model: features from the cache, batches, masks, counts.
+
+Scores become masks in `predict` alone: mapped to the protocol's grid, then by the model's rule.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.cache import FeatureCache, Key
+from benchmarks.errors import BenchError
+from benchmarks.loader import Loader
+from benchmarks.metrics import count
+from benchmarks.plan import Batch, Plan
+from benchmarks.protocols import Protocol
+from benchmarks.store import Journal, Row
+from datasets_prep.episodes.episode import Episode
+from models.geometry import Size
+from models.segmenter import BaseSegmenter, Features, Segmenter
+
+_AHEAD = 2  # batches whose images are decoded while one runs
+
+
+@dataclass
+class EncodeCounts:
+    """How often a model has encoded, for the record and for tests of the cache."""
+
+    images: int = 0
+    supports: int = 0
+
+
+class Evaluator:
+    """One model on one dataset.
+
+    Args:
+        model: the segmenter.
+        loader: loads from the dataset.
+        cache: keeps features; may be shared by evaluators one after another.
+        device: where the model is.
+        encode_batch: images in one encode call, always exactly so many (the last call is filled
+            up), because a call's size may change float rounding.
+    """
+
+    def __init__(
+        self,
+        model: Segmenter,
+        loader: Loader,
+        cache: FeatureCache,
+        device: torch.device,
+        encode_batch: int = 1,
+    ) -> None:
+        self.model = model
+        self.loader = loader
+        self.cache = cache
+        self.device = device
+        self.encode_batch = encode_batch
+        self.encodes = EncodeCounts()
+        data = loader.dataset.digest
+        shared = trait(model, "image_key")
+        # What nobody shares is keyed by this evaluator.
+        self._image_scope = ("image", data, shared or id(self), model.geometry)
+        self._support_scope = ("support", data, id(self))
+
+    def grid_of(self, image_id: str) -> Size:
+        """The model's grid size for an image."""
+        return self.model.geometry.grid(self.loader.dataset.size(image_id))
+
+    def run(
+        self,
+        plan: Plan,
+        protocol: Protocol,
+        journal: Journal,
+        *,
+        seed: str,
+        save_predictions: bool = False,
+        advanced: Callable[[int], None] = lambda episodes: None,
+    ) -> None:
+        """Run the batches that the journal does not hold yet.
+
+        Args:
+            plan: the batches.
+            protocol: says on which grid masks are scored.
+            journal: the open run.
+            seed: names the episode list; with an episode's number it seeds models that draw.
+            save_predictions: write every mask to `predictions/` in the run's folder.
+            advanced: called with the number of episodes after each batch.
+
+        Raises:
+            BenchError: if scores are not finite or of the wrong shape; the batch is named.
+        """
+        done = {row.episode for row in journal.rows}
+        batches = [b for b in plan.batches if not done.issuperset(e.index for e in b.episodes)]
+        folder = journal.folder / "predictions" if save_predictions else None
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+        self.cache.schedule(self._keys(batch) for batch in batches)
+        for step, batch in enumerate(batches):
+            begin = time.perf_counter()
+            self._prefetch(batches[step : step + 1 + _AHEAD])
+            with torch.inference_mode():
+                scores = self._segment(batch, seed)
+                areas = self._count(batch, scores, protocol, folder)
+            self.cache.advance(step, self._keys(batch))
+            seconds = time.perf_counter() - begin
+            each = 1000 * seconds / len(batch.episodes)
+            journal.append(
+                [
+                    Row(e.index, e.class_index, area, each)
+                    for e, area in zip(batch.episodes, areas, strict=True)
+                ],
+                seconds,
+            )
+            advanced(len(batch.episodes))
+
+    def _image_key(self, image_id: str) -> Key:
+        return (*self._image_scope, image_id)
+
+    def _support_key(self, pair: tuple[str, int]) -> Key:
+        return (*self._support_scope, *pair)
+
+    def _keys(self, batch: Batch) -> Iterator[Key]:
+        """Every feature that a batch may ask for."""
+        yield from map(self._image_key, batch.images())
+        for pair in batch.pairs():
+            yield self._support_key(pair)
+            if self.model.support_uses_features:
+                yield self._image_key(pair[0])
+
+    def _prefetch(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            wanted: list[str] = []
+            if trait(self.model, "image_reads_pixels"):
+                wanted += (i for i in batch.images() if self._image_key(i) not in self.cache)
+            if trait(self.model, "support_reads_pixels"):
+                wanted += (p[0] for p in batch.pairs() if self._support_key(p) not in self.cache)
+            self.loader.prefetch_images(wanted, self.model.geometry)
+
+    def _segment(self, batch: Batch, seed: str) -> Tensor:
+        supports = self._supports(list(batch.pairs()))
+        images = self._images(batch.images())
+        wants = trait(self.model, "wants")
+        extras: dict[str, Any] = {}
+        if "seeds" in wants:
+            extras["seeds"] = [episode_seed(seed, e.index) for e in batch.episodes]
+        if "truths" in wants:
+            extras["truths"] = self._masks([(e.query, e.class_index) for e in batch.episodes])
+        scores = self.model.segment(
+            [images[e.query] for e in batch.episodes],
+            [[supports[s, e.class_index] for s in e.supports] for e in batch.episodes],
+            **extras,
+        )
+        check_scores(scores, batch.episodes)
+        return scores
+
+    def _images(self, image_ids: Iterable[str]) -> Mapping[str, Features]:
+        """Image features, from the cache or computed now."""
+        found, missing = self._held({i: self._image_key(i) for i in image_ids})
+        reads = trait(self.model, "image_reads_pixels")
+        for part in self._chunks(missing, self.grid_of):
+            features = self.model.encode_image(self._pixels(part, reads))[: len(part)]
+            self.encodes.images += len(part)
+            self._keep(part, features, self._image_key, found)
+        return found
+
+    def _supports(self, pairs: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], Features]:
+        """Support features, from the cache or computed now."""
+        found, missing = self._held({pair: self._support_key(pair) for pair in pairs})
+        reads = trait(self.model, "support_reads_pixels")
+        uses = self.model.support_uses_features
+        images = self._images(dict.fromkeys(p[0] for p in missing)) if uses else {}
+        for part in self._chunks(missing, lambda pair: self.grid_of(pair[0])):
+            ids = [pair[0] for pair in part]
+            features = self.model.encode_support(
+                self._pixels(ids, reads),
+                self._filled(self._masks(part)),
+                self._filled([images[i] for i in ids]) if uses else [],
+            )[: len(part)]
+            self.encodes.supports += len(part)
+            self._keep(part, features, self._support_key, found)
+        return found
+
+    def _held(self, keys: Mapping[Any, Key]) -> tuple[dict[Any, Features], list[Any]]:
+        found: dict[Any, Features] = {}
+        missing = []
+        for item, key in keys.items():
+            features = self.cache.get(key)
+            if features is None:
+                missing.append(item)
+            else:
+                found[item] = features
+        return found, missing
+
+    def _keep(
+        self,
+        items: Sequence[Any],
+        features: Sequence[Features],
+        key: Callable[[Any], Key],
+        found: dict[Any, Features],
+    ) -> None:
+        for item, feature in zip(items, features, strict=True):
+            self.cache.put(key(item), feature)
+            found[item] = feature
+
+    def _chunks(self, items: Iterable[Any], grid: Callable[[Any], Size]) -> Iterator[list[Any]]:
+        """Items in parts of at most `encode_batch` that share a grid size."""
+        for _, group in groupby(items, key=grid):
+            same = list(group)
+            for start in range(0, len(same), self.encode_batch):
+                yield same[start : start + self.encode_batch]
+
+    def _filled(self, items: Any) -> Any:
+        """A tensor or list filled up to `encode_batch` with copies of its last item."""
+        short = self.encode_batch - len(items)
+        if short == 0:
+            return items
+        if isinstance(items, Tensor):
+            return torch.cat([items, items[-1:].expand(short, *items.shape[1:])])
+        return [*items, *[items[-1]] * short]
+
+    def _pixels(self, image_ids: Sequence[str], reads: bool) -> Tensor:
+        if not reads:
+            return torch.zeros(()).expand(self.encode_batch, 3, *self.grid_of(image_ids[0]))
+        pixels = [self.loader.image(image_id, self.model.geometry) for image_id in image_ids]
+        stacked: Tensor = self._filled(torch.stack(pixels))
+        return stacked.to(self.device).float().div_(255)
+
+    def _masks(self, pairs: Sequence[tuple[str, int]]) -> Tensor:
+        masks = [self.loader.support_mask(*pair, self.model.geometry) for pair in pairs]
+        return torch.stack(masks).to(self.device).float()
+
+    def _count(
+        self, batch: Batch, scores: Tensor, protocol: Protocol, folder: Path | None
+    ) -> list[tuple[int, int, int, int]]:
+        sizes = [self.loader.dataset.size(e.query) for e in batch.episodes]
+        areas = []
+        for size, group in groupby(range(len(sizes)), key=lambda index: sizes[index]):
+            indices = list(group)
+            part = scores[indices[0] : indices[-1] + 1]
+            target = protocol.target(size)
+            for index, mask in zip(indices, predict(self.model, part, size, target), strict=True):
+                episode = batch.episodes[index]
+                truth = self.loader.truth(episode.query, episode.class_index, target)
+                areas.append(count(mask, truth.numpy()))
+                if folder is not None:
+                    save_mask(folder / f"{episode.index:06d}.png", mask)
+        return areas
+
+
+def trait(model: Segmenter, name: str) -> Any:
+    """An attribute that a segmenter may leave out; `BaseSegmenter` holds the defaults."""
+    return getattr(model, name, getattr(BaseSegmenter, name))
+
+
+def episode_seed(name: str, index: int) -> int:
+    """A seed in 0..2^32-1 that depends on the episode list's digest and the episode's number."""
+    return (int(name[:8], 16) + 2654435761 * (index + 1)) % 2**32
+
+
+def check_scores(scores: Tensor, episodes: Sequence[Episode]) -> None:
+    """Refuse what cannot be scored.
+
+    Raises:
+        BenchError: if scores are not B×H×W or not finite; the episode is named.
+    """
+    if scores.ndim != 3 or len(scores) != len(episodes):
+        raise BenchError(
+            f"the model gave scores of shape {tuple(scores.shape)} for {len(episodes)} queries; "
+            f"they must be B×H×W"
+        )
+    finite = torch.isfinite(scores).flatten(1).all(dim=1)
+    if not bool(finite.all()):
+        bad = episodes[int((~finite).nonzero()[0])]
+        raise BenchError(
+            f"the model gave scores that are not finite in episode {bad.index} (query {bad.query})"
+        )
+
+
+def predict(model: Segmenter, scores: Tensor, size: Size, target: Size) -> NDArray[np.bool_]:
+    """Masks on the evaluation grid from scores on the model's.
+
+    Args:
+        model: gives geometry and rule.
+        scores: B×H×W.
+        size: (height, width) of the original queries, equal for all.
+        target: (height, width) of the evaluation grid.
+
+    Returns:
+        B×H×W bool.
+    """
+    masks = model.binarize(model.geometry.scores(scores, size, target))
+    return masks.cpu().numpy()
+
+
+def save_mask(path: Path, mask: NDArray[np.bool_]) -> None:
+    """Write a mask as PNG (0 and 255), whole or not at all."""
+    partial = path.with_name(f".{path.name}")
+    Image.fromarray(mask.astype(np.uint8) * 255).save(partial, format="PNG")
+    partial.replace(path)

@@ -1,0 +1,92 @@
+"""The matrix expanded: one cell per (dataset, protocol, fold, shots), and what it will cost."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.config import BenchConfig
+from benchmarks.plan import make_plan
+from benchmarks.protocols import Protocol, get_protocol
+from benchmarks.records import EpisodesRecord
+from benchmarks.store import RunKey, is_begun, is_complete
+from datasets_prep.episodes.episode import Episode, digest
+from datasets_prep.prepared import PreparedDataset
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (dataset, protocol, fold, shots) with its episodes."""
+
+    dataset: PreparedDataset
+    protocol: Protocol
+    fold: int
+    shots: int
+    episodes: tuple[Episode, ...]
+    record: EpisodesRecord
+
+    def key(self, model: str) -> RunKey:
+        """Where the result of `model` goes; a cut list never mixes with whole ones."""
+        limit = self.record.limit
+        protocol = self.protocol.name if limit is None else f"{self.protocol.name}-first{limit}"
+        return RunKey(self.dataset.name, protocol, model, self.fold, self.shots)
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """What one run will do."""
+
+    key: RunKey
+    episodes: int
+    images: int
+    pairs: int
+    naive_image_encodes: int
+    naive_support_encodes: int
+    status: Literal["new", "begun", "complete"]
+
+
+def cells(config: BenchConfig) -> Iterator[Cell]:
+    """Every cell of the matrix, its episode list read and checked.
+
+    Raises:
+        BenchError, DatasetError: for an unknown protocol, or a dataset, fold or list that is not
+            prepared.
+    """
+    for wanted in config.datasets:
+        dataset = PreparedDataset(config.data_root, wanted.name)
+        protocol = get_protocol(wanted.protocol)
+        folds = wanted.folds if wanted.folds is not None else range(len(dataset.folds.folds))
+        for fold in folds:
+            for shots in wanted.shots:
+                dataset.folds.fold(fold)
+                episodes = dataset.episodes(protocol.recipe, fold, shots)
+                kept = tuple(episodes[: config.limit])
+                record = EpisodesRecord(
+                    recipe=protocol.recipe,
+                    digest=digest(episodes),
+                    count=len(kept),
+                    limit=config.limit if len(kept) < len(episodes) else None,
+                )
+                yield Cell(dataset, protocol, fold, shots, kept, record)
+
+
+def plan_matrix(config: BenchConfig) -> list[PlanSummary]:
+    """What a run would do, without loading any model."""
+    summaries = []
+    every = list(cells(config))
+    for wanted in config.models:
+        for cell in every:
+            plan = make_plan(cell.episodes, lambda image_id: (1, 1), 1)
+            key = cell.key(wanted.name)
+            folder = key.folder(config.results_root)
+            summaries.append(
+                PlanSummary(
+                    key,
+                    plan.episodes,
+                    plan.images,
+                    plan.pairs,
+                    plan.naive_image_encodes,
+                    plan.naive_support_encodes,
+                    "complete" if is_complete(folder) else "begun" if is_begun(folder) else "new",
+                )
+            )
+    return summaries

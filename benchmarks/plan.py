@@ -1,0 +1,85 @@
+"""The order and the batches in which episodes run.
+
+The plan is a function of the episode list, the grids and the batch size alone. It fixes every
+batch that a model sees, so cache size, threads, interruption and resume change no bit of a result.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from datasets_prep.episodes.episode import Episode
+from models.geometry import Size
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Episodes that go through `segment` together; their queries share one grid size."""
+
+    index: int
+    episodes: tuple[Episode, ...]
+
+    def images(self) -> Iterator[str]:
+        """Distinct query images, in order."""
+        return iter(dict.fromkeys(e.query for e in self.episodes))
+
+    def pairs(self) -> Iterator[tuple[str, int]]:
+        """Distinct (support image, class), in order."""
+        return iter(dict.fromkeys((s, e.class_index) for e in self.episodes for s in e.supports))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All batches of a run, and what they need."""
+
+    batches: tuple[Batch, ...]
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes."""
+        return sum(len(batch.episodes) for batch in self.batches)
+
+    @property
+    def images(self) -> int:
+        """Distinct images: what `encode_image` runs on if nothing is dropped from the cache."""
+        every = (e for batch in self.batches for e in batch.episodes)
+        return len({image for e in every for image in (e.query, *e.supports)})
+
+    @property
+    def pairs(self) -> int:
+        """Distinct (image, mask): what `encode_support` runs on if nothing is dropped."""
+        return len({pair for batch in self.batches for pair in batch.pairs()})
+
+    @property
+    def naive_image_encodes(self) -> int:
+        """Images that are encoded without a cache: K+1 an episode."""
+        return self.naive_support_encodes + self.episodes
+
+    @property
+    def naive_support_encodes(self) -> int:
+        """(image, mask) pairs that are encoded without a cache: K an episode."""
+        return sum(len(e.supports) for batch in self.batches for e in batch.episodes)
+
+
+def make_plan(episodes: Sequence[Episode], grid_of: Callable[[str], Size], batch_size: int) -> Plan:
+    """Order episodes by class, then query, and cut them into batches.
+
+    Within a class the supports repeat, and features of one class at a time are all that a small
+    cache has to hold. A batch ends early where the query's grid size changes.
+
+    Args:
+        episodes: the list, in published order.
+        grid_of: the model's grid size for an image.
+        batch_size: episodes a batch at most.
+    """
+    order = sorted(episodes, key=lambda e: (e.class_index, e.query, e.index))
+    batches: list[Batch] = []
+    current: list[Episode] = []
+    for episode in order:
+        full = len(current) == batch_size
+        if current and (full or grid_of(current[0].query) != grid_of(episode.query)):
+            batches.append(Batch(len(batches), tuple(current)))
+            current = []
+        current.append(episode)
+    if current:
+        batches.append(Batch(len(batches), tuple(current)))
+    return Plan(tuple(batches))

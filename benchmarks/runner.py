@@ -1,0 +1,222 @@
+"""Runs the whole matrix: every model on every dataset, fold and shot.
+
+A model is loaded once and freed before the next. Pixels and features outlive their model, so
+models with the same backbone, weights and geometry share what depends on one image.
+"""
+
+import gc
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+import torch
+
+from benchmarks.cache import FeatureCache, Tier
+from benchmarks.config import BenchConfig, ModelConfig
+from benchmarks.describe import dataset_record, make_record, model_record, protocol_record
+from benchmarks.errors import BenchError
+from benchmarks.evaluator import Evaluator, trait
+from benchmarks.loader import Loader
+from benchmarks.matrix import Cell, cells
+from benchmarks.plan import Plan, make_plan
+from benchmarks.records import CacheRecord, RunRecord, Setup, read_record
+from benchmarks.store import Journal, Resume, RunKey, check_same, is_complete, previous_setup
+from models.catalog import MODELS, load_model
+from models.custom import load_custom
+from models.segmenter import Segmenter
+
+_GPU_ENCODE_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run."""
+
+    key: RunKey
+    status: Literal["measured", "already complete"]
+    record: RunRecord
+
+
+class Listener(Protocol):
+    """Hears how the matrix comes along."""
+
+    def run_started(self, key: RunKey, total: int, done: int) -> None:
+        """A run of `total` episodes begins, `done` of them are there already."""
+
+    def advanced(self, episodes: int) -> None:
+        """So many more episodes are through."""
+
+    def run_finished(self, outcome: Outcome) -> None:
+        """A run is whole."""
+
+    def note(self, text: str) -> None:
+        """One line worth reading."""
+
+
+def run_matrix(
+    config: BenchConfig, *, resume: Resume = "resume", listener: Listener
+) -> list[Outcome]:
+    """Run everything in `config` that the results store does not hold yet.
+
+    Args:
+        config: the matrix.
+        resume: "resume" skips finished runs and goes on with begun ones; "fresh" measures again.
+        listener: told how it comes along.
+
+    Returns:
+        One outcome per (model, dataset, fold, shots), in that order.
+
+    Raises:
+        BenchError, DatasetError, ModelError: what the user has to mend.
+    """
+    device = resolve_device(config.device)
+    every = list(cells(config))
+    cache = FeatureCache(_tiers(config, device))
+    outcomes = []
+    with ExitStack() as stack:
+        loaders: dict[str, Loader] = {}
+        for cell in every:
+            if cell.dataset.name not in loaders:
+                loader = Loader(cell.dataset, config.threads)
+                stack.callback(loader.close)
+                loaders[cell.dataset.name] = loader
+        for wanted in config.models:
+            model = _load(wanted, device, config.dtype)
+            for cell in every:
+                evaluator = Evaluator(
+                    model,
+                    loaders[cell.dataset.name],
+                    cache,
+                    device,
+                    encode_batch=_GPU_ENCODE_BATCH if device.type == "cuda" else 1,
+                )
+                outcomes.append(_run(config, wanted, evaluator, cell, resume, listener))
+                listener.run_finished(outcomes[-1])
+            del model, evaluator
+            gc.collect()
+    return outcomes
+
+
+def resolve_device(name: str) -> torch.device:
+    """The torch device for `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        BenchError: if there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BenchError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BenchError(
+            f"device {name!r}: torch {torch.__version__} sees {torch.cuda.device_count()} GPUs "
+            f"here; use --device cpu, or install a CUDA build of torch"
+        )
+    if device.type not in ("cpu", "cuda"):
+        raise BenchError(f"device {name!r} is not supported; use auto, cpu, cuda or cuda:N")
+    return device
+
+
+def _tiers(config: BenchConfig, device: torch.device) -> list[Tier]:
+    host = Tier(torch.device("cpu"), config.cache.host)
+    return [host] if device.type == "cpu" else [Tier(device, config.cache.device), host]
+
+
+def _load(wanted: ModelConfig, device: torch.device, dtype: str) -> Segmenter:
+    if wanted.target in MODELS:
+        loaded: Segmenter = load_model(
+            wanted.target, wanted.options, device=str(device), dtype=dtype
+        )
+        return loaded
+    return load_custom(wanted.target, wanted.options, device=str(device), dtype=dtype)
+
+
+def _run(
+    config: BenchConfig,
+    wanted: ModelConfig,
+    evaluator: Evaluator,
+    cell: Cell,
+    resume: Resume,
+    listener: Listener,
+) -> Outcome:
+    key = cell.key(wanted.name)
+    folder = key.folder(config.results_root)
+    before = previous_setup(folder) if resume == "resume" else None
+    batch_size = config.batch_size
+    if batch_size == "auto":
+        batch_size = (before or {}).get("batch_size", trait(evaluator.model, "batch_size"))
+    setup = Setup(
+        model=model_record(wanted.name, evaluator.model, cell.dataset.name),
+        dataset=dataset_record(cell.dataset, cell.fold),
+        protocol=protocol_record(cell.protocol),
+        episodes=cell.record,
+        fold=cell.fold,
+        shots=cell.shots,
+        device=evaluator.device.type,
+        dtype=config.dtype,
+        batch_size=batch_size,
+    )
+    if before is not None and is_complete(folder):
+        check_same(folder, before, setup)
+        return Outcome(key, "already complete", read_record(folder / "run.json"))
+    while True:
+        plan = make_plan(cell.episodes, evaluator.grid_of, setup.batch_size)
+        try:
+            return Outcome(
+                key,
+                "measured",
+                _measure(config, evaluator, cell, plan, setup, resume, key, listener),
+            )
+        except torch.OutOfMemoryError:
+            if config.batch_size != "auto" or setup.batch_size == 1:
+                raise BenchError(
+                    f"{key}: out of GPU memory with batches of {setup.batch_size}; use a smaller "
+                    f"--batch-size, --dtype bf16, or less cache.device"
+                ) from None
+        # Begun anew: one run has one batch size, or its bits would depend on when memory ran out.
+        setup = setup.model_copy(update={"batch_size": setup.batch_size // 2})
+        resume = "fresh"
+        evaluator.cache.clear()
+        torch.cuda.empty_cache()
+        listener.note(f"{key}: out of GPU memory, again with batches of {setup.batch_size}")
+
+
+def _measure(
+    config: BenchConfig,
+    evaluator: Evaluator,
+    cell: Cell,
+    plan: Plan,
+    setup: Setup,
+    resume: Resume,
+    key: RunKey,
+    listener: Listener,
+) -> RunRecord:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    with Journal(key.folder(config.results_root), setup, resume) as journal:
+        listener.run_started(key, plan.episodes, len(journal.rows))
+        evaluator.run(
+            plan,
+            cell.protocol,
+            journal,
+            seed=cell.record.digest,
+            save_predictions=config.save_predictions,
+            advanced=listener.advanced,
+        )
+        record = make_record(
+            setup,
+            journal,
+            cell.protocol,
+            started=started,
+            cache=CacheRecord(
+                image_encodes=evaluator.encodes.images,
+                support_encodes=evaluator.encodes.supports,
+                naive_image_encodes=plan.naive_image_encodes,
+                naive_support_encodes=plan.naive_support_encodes,
+                peak_bytes=evaluator.cache.peak_bytes,
+            ),
+        )
+        journal.finish(record, [episode.query for episode in cell.episodes])
+    return record
