@@ -1,0 +1,36 @@
+"""Room on the disk, and one lock for each thing that is made on it."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from datasets_prep.errors import DatasetError
+from datasets_prep.progress import Progress
+
+
+def ensure_space(folder: Path, needed: int) -> None:
+    """Raise DatasetError unless the disk of `folder` has `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DatasetError(
+            f"{needed:,} bytes are needed in {folder}, whose disk has {free:,} free: "
+            "free some, or put the data elsewhere (BENCH_DATA)"
+        )
+
+
+@contextmanager
+def locked(target: Path, progress: Progress) -> Iterator[None]:
+    """Hold the one lock of `target`; says so when another process holds it."""
+    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.note(f"another process is making {target.name}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
