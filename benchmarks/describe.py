@@ -44,11 +44,12 @@ def dataset_record(dataset: PreparedDataset, fold: int) -> DatasetRecord:
         name=dataset.name,
         digest=dataset.digest,
         lists=dataset.folds.lists,
+        folds=len(dataset.folds.folds),
         classes={index: dataset.classes[index] for index in novel},
     )
 
 
-def protocol_record(protocol: EvaluationProtocol) -> ProtocolRecord:
+def protocol_record(protocol: Protocol) -> ProtocolRecord:
     """What a result says of its protocol."""
     return ProtocolRecord(
         name=protocol.name,

@@ -33,6 +33,7 @@ class DatasetRecord(_Record):
     name: str
     digest: str
     lists: str
+    folds: int = Field(description="how many folds the dataset has")
     classes: dict[int, str] = Field(description="the fold's novel classes")
 
 
