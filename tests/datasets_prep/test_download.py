@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -267,6 +269,20 @@ def test_https_never_falls_to_http(server, target, waits):
     assert not server.requests
     assert mirrors(["http://a", "https://b", "https://c"]) == ["https://b", "https://c"]
     assert mirrors(["http://a", "http://b"]) == ["http://a", "http://b"]
+
+
+def test_a_redirect_never_leads_from_https_to_http(target, waits, monkeypatch):
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.scheme == "https":
+            return httpx.Response(302, headers={"Location": "http://plain/a"})
+        return httpx.Response(200, content=iter([FILE]))
+
+    client = partial(httpx.Client, transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(httpx, "Client", client)
+    with pytest.raises(UnavailableError, match="leads from https to http://plain/a"):
+        download(["https://safe/a"], target, KNOWN, backoff=waits.backoff())
+    download(["http://plain/a"], target, KNOWN, backoff=waits.backoff())
+    assert target.read_bytes() == FILE
 
 
 def test_redirects_are_followed_with_the_range(server, target, waits):
