@@ -72,6 +72,7 @@ class FeatureCache:
     def __init__(self, tiers: Sequence[Tier]) -> None:
         self._shelves = [_Shelf(tier) for tier in tiers]
         self._uses: dict[Key, deque[int]] = {}
+        self._step = 0
         self.peak_bytes = 0
 
     @property
@@ -82,6 +83,7 @@ class FeatureCache:
     def schedule(self, steps: Iterable[Iterable[Key]]) -> None:
         """Announce which keys each coming step uses; forgets what was announced before."""
         self._uses = {}
+        self._step = 0
         for step, keys in enumerate(steps):
             for key in keys:
                 self._uses.setdefault(key, deque()).append(step)
@@ -90,20 +92,17 @@ class FeatureCache:
                 shelf.rank(key, self._next_use(key))
 
     def advance(self, step: int, keys: Iterable[Key]) -> None:
-        """`step` is over: its `keys` now rank by their next use."""
+        """`step` is over: its `keys` now rank by their next use, fetched or not."""
         for key in keys:
-            uses = self._uses.get(key)
-            while uses and uses[0] <= step:
-                uses.popleft()
-            for shelf in self._shelves:
-                if key in shelf.items:
-                    shelf.rank(key, self._next_use(key))
+            self._used(key)
+        self._step = step + 1
 
     def __contains__(self, key: Key) -> bool:
         return any(key in shelf.items for shelf in self._shelves)
 
     def get(self, key: Key) -> Features | None:
         """The features, on the first tier's device; None where they are not held."""
+        self._used(key)
         for level, shelf in enumerate(self._shelves):
             if key in shelf.items:
                 if level == 0:
@@ -115,12 +114,22 @@ class FeatureCache:
 
     def put(self, key: Key, features: Features) -> None:
         """Keep features that are on the first tier's device, if they earn their room."""
+        self._used(key)
         if key not in self:
             self._insert(key, features, 0)
 
     def clear(self) -> None:
         """Drop everything."""
         self._shelves = [_Shelf(shelf.tier) for shelf in self._shelves]
+
+    def _used(self, key: Key) -> None:
+        """This step's use is over; until then a key cannot lose its place to later ones."""
+        uses = self._uses.get(key)
+        while uses and uses[0] <= self._step:
+            uses.popleft()
+        for shelf in self._shelves:
+            if key in shelf.items:
+                shelf.rank(key, self._next_use(key))
 
     def _next_use(self, key: Key) -> int:
         uses = self._uses.get(key)

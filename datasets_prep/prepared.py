@@ -51,6 +51,10 @@ class PreparedDataset:
             )
 
     @property
+    def _again(self) -> str:
+        return f"prepare it again with: bench prepare {self.manifest['builder']['name']} ..."
+
+    @property
     def digest(self) -> str:
         """sha256 that names the dataset's content, equal on every machine."""
         return str(self.manifest["digest"])
@@ -194,10 +198,14 @@ class PreparedDataset:
         name = f"{recipe}/{list_name(fold, shots)}"
         recorded = self.manifest["episodes"].get(name)
         if recorded is None:
-            have = ", ".join(sorted(self.manifest["episodes"]))
+            have = sorted(
+                {int(n.split("_")[1].removesuffix("shot")) for n in self.manifest["episodes"]}
+            )
+            shots_then = ",".join(map(str, sorted({*have, shots})))
+            reasons = [note for note in self.manifest["notes"] if name in note]
             raise DatasetError(
-                f"dataset {self.name!r} has no episode list {name} (it has {have}); prepare it "
-                f"with: bench prepare {self.name} --shots {shots}"
+                f"dataset {self.name!r} has no episode list {name}"
+                + (f": {reasons[0]}" if reasons else f"; {self._again} --shots {shots_then}")
             )
         path = self.root / "episodes" / f"{name}.jsonl"
         episodes = read_episodes(path)

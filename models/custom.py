@@ -1,0 +1,88 @@
+"""A user's own segmenter, named on the command line or in bench.yaml."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from models.catalog import parse_options
+from models.errors import ModelError
+from models.segmenter import Segmenter
+
+
+def load_custom(
+    spec: str, options: Mapping[str, Any] | None = None, *, device: str = "cpu", dtype: str = "fp32"
+) -> Segmenter:
+    """Load the segmenter that `spec` names; this runs the user's code.
+
+    A class with `Options` and `load`, as the suite's own models have them, is loaded with the
+    options; any other class or function is called with them as keyword arguments.
+
+    Args:
+        spec: `package.module:Name`, `path/to/file.py:Name`, or `path/to/file.py` where the file
+            defines exactly one segmenter.
+        options: the model's options.
+        device: a torch device, passed to `load`.
+        dtype: "fp32", "fp16" or "bf16", passed to `load`.
+
+    Raises:
+        ModelError: if there is no such file, module or name, or it is no segmenter.
+    """
+    place, _, name = spec.partition(":")
+    module = _from_file(Path(place)) if place.endswith(".py") else _from_module(place, spec)
+    factory = getattr(module, name, None) if name else _only_segmenter(module, place)
+    if factory is None:
+        raise ModelError(f"{place} defines no {name!r}")
+    if hasattr(factory, "Options") and hasattr(factory, "load"):
+        parsed = parse_options(spec, factory, options or {})
+        model = factory.load(parsed, device=device, dtype=dtype)
+    else:
+        model = factory(**(options or {}))
+    if not isinstance(model, Segmenter):
+        raise ModelError(
+            f"{spec} is not a segmenter: it needs geometry, support_uses_features, encode_image, "
+            f"encode_support, segment and binarize; models/template.py is one to copy"
+        )
+    return model
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ModelError(f"no such file: {path}")
+    name = f"custom_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _from_module(name: str, spec: str) -> ModuleType:
+    from models.catalog import MODELS
+    from models.registry import unknown
+
+    if ":" not in spec:
+        raise ModelError(unknown("model", name, MODELS))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{spec}: cannot import {error.name!r}") from None
+
+
+def _only_segmenter(module: ModuleType, place: str) -> Any:
+    found = [
+        thing
+        for thing in vars(module).values()
+        if isinstance(thing, type)
+        and thing.__module__ == module.__name__
+        and all(hasattr(thing, part) for part in ("encode_image", "encode_support", "segment"))
+    ]
+    if len(found) != 1:
+        names = ", ".join(thing.__name__ for thing in found) or "none"
+        raise ModelError(f"{place} must define one segmenter, or be named as {place}:NAME ({names})")
+    return found[0]

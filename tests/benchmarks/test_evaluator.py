@@ -1,0 +1,284 @@
+"""One run in every way it can go: the counts are always those of the plain loop."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from benchmarks import evaluator as evaluator_module
+from benchmarks.config import BenchConfig
+from benchmarks.errors import BenchError
+from benchmarks.matrix import plan_matrix
+from benchmarks.runner import Outcome, resolve_device, run_matrix
+from benchmarks.store import RunKey, read_result
+from datasets_prep.episodes.episode import read_episodes
+from datasets_prep.prepared import PreparedDataset
+from models.segmenter import Features
+from tests.tiny import ColourModel, tiny_config, tiny_dataset
+
+
+class Quiet:
+    """A listener that keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def run_started(self, key: RunKey, total: int, done: int) -> None: ...
+
+    def advanced(self, episodes: int) -> None: ...
+
+    def run_finished(self, outcome: Outcome) -> None: ...
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluator")
+    tiny_dataset(folder / "data")
+    return folder
+
+
+def config(root: Path, results: Path, **changes: object) -> BenchConfig:
+    changes = {"limit": 40, **changes}
+    return tiny_config(root, results_root=results, **changes)
+
+
+def measured(root: Path, results: Path, **changes: object) -> list[list[list[int]]]:
+    wanted = config(root, results, **changes)
+    outcomes = run_matrix(wanted, listener=Quiet())
+    return [areas_of(results, outcome.key) for outcome in outcomes]
+
+
+def areas_of(results: Path, key: RunKey) -> list[list[int]]:
+    counts = read_result(results, key).counts
+    return np.column_stack([counts.episode, counts.class_id, counts.areas]).tolist()
+
+
+def plain_loop(root: Path, fold: int, shots: int, limit: int) -> list[list[int]]:
+    """Open, resize, compare, count: no batches, no cache, nothing shared with the evaluator."""
+    dataset = PreparedDataset(root / "data", "tiny")
+    rows = []
+    lists = root / "data" / "tiny" / "episodes" / "fixed-v1" / f"fold{fold}_{shots}shot.jsonl"
+    for episode in read_episodes(lists)[:limit]:
+        means = []
+        for support in episode.supports:
+            pixels = small(dataset, support)
+            label = dataset.labels(support) == episode.class_index + 1
+            mask = nearest(label, 16)
+            inside = [pixels[:, mask].sum(1) / max(mask.sum(), 1)]
+            outside = [pixels[:, ~mask].sum(1) / max((~mask).sum(), 1)]
+            means.append((inside[0], outside[0]))
+        fg = np.mean([m[0] for m in means], axis=0)[:, None, None]
+        bg = np.mean([m[1] for m in means], axis=0)[:, None, None]
+        query = small(dataset, episode.query)
+        scores = ((query - bg) ** 2 - (query - fg) ** 2).sum(0)
+        labels = dataset.labels(episode.query)
+        height, width = labels.shape
+        stretched = torch.nn.functional.interpolate(
+            torch.tensor(scores)[None, None].float(), (height, width), mode="bilinear"
+        )[0, 0]
+        predicted = stretched.numpy() > 0
+        valid = labels != 255
+        truth = labels == episode.class_index + 1
+        rows.append(
+            [
+                episode.index,
+                episode.class_index,
+                int((predicted & truth & valid).sum()),
+                int(((predicted | truth) & valid).sum()),
+                int((~predicted & ~truth & valid).sum()),
+                int(((~predicted | ~truth) & valid).sum()),
+            ]
+        )
+    return rows
+
+
+def small(dataset: PreparedDataset, image: str) -> np.ndarray:
+    resized = dataset.image(image).resize((16, 16), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.float64).transpose(2, 0, 1) / 255
+
+
+def nearest(mask: np.ndarray, side: int) -> np.ndarray:
+    rows = np.arange(side) * mask.shape[0] // side
+    columns = np.arange(side) * mask.shape[1] // side
+    return mask[rows][:, columns]
+
+
+def test_counts_are_those_of_the_plain_loop(root: Path, tmp_path: Path) -> None:
+    got = measured(root, tmp_path)
+    expected = [plain_loop(root, fold, shots, 40) for fold in (0, 1) for shots in (1, 2)]
+    difference = np.abs(np.array(got) - np.array(expected))
+    # Float rounding may move single pixels that lie on the decision boundary.
+    assert difference[:, :, :2].max() == 0
+    assert difference.sum() <= 4
+    assert np.array(expected)[:, :, 2].sum() > 1000
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cache": {"host": 0}},
+        {"cache": {"host": 8000}},
+        {"threads": 1},
+        {"threads": 4},
+    ],
+)
+def test_cache_and_threads_change_no_bit(
+    root: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    assert measured(root, tmp_path / "a") == measured(root, tmp_path / "b", **changes)
+
+
+def test_each_image_and_pair_is_encoded_once(root: Path, tmp_path: Path) -> None:
+    wanted = config(root, tmp_path, limit=None)
+    summary = plan_matrix(wanted)[0]
+    outcome = run_matrix(wanted, listener=Quiet())[0]
+    cache = outcome.record.cache
+    assert cache is not None
+    assert cache.image_encodes == summary.images < summary.naive_image_encodes
+    assert cache.support_encodes == summary.pairs < summary.naive_support_encodes
+    assert cache.naive_image_encodes == summary.naive_image_encodes
+
+
+def test_models_with_one_backbone_share_image_features(root: Path, tmp_path: Path) -> None:
+    models = [
+        {"name": name, "model": "tests.tiny:ColourModel", "options": {"gain": gain}}
+        for name, gain in (("a", 1.0), ("b", 2.0))
+    ]
+    datasets = [{"name": "tiny", "shots": [1], "folds": [0]}]
+    outcomes = run_matrix(
+        config(root, tmp_path, models=models, datasets=datasets), listener=Quiet()
+    )
+    first, second = (outcome.record.cache for outcome in outcomes)
+    assert first is not None
+    assert second is not None
+    assert first.image_encodes > 0
+    assert second.image_encodes == 0
+    assert second.support_encodes == first.support_encodes
+
+
+def test_a_finished_run_is_not_measured_again(root: Path, tmp_path: Path) -> None:
+    wanted = config(root, tmp_path)
+    first = run_matrix(wanted, listener=Quiet())
+    again = run_matrix(wanted, listener=Quiet())
+    assert {o.status for o in first} == {"measured"}
+    assert {o.status for o in again} == {"already complete"}
+    assert [o.record for o in again] == [o.record for o in first]
+    fresh = run_matrix(wanted, resume="fresh", listener=Quiet())
+    assert {o.status for o in fresh} == {"measured"}
+
+
+def test_another_setup_is_refused_by_name(root: Path, tmp_path: Path) -> None:
+    run_matrix(config(root, tmp_path), listener=Quiet())
+    other = [{"name": "colour", "model": "tests.tiny:ColourModel", "options": {"gain": 3.0}}]
+    with pytest.raises(BenchError, match=r"model\.config\.gain = 1\.0, now it is 3\.0.*--fresh"):
+        run_matrix(config(root, tmp_path, models=other), listener=Quiet())
+
+
+def _run_in_child(wanted: BenchConfig, pause: float) -> None:
+    original = evaluator_module.predict
+
+    def slow(*arguments: object) -> object:
+        time.sleep(pause)
+        return original(*arguments)  # type: ignore[arg-type]
+
+    evaluator_module.predict = slow  # type: ignore[assignment]
+    run_matrix(wanted, listener=Quiet())
+    os._exit(0)
+
+
+def test_twenty_kills_end_in_the_unbroken_result(root: Path, tmp_path: Path) -> None:
+    limit = 120
+    unbroken = measured(root, tmp_path / "a", limit=limit)
+    wanted = config(root, tmp_path / "b", limit=limit)
+    clock = random.Random(0)
+    fork = multiprocessing.get_context("fork")
+    kills = 0
+    while kills < 20:
+        child = fork.Process(target=_run_in_child, args=(wanted, 0.004))
+        child.start()
+        child.join(clock.uniform(0.01, 0.09))
+        if child.exitcode is not None:
+            pytest.fail(f"the run ended (exit code {child.exitcode}) after {kills} kills")
+        os.kill(child.pid or 0, signal.SIGKILL)
+        child.join()
+        kills += 1
+    outcomes = run_matrix(wanted, listener=Quiet())
+    assert [areas_of(tmp_path / "b", outcome.key) for outcome in outcomes] == unbroken
+    assert not list((tmp_path / "b").rglob("journal.jsonl"))
+
+
+class Hungry(ColourModel):
+    """Runs out of memory with more than two queries."""
+
+    batch_size = 8
+
+    def segment(
+        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
+    ) -> Tensor:
+        if len(queries) > 2:
+            raise torch.OutOfMemoryError
+        return super().segment(queries, supports)
+
+
+class Broken(ColourModel):
+    """Gives one score that is not a number."""
+
+    def segment(
+        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
+    ) -> Tensor:
+        scores = super().segment(queries, supports)
+        scores[-1, 0, 0] = torch.nan
+        return scores
+
+
+def test_batches_halve_until_they_fit(root: Path, tmp_path: Path) -> None:
+    hungry = [{"name": "colour", "model": "tests.benchmarks.test_evaluator:Hungry"}]
+    listener = Quiet()
+    outcomes = run_matrix(config(root, tmp_path / "a", models=hungry), listener=listener)
+    assert {outcome.record.setup.batch_size for outcome in outcomes} == {2}
+    assert "batches of 4" in listener.notes[0]
+    got = [areas_of(tmp_path / "a", outcome.key) for outcome in outcomes]
+    assert got == measured(root, tmp_path / "b")
+    again = run_matrix(config(root, tmp_path / "a", models=hungry), listener=Quiet())
+    assert {outcome.status for outcome in again} == {"already complete"}
+    with pytest.raises(BenchError, match="smaller --batch-size"):
+        run_matrix(config(root, tmp_path / "c", models=hungry, batch_size=4), listener=Quiet())
+
+
+def test_scores_that_are_not_numbers_name_their_episode(root: Path, tmp_path: Path) -> None:
+    broken = [{"name": "broken", "model": "tests.benchmarks.test_evaluator:Broken"}]
+    with pytest.raises(BenchError, match=r"not finite in episode \d+ \(query img_"):
+        run_matrix(config(root, tmp_path, models=broken), listener=Quiet())
+
+
+def test_saved_predictions_are_the_counted_masks(root: Path, tmp_path: Path) -> None:
+    wanted = config(root, tmp_path, save_predictions=True, limit=10)
+    key = run_matrix(wanted, listener=Quiet())[0].key
+    dataset = PreparedDataset(root / "data", "tiny")
+    for episode in dataset.episodes("fixed-v1", key.fold, key.shots)[:10]:
+        path = key.folder(tmp_path) / "predictions" / f"{episode.index:06d}.png"
+        mask = np.asarray(Image.open(path)) == 255
+        truth = dataset.mask(episode.query, episode.class_index)
+        assert mask.shape == truth.shape
+        counted = read_result(tmp_path, key).counts.areas[episode.index, 0]
+        assert (mask & (truth == 1)).sum() == counted
+
+
+def test_an_absent_device_is_refused() -> None:
+    with pytest.raises(BenchError, match="unknown device 'gpu'"):
+        resolve_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(BenchError, match="sees 0 GPUs"):
+            resolve_device("cuda")
