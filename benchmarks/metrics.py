@@ -34,11 +34,12 @@ class EpisodeCounts:
         return len(self.episode)
 
     def runs(self, number: int) -> list["EpisodeCounts"]:
-        """The rows cut into `number` equal runs by episode number."""
+        """The rows cut into `number` equal runs by episode number; none of them is empty."""
         order = np.argsort(self.episode, kind="stable")
         return [
             EpisodeCounts(self.episode[part], self.class_id[part], self.areas[part])
             for part in np.array_split(order, number)
+            if len(part)
         ]
 
     def class_areas(self, classes: Sequence[int]) -> Integers:

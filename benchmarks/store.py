@@ -7,7 +7,6 @@ most a torn last line, which is cut off on resume. At the end the rows become `e
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,22 +146,30 @@ class Journal:
         if not self._path.exists():
             return header, rows, end
         for line in self._path.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
             try:
-                entry = json.loads(line) if line.endswith(b"\n") else None
-                if entry is None:
-                    break
+                entry = json.loads(line)
                 if "setup" in entry:
-                    header = entry
+                    header = {"setup": dict(entry["setup"]), "sittings": int(entry["sittings"])}
                 else:
-                    rows += [Row(e, c, tuple(a), ms) for e, c, a, ms in entry["rows"]]
-                    self.seconds += entry["seconds"]
+                    # Whole or not at all: what is cut off must not be among the rows.
+                    batch = [
+                        Row(int(episode), int(class_id), (fi, fu, bi, bu), float(milliseconds))
+                        for episode, class_id, (fi, fu, bi, bu), milliseconds in entry["rows"]
+                    ]
+                    self.seconds += float(entry["seconds"])
+                    rows += batch
             except (ValueError, KeyError, TypeError):
                 break
             end += len(line)
         return header, rows, end
 
     def append(self, rows: Sequence[Row], seconds: float) -> None:
-        """Add the rows of one batch and the time it took; on disk when this returns."""
+        """Add the rows of one batch and the time it took.
+
+        When this returns they outlive this process, though not a power cut.
+        """
         self.rows += rows
         self.seconds += seconds
         entries = [(r.episode, r.class_id, r.areas, round(r.milliseconds, 3)) for r in rows]
@@ -200,8 +207,20 @@ class Journal:
         times = {row.episode: row.milliseconds for row in self.rows}
         _write_parquet(self.folder / "episodes.parquet", counts, queries, times)
         write_record(self.folder / "run.json", record)
-        os.fsync(self._file.fileno())
         self._path.unlink()
+
+
+def _schema() -> Any:
+    """The columns of `episodes.parquet`."""
+    import pyarrow as pa
+
+    integers = {name: pa.int64() for name in COUNTS}
+    query = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        {"episode": pa.int64(), "class_id": pa.int64(), "query": query}
+        | integers
+        | {"milliseconds": pa.float32()}
+    )
 
 
 def _write_parquet(
@@ -211,16 +230,14 @@ def _write_parquet(
     import pyarrow.parquet as pq
 
     columns: dict[str, Any] = {
-        "episode": pa.array(counts.episode, pa.int64()),
-        "class_id": pa.array(counts.class_id, pa.int64()),
+        "episode": counts.episode,
+        "class_id": counts.class_id,
         "query": pa.array(queries, pa.string()).dictionary_encode(),
+        "milliseconds": [times[number] for number in counts.episode.tolist()],
     }
-    for index, name in enumerate(COUNTS):
-        columns[name] = pa.array(counts.areas[:, index], pa.int64())
-    milliseconds = [times[number] for number in counts.episode.tolist()]
-    columns["milliseconds"] = pa.array(milliseconds, pa.float32())
+    columns |= dict(zip(COUNTS, counts.areas.T, strict=True))
     partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(pa.table(columns), partial, compression="zstd")
+    pq.write_table(pa.table(columns, schema=_schema()), partial, compression="zstd")
     partial.replace(path)
 
 
@@ -260,17 +277,27 @@ def read_result(results_root: Path, key: RunKey) -> Result:
 
     folder = key.folder(results_root)
     record = read_record(folder / "run.json")
+    setup = record.setup
+    if (setup.dataset.name, setup.model.name, setup.fold, setup.shots) != (
+        key.dataset,
+        key.model,
+        key.fold,
+        key.shots,
+    ):
+        raise BenchError(f"{folder / 'run.json'} is the result of another run")
     path = folder / "episodes.parquet"
     try:
         table = pq.read_table(path)
-        areas = np.stack([table.column(name).to_numpy() for name in COUNTS], axis=1)
-        counts = EpisodeCounts(
-            table.column("episode").to_numpy(), table.column("class_id").to_numpy(), areas
-        )
-        queries = tuple(table.column("query").to_pylist())
-        milliseconds = table.column("milliseconds").to_numpy()
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException) as error:
         raise BenchError(f"cannot read {path}: {error}") from None
+    if not table.schema.equals(_schema()) or any(column.null_count for column in table.columns):
+        raise BenchError(f"{path} does not hold the columns of a result")
+    areas = np.stack([table.column(name).to_numpy() for name in COUNTS], axis=1)
+    counts = EpisodeCounts(
+        table.column("episode").to_numpy(), table.column("class_id").to_numpy(), areas
+    )
+    queries = tuple(table.column("query").to_pylist())
+    milliseconds = table.column("milliseconds").to_numpy()
     if counts.episode.tolist() != list(range(record.setup.episodes.count)):
         raise BenchError(
             f"{path} does not hold the {record.setup.episodes.count} episodes of run.json"

@@ -1,0 +1,329 @@
+"""A journal cut, damaged or left by a killed writer still ends in the same result."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.errors import BenchError
+from benchmarks.store import (
+    Journal,
+    RunKey,
+    find_runs,
+    is_complete,
+    previous_setup,
+    read_result,
+)
+from tests.leaderboards.synthetic import (
+    make_record,
+    make_rows,
+    make_setup,
+    query_names,
+    write_run,
+)
+
+BATCHES, EACH = 5, 4
+SETUP = make_setup(count=BATCHES * EACH)
+ROWS = make_rows(SETUP)
+KEY = RunKey("toy", "fixed-v1", "alpha", 0, 1)
+
+
+def batch(number: int) -> list:
+    return ROWS[number * EACH : (number + 1) * EACH]
+
+
+def go_on(folder: Path, stop: int = BATCHES) -> Journal:
+    """Add the batches that are missing, as the evaluator does, and finish when all are there."""
+    with Journal(folder, SETUP) as journal:
+        done = {row.episode for row in journal.rows}
+        for number in range(stop):
+            if batch(number)[0].episode not in done:
+                journal.append(batch(number), 0.25)
+        if stop == BATCHES:
+            journal.finish(make_record(SETUP, ROWS), query_names(len(ROWS)))
+    return journal
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return KEY.folder(tmp_path)
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> pa.Table:
+    """What an unbroken run writes."""
+    folder = KEY.folder(tmp_path / "unbroken")
+    go_on(folder)
+    return pq.read_table(folder / "episodes.parquet")
+
+
+def test_a_finished_run_reads_back_as_it_was_written(tmp_path: Path, folder: Path) -> None:
+    go_on(folder)
+    result = read_result(tmp_path, KEY)
+    assert result.key == KEY
+    assert result.record == make_record(SETUP, ROWS)
+    assert result.counts.episode.tolist() == [row.episode for row in ROWS]
+    assert result.counts.class_id.tolist() == [row.class_id for row in ROWS]
+    assert [tuple(areas) for areas in result.counts.areas.tolist()] == [r.areas for r in ROWS]
+    assert result.queries == tuple(query_names(len(ROWS)))
+    assert result.milliseconds.tolist() == [row.milliseconds for row in ROWS]
+    assert sorted(p.name for p in folder.iterdir()) == [".lock", "episodes.parquet", "run.json"]
+
+
+def test_a_journal_cut_at_any_byte_goes_on_to_the_same_result(
+    folder: Path, whole: pa.Table
+) -> None:
+    go_on(folder, stop=3)
+    path = folder / "journal.jsonl"
+    text = path.read_bytes()
+    ends = [index + 1 for index, byte in enumerate(text) if byte == ord("\n")]
+    for cut in range(len(text)):
+        path.write_bytes(text[:cut])
+        with Journal(folder, SETUP) as journal:
+            kept = max((end for end in ends if end <= cut), default=0)
+            batches = max(ends.index(kept), 0) if kept else 0
+            assert len(journal.rows) == batches * EACH
+            assert journal.seconds == 0.25 * batches
+            assert journal.sittings == (2 if kept else 1)
+    path.write_bytes(text[:-1])
+    go_on(folder)
+    assert pq.read_table(folder / "episodes.parquet").equals(whole)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"\x00\x00\x00\x00\n",
+        b'{"rows": [[0, 1, [1, 2, 3, 4], 1.0]]}\n',
+        b'{"rows": [[0, 1, [1, 2], 1.0]], "seconds": 1}\n',
+        b'{"rows": [[0, 1, [1, 2, 3, 4], 1.0]], "seconds": "x"}\n',
+        b'{"setup": 3, "sittings": 1}\n',
+        b"[]\n",
+        b"7\n",
+        b"\n",
+    ],
+)
+def test_a_damaged_line_cuts_off_itself_and_what_follows(
+    folder: Path, whole: pa.Table, damage: bytes
+) -> None:
+    go_on(folder, stop=4)
+    path = folder / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], damage, *lines[3:]]))
+    with Journal(folder, SETUP) as journal:
+        assert journal.rows == batch(0)
+        assert journal.seconds == 0.25
+    go_on(folder)
+    assert pq.read_table(folder / "episodes.parquet").equals(whole)
+
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from benchmarks.store import Journal
+from tests.benchmarks.test_store import KEY, SETUP, batch
+with Journal(KEY.folder(Path(sys.argv[1])), SETUP) as journal:
+    journal.append(batch(0), 0.25)
+    journal.append(batch(1), 0.25)
+    print("two batches are in", flush=True)
+    if sys.argv[2] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
+"""
+
+
+def writer(root: Path, what: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(root), what],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "two batches are in\n"
+    return process
+
+
+def test_a_killed_writer_leaves_its_batches_and_no_lock(
+    tmp_path: Path, folder: Path, whole: pa.Table
+) -> None:
+    with writer(tmp_path, "die") as process:
+        assert process.wait(timeout=60) == -signal.SIGKILL
+    assert not is_complete(folder)
+    with Journal(folder, SETUP) as journal:
+        assert journal.rows == [*batch(0), *batch(1)]
+    assert go_on(folder).sittings == 3
+    assert pq.read_table(folder / "episodes.parquet").equals(whole)
+
+
+def test_two_processes_never_write_one_run(tmp_path: Path, folder: Path) -> None:
+    with writer(tmp_path, "wait") as process:
+        with (
+            pytest.raises(BenchError, match="another process is measuring into"),
+            Journal(folder, SETUP),
+        ):
+            pass
+        process.communicate("")
+    with Journal(folder, SETUP) as journal:
+        assert journal.rows == [*batch(0), *batch(1)]
+
+
+@pytest.mark.parametrize("survives", range(3))
+def test_a_death_between_the_last_writes_leaves_a_run_that_finishes(
+    folder: Path, whole: pa.Table, monkeypatch: pytest.MonkeyPatch, survives: int
+) -> None:
+    class Dead(Exception):
+        pass
+
+    steps = iter([*"x" * survives])
+    for name in ("replace", "unlink"):
+        original = getattr(Path, name)
+
+        def step(self: Path, *args: object, _original: object = original) -> object:
+            if next(steps, None) is None:
+                raise Dead
+            return _original(self, *args)  # type: ignore[operator]
+
+        monkeypatch.setattr(Path, name, step)
+    with pytest.raises(Dead):
+        go_on(folder)
+    assert not is_complete(folder)
+    monkeypatch.undo()
+    go_on(folder)
+    assert is_complete(folder)
+    assert pq.read_table(folder / "episodes.parquet").equals(whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"dtype": "bf16"}, "dtype = 'fp32', now it is 'bf16'"),
+        ({"digest": "f" * 64}, "dataset.digest = 'dddd"),
+        ({"episodes": "a" * 64}, "episodes.digest = '01ee"),
+        ({"config": {"backbone": "tiny", "k": 2}}, "model.config.k = None, now it is 2"),
+        ({"count": 12}, "episodes.count = 20, now it is 12"),
+    ],
+)
+def test_a_resumed_run_must_be_the_same_run(folder: Path, change: dict, named: str) -> None:
+    go_on(folder, stop=2)
+    other = make_setup(**{"count": len(ROWS), **change})
+    with pytest.raises(BenchError, match="--fresh") as error, Journal(folder, other):
+        pass
+    assert named in str(error.value)
+    with Journal(folder, other, "fresh") as journal:
+        assert journal.rows == []
+        assert journal.sittings == 1
+
+
+def test_a_setup_outlives_json(folder: Path) -> None:
+    nested = make_setup(config={"size": (16, 24), "path": None, "nested": {"1": [0.1, 1e-7]}})
+    for _ in range(2):
+        with Journal(folder, nested):
+            pass
+    assert previous_setup(folder) == nested.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("rows", "count"),
+    [(ROWS[:-1], "19 rows"), (ROWS[1:] + ROWS[1:2], "20 rows"), (ROWS + ROWS[:1], "21 rows")],
+)
+def test_a_run_with_missing_or_doubled_episodes_is_not_finished(
+    folder: Path, rows: list, count: str
+) -> None:
+    with Journal(folder, SETUP) as journal:
+        journal.append(rows, 1.0)
+        with pytest.raises(BenchError, match=f"{count} do not make the 20 episodes"):
+            journal.finish(make_record(SETUP, ROWS), query_names(len(ROWS)))
+    assert not is_complete(folder)
+    assert not (folder / "episodes.parquet").exists()
+
+
+def test_measuring_again_hides_the_old_result_until_it_is_whole(
+    tmp_path: Path, folder: Path
+) -> None:
+    go_on(folder)
+    assert find_runs(tmp_path) == [KEY]
+    with Journal(folder, SETUP, "fresh"):
+        assert find_runs(tmp_path) == []
+
+
+def test_find_runs_lists_whole_runs_in_order_and_nothing_else(tmp_path: Path) -> None:
+    keys = [
+        write_run(tmp_path, fold=fold, shots=shots, name=name)
+        for name in ("beta", "alpha")
+        for shots in (10, 5)
+        for fold in (1, 0)
+    ]
+    go_on(KEY.folder(tmp_path), stop=1)
+    (tmp_path / "toy" / "fixed-v1" / "alpha" / "foldx_1shot").mkdir()
+    (tmp_path / "toy" / "fixed-v1" / "alpha" / "foldx_1shot" / "run.json").write_text("{}")
+    assert find_runs(tmp_path) == sorted(keys)
+    assert find_runs(tmp_path / "nowhere") == []
+
+
+def rewrite(path: Path, change: object) -> None:
+    pq.write_table(change(pq.read_table(path)), path)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table.drop_columns(["bg_union"]), "columns of a result"),
+        (lambda table: table.slice(1), "does not hold the 20 episodes"),
+        (lambda table: table.take([0, *range(19)]), "does not hold the 20 episodes"),
+        (
+            lambda table: table.set_column(
+                3, "fg_intersection", pa.array([float("nan")] * 20, pa.float64())
+            ),
+            "columns of a result",
+        ),
+        (
+            lambda table: table.set_column(3, "fg_intersection", pa.array([None] * 20, pa.int64())),
+            "columns of a result",
+        ),
+        (
+            lambda table: table.set_column(3, "fg_intersection", pa.array([-1] * 20, pa.int64())),
+            "counts below 0",
+        ),
+        (
+            lambda table: table.set_column(1, "class_id", pa.array([7] * 20, pa.int64())),
+            "classes that run.json does not name",
+        ),
+    ],
+)
+def test_a_damaged_parquet_is_refused_by_name(
+    tmp_path: Path, folder: Path, change: object, said: str
+) -> None:
+    go_on(folder)
+    rewrite(folder / "episodes.parquet", change)
+    with pytest.raises(BenchError, match=said) as error:
+        read_result(tmp_path, KEY)
+    assert "episodes.parquet" in str(error.value)
+
+
+def test_a_damaged_or_moved_record_is_refused_by_name(tmp_path: Path, folder: Path) -> None:
+    go_on(folder)
+    path = folder / "run.json"
+    record = json.loads(path.read_text())
+    for change, said in (
+        ({"miou": "high"}, "miou"),
+        ({"surprise": 1}, "surprise"),
+        ({"setup": {**record["setup"], "fold": 1}}, "another run"),
+    ):
+        path.write_text(json.dumps({**record, **change}))
+        with pytest.raises(BenchError, match=said) as error:
+            read_result(tmp_path, KEY)
+        assert "run.json" in str(error.value)
+    path.write_text("{")
+    with pytest.raises(BenchError, match=r"run\.json is not a result"):
+        read_result(tmp_path, KEY)
+    (folder / "episodes.parquet").write_bytes(b"PAR1")
+    path.write_text(json.dumps(record))
+    with pytest.raises(BenchError, match=r"cannot read .*episodes\.parquet"):
+        read_result(tmp_path, KEY)
