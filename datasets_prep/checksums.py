@@ -95,7 +95,7 @@ def verify(
     entry = None if full else _read(stamp)
     if entry is not None and entry["file"] == _identity(path, stamp):
         actual = Checksum(entry["size"], entry["sha256"], entry["md5"])
-        if (expected.md5 is None or actual.md5) and expected.complaint(actual) is None:
+        if expected.complaint(actual) is None:
             return None
     actual = hash_file(path, md5=expected.md5 is not None, progress=progress)
     complaint = expected.complaint(actual)
@@ -106,6 +106,7 @@ def verify(
 
 def write_stamp(path: Path, stamp: Path, actual: Checksum) -> None:
     """Record that `path`, as it lies there now, has this content."""
+    stamp.parent.mkdir(parents=True, exist_ok=True)
     write_json(stamp, {**asdict(actual), "file": _identity(path, stamp)})
 
 

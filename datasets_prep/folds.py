@@ -16,6 +16,7 @@ from datasets_prep.errors import DatasetError
 
 Pair = tuple[str, int]  # (image id, class index)
 QueryOrder = Literal["walk", "draw"]
+NovelInTrain = Literal["background", "ignore", "drop"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ class FoldSet:
         group: regular expression whose first group names an image's video, patient or scene;
             no episode pairs query and support of one group.
         lists: which lists these are ("published", "oslsm", ...), for people.
+        novel_in_train: what novel classes are in training images: "background" (most codebases),
+            "ignore" (a trainer sets their pixels to 255, as RePRI does), or "drop" (such images
+            are not in the training lists, as in BAM).
     """
 
     folds: tuple[Fold, ...]
@@ -69,6 +73,7 @@ class FoldSet:
     published_episodes: int | None = None
     group: str | None = None
     lists: str = "derived"
+    novel_in_train: NovelInTrain = "background"
     notes: tuple[str, ...] = field(default=())
 
     def fold(self, index: int) -> Fold:
@@ -138,6 +143,7 @@ def to_json(folds: FoldSet) -> str:
         "query_order": folds.query_order,
         "published_episodes": folds.published_episodes,
         "group": folds.group,
+        "novel_in_train": folds.novel_in_train,
         "notes": folds.notes,
         "folds": [
             {
@@ -168,6 +174,7 @@ def read_folds(path: Path) -> FoldSet:
             published_episodes=body["published_episodes"],
             group=body["group"],
             lists=body["lists"],
+            novel_in_train=body["novel_in_train"],
             notes=tuple(body["notes"]),
         )
     except (ValueError, KeyError, TypeError) as error:

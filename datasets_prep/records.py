@@ -59,7 +59,6 @@ def label_record(
     image_id: str, image: Path | bytes, image_sha256: str, split: Split, labels: NDArray[np.uint8]
 ) -> ImageRecord:
     """A record from a label array: uint8 H×W, 0 background, i+1 class i, 255 ignore."""
-    counts = np.bincount(labels.ravel(), minlength=256)
     return ImageRecord(
         image_id=image_id,
         image=image,
@@ -68,9 +67,20 @@ def label_record(
         height=labels.shape[0],
         split=split,
         label_map=encode_png(labels),
-        labels_sha256=hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest(),
-        areas={int(v) - 1: int(counts[v]) for v in np.flatnonzero(counts[1:IGNORE]) + 1},
+        labels_sha256=labels_sha256(labels),
+        areas=areas(labels),
     )
+
+
+def labels_sha256(labels: NDArray[np.uint8]) -> str:
+    """sha256 of a label array's bytes in row order."""
+    return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()
+
+
+def areas(labels: NDArray[np.uint8]) -> dict[int, int]:
+    """Pixels of every class that a label array holds."""
+    counts = np.bincount(labels.ravel(), minlength=256)
+    return {int(v) - 1: int(counts[v]) for v in np.flatnonzero(counts[1:IGNORE]) + 1}
 
 
 def encode_png(array: NDArray[np.uint8]) -> bytes:

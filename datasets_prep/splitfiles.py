@@ -57,10 +57,10 @@ def read_pascal(folder: Path) -> FoldSet:
     `trn/fold{k}.txt` lists fold k's own classes: fold f trains on the other three files.
     """
     parts = _parts(folder, "pascal")
-    test = [pair for fold in range(4) for pair in _pascal_pairs(parts / f"val/fold{fold}.txt")]
+    test = [pair for fold in range(4) for pair in pascal_pairs(parts / f"val/fold{fold}.txt")]
     train: list[Pair] = []
     if (parts / "trn").is_dir():
-        train = [pair for f in range(4) for pair in _pascal_pairs(parts / f"trn/fold{f}.txt")]
+        train = [pair for f in range(4) for pair in pascal_pairs(parts / f"trn/fold{f}.txt")]
     return FoldSet(
         folds=split(contiguous(PASCAL_CLASSES, 4), train, test),
         query_order="walk",
@@ -149,7 +149,12 @@ def _text(path: Path) -> str:
         raise DatasetError(f"{path} is not a text list") from None
 
 
-def _pascal_pairs(path: Path) -> list[Pair]:
+def pascal_pairs(path: Path) -> list[Pair]:
+    """(image, class) pairs of one PASCAL-5i list, in order.
+
+    Raises:
+        DatasetError: if the file cannot be read, naming the first line that is no pair.
+    """
     pairs = []
     for number, line in enumerate(_text(path).splitlines(), start=1):
         image, _, label = line.partition("__")
