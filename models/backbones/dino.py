@@ -1,0 +1,164 @@
+"""DINOv2 (Oquab et al. 2023) and DINOv3 (Siméoni et al. 2025) through transformers.
+
+Two layers can be read: `norm`, the patch tokens after the final layer norm, and `prenorm`, those
+before it ("x_prenorm" in the original code; Matcher and GF-SAM use it). The class and register
+tokens are left out.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.backbones.base import RANDOM, Backbone, choose_layers, freeze, layer_table, seeded
+from models.errors import ModelError
+from models.weights import file_digest, locate, tensor_digest
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One size of one family.
+
+    Attributes:
+        name: the backbone's name.
+        repo: hub id of the published weights; None for the tiny ones, which are always random.
+        width: channels.
+        depth: transformer layers.
+        heads: attention heads.
+        patch: pixels per patch side.
+        image_size: side the position embeddings were made for, in pixels.
+        registers: register tokens.
+        licence: of the weights.
+        training_data: what the weights were trained on.
+    """
+
+    name: str
+    repo: str | None
+    width: int
+    depth: int
+    heads: int
+    patch: int
+    image_size: int
+    registers: int
+    licence: str
+    training_data: str
+
+    def network(self) -> nn.Module:
+        """The bare network with random weights."""
+        import transformers
+
+        sizes: dict[str, Any] = {
+            "hidden_size": self.width,
+            "num_hidden_layers": self.depth,
+            "num_attention_heads": self.heads,
+            "patch_size": self.patch,
+            "image_size": self.image_size,
+        }
+        network: nn.Module
+        if self.registers:
+            config = transformers.DINOv3ViTConfig(
+                **sizes, intermediate_size=4 * self.width, num_register_tokens=self.registers
+            )
+            network = transformers.DINOv3ViTModel(config)
+        else:
+            network = transformers.Dinov2Model(transformers.Dinov2Config(**sizes))
+        return network
+
+
+def _pretrained(variant: Variant, spec: str) -> tuple[nn.Module, str, str]:
+    """A network with published weights, where they came from and their digest."""
+    import transformers
+
+    hint = (
+        f"give a folder with config.json and model.safetensors of {variant.repo or 'the network'}, "
+        "or a hub id, as the option weights=PATH|OWNER/NAME[@REVISION]"
+    )
+    located = locate(spec, hint=hint)
+    folder = locate(spec, hint=hint, filenames=("config.json",)).path.parent
+    if folder != located.path.parent:
+        raise ModelError(f"{spec} is one file, and its config.json is needed too; {hint}")
+    network, info = transformers.AutoModel.from_pretrained(
+        folder, local_files_only=True, output_loading_info=True
+    )
+    if network.config.hidden_size != variant.width or network.config.patch_size != variant.patch:
+        raise ModelError(f"{located.source} is no {variant.name}: its width or patch size differs")
+    wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    if wrong:
+        raise ModelError(
+            f"{located.source} does not fit {variant.name}: {len(wrong)} tensors are missing or "
+            f"of another shape ({', '.join(wrong[:3])})"
+        )
+    return network, located.source, file_digest(located.path)
+
+
+def _build(
+    variant: Variant,
+    weights: str | None,
+    layer: str | None,
+    *,
+    device: str,
+    dtype: torch.dtype,
+) -> Backbone:
+    """The backbone of one variant; usually `norm` is read.
+
+    Raises:
+        ModelError: for an unknown layer, or weights that are missing or do not fit.
+    """
+    table = layer_table(*((name, variant.width, variant.patch) for name in ("norm", "prenorm")))
+    chosen = choose_layers(variant.name, table, layer, "norm")
+    spec = weights or variant.repo or RANDOM
+    if spec == RANDOM:
+        network, source = seeded(variant.network), RANDOM
+        digest = tensor_digest(network)
+    else:
+        network, source, digest = _pretrained(variant, spec)
+    freeze(network, device, dtype)
+    names = [layer.name for layer in chosen]
+
+    def extract(images: Tensor) -> list[Tensor]:
+        rows, columns = (side // variant.patch for side in images.shape[-2:])
+        output = network(images, output_hidden_states="prenorm" in names)
+        tokens = {"norm": output.last_hidden_state}
+        if "prenorm" in names:
+            tokens["prenorm"] = output.hidden_states[-1]
+        patches = (tokens[name][:, -rows * columns :].transpose(1, 2) for name in names)
+        return [part.reshape(len(images), -1, rows, columns) for part in patches]
+
+    return Backbone(
+        variant.name,
+        network,
+        chosen,
+        extract,
+        digest,
+        source,
+        variant.licence,
+        variant.training_data,
+    )
+
+
+_V2 = (14, 518, 0, "Apache-2.0", "LVD-142M images, no labels")
+_V3 = (16, 224, 4, "DINOv3 licence", "LVD-1689M images, no labels")
+_TINY = ("none", "none")
+
+dinov2_tiny = functools.partial(_build, Variant("dinov2-tiny", None, 32, 2, 4, 14, 56, 0, *_TINY))
+dinov2_small = functools.partial(
+    _build, Variant("dinov2-small", "facebook/dinov2-small", 384, 12, 6, *_V2)
+)
+dinov2_base = functools.partial(
+    _build, Variant("dinov2-base", "facebook/dinov2-base", 768, 12, 12, *_V2)
+)
+dinov2_large = functools.partial(
+    _build, Variant("dinov2-large", "facebook/dinov2-large", 1024, 24, 16, *_V2)
+)
+dinov3_tiny = functools.partial(_build, Variant("dinov3-tiny", None, 32, 2, 4, 16, 64, 4, *_TINY))
+dinov3_small = functools.partial(
+    _build, Variant("dinov3-small", "facebook/dinov3-vits16-pretrain-lvd1689m", 384, 12, 6, *_V3)
+)
+dinov3_base = functools.partial(
+    _build, Variant("dinov3-base", "facebook/dinov3-vitb16-pretrain-lvd1689m", 768, 12, 12, *_V3)
+)
+dinov3_large = functools.partial(
+    _build, Variant("dinov3-large", "facebook/dinov3-vitl16-pretrain-lvd1689m", 1024, 24, 16, *_V3)
+)

@@ -1,0 +1,194 @@
+"""Weights from a local path or the Hugging Face hub, always with the digest of what was read.
+
+Pickled checkpoints are read with `weights_only=True`, so that a weights file cannot run code.
+"""
+
+import hashlib
+import pickle
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from models.errors import ModelError
+
+FILENAMES = ("model.safetensors", "pytorch_model.bin")
+
+_SUFFIXES = {".safetensors", ".pth", ".pt", ".bin", ".ckpt"}
+_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_WRAPPERS = ("state_dict", "model")  # the keys under which trainers save the tensors
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Located:
+    """A weights file on this machine.
+
+    Attributes:
+        path: the file.
+        source: what to call it in a result: a file name, or a hub id with the commit it came from.
+    """
+
+    path: Path
+    source: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A state dict with where it came from and the sha256 of the file, as lower-case hex."""
+
+    tensors: Mapping[str, Tensor]
+    source: str
+    digest: str
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The torch dtype called "fp32", "fp16" or "bf16"."""
+    if name not in _DTYPES:
+        raise ModelError(f"unknown dtype {name!r}; use {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
+def locate(spec: str, *, hint: str, filenames: Sequence[str] = FILENAMES) -> Located:
+    """Find a weights file.
+
+    Args:
+        spec: a file, a folder that holds one of `filenames`, or a hub id `owner/name[@revision]`.
+        hint: where to get the weights; ends the message when there are none.
+        filenames: the names to look for in a folder or a repository, in order of preference.
+
+    Raises:
+        ModelError: where nothing is found.
+    """
+    path = Path(spec).expanduser()
+    if path.is_file():
+        return Located(path, path.name)
+    if path.is_dir():
+        for name in filenames:
+            if (path / name).is_file():
+                return Located(path / name, f"{path.name}/{name}")
+        raise ModelError(f"no {' or '.join(filenames)} in the folder {spec}; {hint}")
+    match = _HUB_ID.fullmatch(spec)
+    if match is None or path.suffix in _SUFFIXES:
+        raise ModelError(f"no weights at {spec}; {hint}")
+    return _from_hub(match["repo"], match["revision"], filenames, hint)
+
+
+def _from_hub(repo: str, revision: str | None, filenames: Sequence[str], hint: str) -> Located:
+    """Fetch the first of `filenames` that the repository has, through the hub's own cache."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+
+    reason: Exception | None = None
+    for name in filenames:
+        try:
+            path = Path(hf_hub_download(repo, name, revision=revision))
+        except (EntryNotFoundError, HFValidationError, OSError) as error:
+            reason = reason or error
+            continue
+        # The cache keeps snapshots/<commit>/<file>, whatever revision was asked for.
+        return Located(path, f"{repo}@{path.parent.name}")
+    why = str(reason).strip().splitlines()[0]
+    raise ModelError(f"cannot get {' or '.join(filenames)} of {repo} from the hub ({why}); {hint}")
+
+
+def read_weights(spec: str, *, hint: str) -> Weights:
+    """Locate a weights file (see `locate`) and read it.
+
+    Raises:
+        ModelError: where nothing is found or the file holds anything but tensors.
+    """
+    located = locate(spec, hint=hint)
+    return Weights(read_tensors(located.path), located.source, file_digest(located.path))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The state dict in a .safetensors file or a torch checkpoint, on the CPU.
+
+    A wrapping "state_dict" or "model" entry and DataParallel's `module.` prefix are removed.
+
+    Raises:
+        ModelError: for a damaged file or one that holds anything but tensors.
+    """
+    content: Any
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ModelError(
+            f"{path} is damaged or holds more than tensors, which is never loaded; "
+            "download it again or save its state dict as .safetensors"
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"cannot read the weights {path}: {reason}") from error
+    for wrapper in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise ModelError(f"{path} is no state dict: it holds something beside named tensors")
+    return without_prefix(content, "module.")
+
+
+def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors with `prefix` taken off every name, if every name has it."""
+    if not all(name.startswith(prefix) for name in tensors):
+        return dict(tensors)
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+
+
+def fill(network: nn.Module, weights: Weights, *, name: str) -> None:
+    """Put `weights` into `network` (which may be on the meta device), all names and shapes equal.
+
+    Args:
+        network: the module to fill; it takes over the tensors themselves.
+        weights: what to put in.
+        name: what the network is called in the message.
+
+    Raises:
+        ModelError: naming what is missing, unexpected or of another shape.
+    """
+    shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    reshaped = [k for k, t in weights.tensors.items() if k in shapes and shapes[k] != t.shape]
+    fitting = {k: t for k, t in weights.tensors.items() if k not in reshaped}
+    missing, unexpected = network.load_state_dict(fitting, strict=False, assign=True)
+    problems = [
+        f"{len(keys)} {what} ({_some(keys)})"
+        for what, keys in (
+            ("missing", [key for key in missing if key not in reshaped]),
+            ("unexpected", unexpected),
+            ("of another shape", reshaped),
+        )
+        if keys
+    ]
+    if problems:
+        raise ModelError(f"{weights.source} does not fit {name}: {', '.join(problems)}")
+
+
+def _some(keys: Iterable[str], limit: int = 3) -> str:
+    """The first few keys."""
+    names = list(keys)
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file as lower-case hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tensor_digest(network: nn.Module) -> str:
+    """The sha256 over the names and bytes of a network's parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
