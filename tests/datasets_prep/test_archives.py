@@ -11,14 +11,15 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets_prep import unpack
+from datasets_prep import archives, unpack
 from datasets_prep.archives import STAMP, extract, freeze, is_extracted
 from datasets_prep.errors import DatasetError
 
@@ -219,7 +220,7 @@ def test_a_tar_with_what_no_dataset_needs_is_refused(tmp_path, extra, words):
     [
         (zip_entry("soft", stat.S_IFLNK | 0o777), "is a link"),
         (zip_entry("pipe", stat.S_IFIFO | 0o666), "is a device"),
-        (zip_entry("secret", flags=1), "is encrypted"),
+        (zip_entry("secret", flags=1), "is encrypted; nothing was unpacked"),
         (zip_entry("/abs"), "absolute"),
         (zip_entry("../up"), "no plain relative path"),
         (zip_entry("nul\0.png"), "no plain relative path"),
@@ -304,6 +305,29 @@ def test_a_flipped_bit_in_gz_or_zip_content_is_found_by_their_checksums(tmp_path
         spoilt[2500] ^= 1
         with pytest.raises(DatasetError, match="truncated or damaged"):
             extract(write(tmp_path / name, bytes(spoilt)), tmp_path / "out")
+
+
+def test_a_checksum_that_fails_inside_a_file_is_no_trouble_of_the_disk(tmp_path):
+    whole = tar_bytes({"noise": os.urandom(50_000)})
+    first = bytearray(gzip.compress(whole[:30_000]))
+    first[-8] ^= 1  # the checksum of the first of two joined streams
+    archive = write(tmp_path / "a.tgz", bytes(first) + gzip.compress(whole[30_000:]))
+    with pytest.raises(DatasetError, match=r"truncated or damaged.*CRC"):
+        extract(archive, tmp_path / "out")
+
+
+def test_who_waited_takes_what_the_other_has_made(tmp_path, monkeypatch):
+    archive = write(tmp_path / "a.tar", KINDS["a.tar"])
+
+    @contextmanager
+    def late(target: Path, progress: object) -> Iterator[None]:
+        monkeypatch.undo()
+        extract(archive, target)
+        (target / "VOC/empty").unlink()
+        yield
+
+    monkeypatch.setattr(archives, "locked", late)
+    assert "VOC/empty" not in tree(extract(archive, tmp_path / "out"))
 
 
 def test_a_missing_archive_is_named(tmp_path):

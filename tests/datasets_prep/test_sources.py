@@ -270,6 +270,13 @@ def test_after_unpacking_the_archive_may_be_removed(raw, server):
     assert plan([newer], raw, None)[0].state == "fetch", "another archive is wanted"
 
 
+def test_a_folder_of_the_users_has_no_hash_even_after_an_archive_had(raw, server, given):
+    source = online(server)
+    obtain([source], raw)
+    write(given / "VOC2012" / "val.txt", b"x")
+    assert hashes(obtain([source], raw, given), raw) == {"voc.tar": None}
+
+
 def test_contents_are_unpacked_once_without_hashing_the_archive_again(raw, server, monkeypatch):
     source = online(server)
     path = obtain([source], raw)["voc.tar"]
