@@ -185,7 +185,15 @@ def _write_images(records: Iterable[ImageRecord], building: Path, root: Path, em
         info=datasets.DatasetInfo(features=features),
         fingerprint=file_sha256(stream)[:16],
     )
-    table.save_to_disk(str(building / "images"), num_shards=1 + stream.stat().st_size // 2**29)
+    shards = 1 + stream.stat().st_size // 2**29
+    # The library would draw a bar of its own beside ours.
+    shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        table.save_to_disk(str(building / "images"), num_shards=shards)
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
     stream.unlink()
 
 
