@@ -107,7 +107,7 @@ class Evaluator:
             begin = time.perf_counter()
             self._prefetch(batches[step : step + 1 + _AHEAD])
             with torch.inference_mode():
-                scores = self._segment(batch, seed)
+                scores = self.segment(batch, seed)
                 areas = self._count(batch, scores, protocol, folder)
             self.cache.advance(step, self._keys(batch))
             seconds = time.perf_counter() - begin
@@ -144,7 +144,8 @@ class Evaluator:
                 wanted += (p[0] for p in batch.pairs() if self._support_key(p) not in self.cache)
             self.loader.prefetch_images(wanted, self.model.geometry)
 
-    def _segment(self, batch: Batch, seed: str) -> Tensor:
+    def segment(self, batch: Batch, seed: str) -> Tensor:
+        """Scores of one batch (B×H×W, on the model's grid), from the cache where it can."""
         supports = self._supports(list(batch.pairs()))
         images = self._images(batch.images())
         wants = trait(self.model, "wants")

@@ -82,7 +82,7 @@ def run_matrix(
                 stack.callback(loader.close)
                 loaders[cell.dataset.name] = loader
         for wanted in config.models:
-            model = _load(wanted, device, config.dtype)
+            model = load_segmenter(wanted, device, config.dtype)
             for cell in every:
                 evaluator = Evaluator(
                     model,
@@ -125,7 +125,8 @@ def _tiers(config: BenchConfig, device: torch.device) -> list[Tier]:
     return [host] if device.type == "cpu" else [Tier(device, config.cache.device), host]
 
 
-def _load(wanted: ModelConfig, device: torch.device, dtype: str) -> Segmenter:
+def load_segmenter(wanted: ModelConfig, device: torch.device, dtype: str) -> Segmenter:
+    """The registered or custom model that a configuration names."""
     if wanted.target in MODELS:
         loaded: Segmenter = load_model(
             wanted.target, wanted.options, device=str(device), dtype=dtype
