@@ -31,11 +31,13 @@ class Workspace:
     """Where and how a builder may work.
 
     Attributes:
-        root: the dataset's folder; everything that images point to must lie in it.
+        root: the dataset's folder; unless images are embedded, their files must lie in it.
         raw: `root/raw`, for downloads, extracted archives and what is converted from them.
         sources: path of every source file or extracted folder, by the source's name.
         jobs: number of processes to use at most.
         progress: told about everything that takes long.
+        embed_images: whether the table takes in the images' bytes, so that their files may lie
+            anywhere.
     """
 
     root: Path
@@ -43,6 +45,7 @@ class Workspace:
     sources: Mapping[str, Path]
     jobs: int
     progress: Progress
+    embed_images: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from datasets_prep.archives import freeze
 from datasets_prep.builder import Builder, Content, Workspace
+from datasets_prep.disk import ensure_space
 from datasets_prep.episodes.episode import digest, write_episodes
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.episodes.recipes import EpisodePool, recipes
@@ -23,7 +25,7 @@ from datasets_prep.folds import FoldSet, to_json
 from datasets_prep.prepared import SCHEMA, PreparedDataset
 from datasets_prep.progress import SILENT, Progress
 from datasets_prep.records import ImageRecord, columns, row
-from datasets_prep.sources import obtain
+from datasets_prep.sources import hashes, obtain
 
 SHOTS = (1, 5)
 _PARTS = ("images", "episodes", "classes.json", "folds.json")
@@ -67,27 +69,22 @@ def prepare(
     except Timeout:
         raise DatasetError(f"another process is preparing {root}; wait for it to end") from None
     with lock:
-        sources = obtain(builder.sources(), raw, options.from_dir, progress)
-        _check_disk(root, builder.disk_needed())
+        command = f"bench prepare {builder.name}"
+        sources = obtain(builder.sources(), raw, options.from_dir, progress, command=command)
+        ensure_space(root, builder.disk_needed())
         building = root / ".building"
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir()
         try:
-            content = builder.build(Workspace(root, raw, sources, options.jobs, progress))
+            workspace = Workspace(root, raw, sources, options.jobs, progress, options.embed_images)
+            content = builder.build(workspace)
             manifest = _write(builder, content, building, root, options, progress)
+            manifest["sources"] = hashes(sources, raw)
             _publish(building, root, manifest)
         finally:
             shutil.rmtree(building, ignore_errors=True)
+        freeze(raw)
     return PreparedDataset(options.data_root, builder.dataset)
-
-
-def _check_disk(root: Path, needed: int) -> None:
-    free = shutil.disk_usage(root).free
-    if free < needed:
-        raise DatasetError(
-            f"{root}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; "
-            f"free some or choose another --data-root"
-        )
 
 
 def _write(
@@ -117,10 +114,6 @@ def _write(
             "options": dict(builder.describe()),
         },
         "digest": hashlib.sha256(identity.encode()).hexdigest(),
-        "sources": [
-            {"name": source.name, "sha256": source.sha256, "md5": source.md5}
-            for source in builder.sources()
-        ],
         "counts": {
             "images": len(seen.lines),
             "classes": len(content.classes),
