@@ -1,0 +1,84 @@
+"""`bench leaderboard`: from a results store to boards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from tabulate import tabulate
+
+from benchmarks.errors import BenchError
+from leaderboards import markdown, wording
+from leaderboards.collect import LeftOut, collect
+from leaderboards.scores import Setting, settings
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was built.
+
+    Attributes:
+        text: the boards for a terminal.
+        files: what was written, in order.
+        settings: the boards as values.
+        left_out: results that are on no board.
+    """
+
+    text: str
+    files: tuple[Path, ...]
+    settings: tuple[Setting, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def build(results_root: Path, output: Path) -> Built:
+    """Write `README.md` and one page per dataset below `output`.
+
+    The same store gives the same bytes.
+
+    Raises:
+        BenchError: if `output` cannot be written.
+    """
+    found = collect(results_root)
+    boards = settings(found.results)
+    pages = {"README.md": markdown.overview(boards, found.left_out)}
+    for dataset, group in groupby(boards, key=lambda setting: setting.dataset):
+        pages[f"{dataset}.md"] = markdown.dataset_page(list(group), found.left_out)
+    files = []
+    for name, text in pages.items():
+        files.append(output / name)
+        _write(files[-1], text)
+    return Built(_terminal(boards, found.left_out), tuple(files), tuple(boards), found.left_out)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise BenchError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _terminal(boards: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
+    parts = []
+    for setting in boards:
+        title = f"{setting.dataset}, {setting.protocol.name}, {wording.shot(setting.shots)}"
+        if setting.limit is not None:
+            title += f", {wording.cut(setting)}"
+        parts.append(title)
+        for tier, rows in wording.tiers(setting):
+            body = [
+                [
+                    rank,
+                    wording.named(row),
+                    wording.percent_interval(row.miou),
+                    wording.percent_interval(row.fb_iou),
+                    wording.milliseconds(row.milliseconds),
+                ]
+                for rank, row in zip(wording.ranks(rows), rows, strict=True)
+            ]
+            head = ["#", tier.partition(":")[0], "mIoU (95%)", "FB-IoU (95%)", "ms"]
+            align = ("right", "left", "right", "right", "right")
+            parts.append(tabulate(body, head, "simple", colalign=align, disable_numparse=True))
+    if left_out:
+        parts.append("Left out:\n" + "\n".join(f"  {line}" for line in wording.reasons(left_out)))
+    return "\n\n".join(parts) + "\n" if parts else "There are no results yet; run: bench run\n"

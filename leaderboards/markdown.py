@@ -1,0 +1,226 @@
+"""The boards as markdown: an overview, and a page per dataset."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from urllib.parse import quote
+
+from tabulate import tabulate
+
+from leaderboards import wording
+from leaderboards.collect import LeftOut
+from leaderboards.scores import Row, Setting
+
+_WIDE = 5  # more folds than this stand in a table of their own
+
+_HOW_TO_READ = """\
+- **mIoU** is the mean over folds of the mean over a fold's novel classes of class IoU; counts are
+  summed over all episodes of a class before any division. **FB-IoU** is the mean of foreground and
+  background IoU with counts summed over all classes of a fold. Both in percent.
+- **Intervals** in brackets are 95% bootstrap intervals: 10,000 times, the query images of each
+  class are drawn again with replacement, each with all its episodes. They say how far a figure
+  would move with other images of the same classes, and nothing about other classes.
+- Rows are sorted by mIoU. **Ranks** are given to models that were measured on all episodes of all
+  folds. Floors and oracles, which learn nothing or know the answer, stand beside them for scale;
+  so do previews and models with random weights, marked *not comparable*.
+- **Strict** and **generalist** models have tables of their own: whoever saw the test classes in
+  training, or may have seen them, does not compete with those who did not.
+- A row that **lacks a fold** shows the folds it has and no mean.
+- Numbers of different **protocols**, datasets or shots are never comparable, nor are those of a
+  list of which only the first episodes were run.
+- Results must have been measured on the same data and episode lists. Where results disagree, the
+  board takes the digest that more models have, and the more recent of two equally common ones.
+  The others are left out and named.
+- **ms** is the median time of an episode on the device that the details name, as run: what the
+  feature cache saved is saved here too. Times of different devices do not compare.
+"""
+
+
+def overview(settings: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
+    """`README.md`."""
+    parts = [
+        "# Leaderboards",
+        "Written by `bench leaderboard` from the results store; do not edit.",
+        _overview_table(settings) if settings else "There are no results yet; run `bench run`.",
+        "## How to read the boards",
+        _HOW_TO_READ.strip(),
+        *_left_out(left_out),
+    ]
+    return _page(parts)
+
+
+def dataset_page(settings: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
+    """The page of the one dataset that all `settings` are of."""
+    first = next(iter(settings[0].records.values())).setup.dataset
+    tested = {
+        index
+        for setting in settings
+        for record in setting.records.values()
+        for index in record.setup.dataset.classes
+    }
+    parts = [
+        f"# {_escape(first.name)}",
+        f"{len(tested)} test classes in {first.folds} folds ({_escape(first.lists)} lists), "
+        f"dataset digest `{wording.prefix(first.digest)}`. "
+        "[How to read this page](README.md#how-to-read-the-boards).",
+    ]
+    for name, group in groupby(settings, key=lambda setting: setting.protocol.name):
+        parts += _protocol(name, list(group))
+    return _page([*parts, *_left_out([out for out in left_out if out.key.dataset == first.name])])
+
+
+def _protocol(name: str, settings: Sequence[Setting]) -> list[str]:
+    protocol = settings[0].protocol
+    facts = {
+        "Seed": protocol.seed,
+        "Resolution": protocol.resolution,
+        "Ignored pixels": protocol.ignore,
+        "Classes that no episode drew": "count as 0" if protocol.undrawn == "zero" else "left out",
+        "Aggregation": protocol.aggregation,
+    }
+    parts = [
+        f"## Protocol {_escape(name)}",
+        "\n".join(f"- {what}: {_escape(fact)}" for what, fact in facts.items()),
+        "Episode lists, as number of episodes and digest:",
+        _lists_table(settings),
+    ]
+    for setting in settings:
+        parts += _setting(setting)
+    return [*parts, "### Details", _details_table(settings)]
+
+
+def _setting(setting: Setting) -> list[str]:
+    title = wording.shot(setting.shots)
+    if setting.limit is not None:
+        title += f", {wording.cut(setting)}"
+    parts = [f"### {title}"]
+    for tier, rows in wording.tiers(setting):
+        parts += [f"**{tier}**", _main_table(setting, rows)]
+        if len(setting.folds) > _WIDE:
+            parts += ["mIoU by fold:", _folds_table(setting, rows)]
+    return parts
+
+
+def _main_table(setting: Setting, rows: Sequence[Row]) -> str:
+    folds = setting.folds if 1 < len(setting.folds) <= _WIDE else ()
+    head = ["#", "Model", "mIoU (95%)", *(f"fold {f}" for f in folds), "FB-IoU (95%)", "ms"]
+    body = [
+        [
+            rank,
+            wording.named(row),
+            wording.percent_interval(row.miou),
+            *_by_fold(row, folds),
+            wording.percent_interval(row.fb_iou),
+            wording.milliseconds(row.milliseconds),
+        ]
+        for rank, row in zip(wording.ranks(rows), rows, strict=True)
+    ]
+    return _table(head, body, "rl" + "r" * (len(head) - 2))
+
+
+def _folds_table(setting: Setting, rows: Sequence[Row]) -> str:
+    head = ["Model", *map(str, setting.folds)]
+    body = [[wording.named(row), *_by_fold(row, setting.folds)] for row in rows]
+    return _table(head, body, "l" + "r" * len(setting.folds))
+
+
+def _by_fold(row: Row, folds: Iterable[int]) -> list[str]:
+    return [
+        wording.percent(row.folds[fold].miou) if fold in row.folds else wording.NONE
+        for fold in folds
+    ]
+
+
+def _lists_table(settings: Sequence[Setting]) -> str:
+    folds = range(max(len(setting.folds) for setting in settings))
+    body = []
+    for setting in settings:
+        records = setting.records
+        cells = [
+            f"{records[fold].setup.episodes.count} "
+            f"`{wording.prefix(records[fold].setup.episodes.digest)}`"
+            if fold in records
+            else wording.NONE
+            for fold in folds
+        ]
+        body.append([wording.shot(setting.shots) + (", cut" if setting.limit else ""), *cells])
+    head = ["List", *(f"fold {fold}" for fold in folds)]
+    return _table(head, body, "l" * len(head))
+
+
+def _details_table(settings: Sequence[Setting]) -> str:
+    head = ["Model", "What it is", "Shots", "Parameters", "Weights", "Test classes seen"]
+    head += ["Device", "dtype", "Date"]
+    shots: dict[tuple[str, ...], list[str]] = {}
+    for setting in settings:
+        for row in setting.rows:
+            setups = [record.setup for record in row.records]
+            facts = (
+                row.model.name + (f" (first {setting.limit})" if setting.limit else ""),
+                row.model.title,
+                wording.parameters(row.model.parameters),
+                _distinct(wording.prefix(setup.model.weights_digest) for setup in setups),
+                _distinct(setup.model.sees_test_classes for setup in setups),
+                _distinct(record.hardware for record in row.records),
+                _distinct(setup.dtype for setup in setups),
+                row.date,
+            )
+            shots.setdefault(facts, []).append(str(setting.shots))
+    body = [[*facts[:2], ", ".join(shots[facts]), *facts[2:]] for facts in sorted(shots)]
+    return _table(head, body, "llrrlllll")
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(values))
+
+
+def _overview_table(settings: Sequence[Setting]) -> str:
+    head = ["Dataset", "Protocol", "Shots", "Rows", "Best strict", "Best generalist"]
+    body = []
+    for setting in settings:
+        if setting.limit is not None:
+            continue
+        best = {
+            strict: next((row for row in setting.rows if row.ranked and row.strict is strict), None)
+            for strict in (True, False)
+        }
+        body.append(
+            [
+                f"[{setting.dataset}]({quote(setting.dataset)}.md)",
+                setting.protocol.name,
+                setting.shots,
+                len(setting.rows),
+                *(
+                    f"{row.model.name} {wording.percent_interval(row.miou)}"
+                    if row
+                    else wording.NONE
+                    for row in best.values()
+                ),
+            ]
+        )
+    return _table(head, body, "llrrll")
+
+
+def _left_out(left_out: Sequence[LeftOut]) -> list[str]:
+    if not left_out:
+        return []
+    return ["## Left out", "\n".join(f"- {_escape(line)}" for line in wording.reasons(left_out))]
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[object]], align: str) -> str:
+    sides = {"l": "left", "r": "right"}
+    return tabulate(
+        [[_escape(str(cell)) for cell in row] for row in body],
+        head,
+        tablefmt="pipe",
+        colalign=[sides[letter] for letter in align] if body else None,
+        disable_numparse=True,
+    )
+
+
+def _escape(text: str) -> str:
+    """Names and messages are text, not markup."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _page(parts: Sequence[str]) -> str:
+    return "\n\n".join(parts) + "\n"

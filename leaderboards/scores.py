@@ -1,0 +1,218 @@
+"""Results put together: folds to rows, rows to settings, each figure with its interval."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+
+from benchmarks import metrics
+from benchmarks.intervals import Draws, Interval, bootstrap, interval, over_folds
+from benchmarks.records import ModelRecord, ProtocolRecord, RunRecord
+from benchmarks.store import Result
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number in 0..1 and its 95% interval."""
+
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """One model's figures on one fold."""
+
+    record: RunRecord
+    miou: Figure
+    fb_iou: Figure
+    class_iou: Mapping[int, Figure]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in one setting.
+
+    Attributes:
+        folds: the folds that were measured, by index.
+        of: how many folds the dataset has.
+        miou: mean over folds; None while a fold is lacking.
+        fb_iou: likewise.
+    """
+
+    folds: Mapping[int, FoldScore]
+    of: int
+    miou: Figure | None
+    fb_iou: Figure | None
+
+    @cached_property
+    def records(self) -> tuple[RunRecord, ...]:
+        """The records of the measured folds, by fold."""
+        return tuple(self.folds[fold].record for fold in sorted(self.folds))
+
+    @property
+    def model(self) -> ModelRecord:
+        """The model, as its first fold describes it."""
+        return self.records[0].setup.model
+
+    @property
+    def strict(self) -> bool:
+        """Whether no test class was seen in training; floors and oracles see nothing."""
+        seen = {record.setup.model.sees_test_classes for record in self.records}
+        return self.model.kind in ("floor", "oracle") or seen == {"no"}
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the row takes part in the ranking."""
+        models = [record.setup.model for record in self.records]
+        return (
+            self.miou is not None
+            and all(record.setup.episodes.limit is None for record in self.records)
+            and all(model.comparable for model in models)
+            and self.model.kind in ("model", "predictions")
+        )
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What a reader must know before comparing this row."""
+        marks = [] if self.model.kind == "model" else [self.model.kind]
+        if not all(record.setup.model.comparable for record in self.records):
+            marks.append("not comparable")
+        if self.miou is None:
+            marks.append(f"{len(self.folds)} of {self.of} folds")
+        return (*marks, *(f"folds differ in {name}" for name in self.mixed))
+
+    @property
+    def mixed(self) -> tuple[str, ...]:
+        """What is not the same in all folds and should be. Weights may differ, trained per fold."""
+        setups = [record.setup for record in self.records]
+        fields: dict[str, set[object]] = {
+            "model": {(setup.model.title, setup.model.parameters) for setup in setups},
+            "dtype": {setup.dtype for setup in setups},
+            "hardware": {record.hardware for record in self.records},
+        }
+        return tuple(name for name, values in fields.items() if len(values) > 1)
+
+    @property
+    def milliseconds(self) -> float:
+        """Per episode: the mean of the folds' medians."""
+        return fmean(record.milliseconds_per_episode for record in self.records)
+
+    @property
+    def date(self) -> str:
+        """The day, UTC, on which the last fold was begun."""
+        return max(record.started for record in self.records)[:10]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Rows that may be compared: one dataset, protocol, number of shots and cut of the list.
+
+    Attributes:
+        dataset: its name.
+        protocol: what fixes the numbers.
+        shots: supports an episode.
+        limit: only so many first episodes of each list were run; None for whole lists.
+        rows: best first; without a mean they come last.
+    """
+
+    dataset: str
+    protocol: ProtocolRecord
+    shots: int
+    limit: int | None
+    rows: tuple[Row, ...]
+
+    @cached_property
+    def records(self) -> Mapping[int, RunRecord]:
+        """One record of every fold that any row has: what all rows share stands in it."""
+        return {
+            fold: score.record for row in reversed(self.rows) for fold, score in row.folds.items()
+        }
+
+    @property
+    def folds(self) -> range:
+        """The dataset's folds."""
+        return range(max(row.of for row in self.rows))
+
+
+def settings(results: Iterable[Result]) -> list[Setting]:
+    """Every setting of `results`, which must agree in their digests.
+
+    Ordered by dataset, protocol, limit (whole lists first) and shots.
+    """
+    groups: dict[tuple[str, str, int, int], list[Result]] = defaultdict(list)
+    for result in results:
+        setup = result.record.setup
+        limit = setup.episodes.limit or 0
+        groups[result.key.dataset, setup.protocol.name, limit, setup.shots].append(result)
+    return [_setting(groups[name]) for name in sorted(groups)]
+
+
+def _setting(results: Sequence[Result]) -> Setting:
+    by_model: dict[str, dict[int, FoldScore]] = defaultdict(dict)
+    draws: dict[tuple[str, int], Draws] = {}
+    by_fold: dict[int, list[Result]] = defaultdict(list)
+    for result in results:
+        by_fold[result.key.fold].append(result)
+    for fold, models in by_fold.items():
+        for result, own in zip(models, _bootstrap(fold, models), strict=True):
+            by_model[result.key.model][fold] = _score(result, own)
+            draws[result.key.model, fold] = own
+    rows = [_row(model, folds, draws) for model, folds in by_model.items()]
+    setup = results[0].record.setup
+    return Setting(
+        setup.dataset.name,
+        setup.protocol,
+        setup.shots,
+        setup.episodes.limit,
+        tuple(sorted(rows, key=_order)),
+    )
+
+
+def _bootstrap(fold: int, models: Sequence[Result]) -> list[Draws]:
+    setup = models[0].record.setup
+    return bootstrap(
+        [result.counts for result in models],
+        models[0].queries,
+        list(setup.dataset.classes),
+        setup.protocol.undrawn,
+        setup.protocol.runs,
+        seed=fold,
+    )
+
+
+def _score(result: Result, draws: Draws) -> FoldScore:
+    setup = result.record.setup
+    classes, protocol = list(setup.dataset.classes), setup.protocol
+    ious = metrics.class_ious(result.counts, classes, protocol.undrawn)
+    miou = metrics.miou(result.counts, classes, protocol.undrawn, protocol.runs)
+    return FoldScore(
+        result.record,
+        Figure(miou, interval(draws.miou)),
+        Figure(metrics.fb_iou(result.counts, protocol.runs), interval(draws.fb_iou)),
+        {index: Figure(iou, draws.class_iou[index]) for index, iou in ious.items()},
+    )
+
+
+def _row(model: str, folds: Mapping[int, FoldScore], draws: Mapping[tuple[str, int], Draws]) -> Row:
+    of = next(iter(folds.values())).record.setup.dataset.folds
+    if not folds.keys() >= set(range(of)):
+        return Row(folds, of, None, None)
+    own = [draws[model, fold] for fold in folds]
+    return Row(
+        folds,
+        of,
+        Figure(
+            fmean(score.miou.value for score in folds.values()),
+            interval(over_folds([draw.miou for draw in own])),
+        ),
+        Figure(
+            fmean(score.fb_iou.value for score in folds.values()),
+            interval(over_folds([draw.fb_iou for draw in own])),
+        ),
+    )
+
+
+def _order(row: Row) -> tuple[bool, float, str]:
+    return row.miou is None, -row.miou.value if row.miou else 0.0, row.model.name

@@ -1,0 +1,74 @@
+"""Whether a result is what it says: possible counts, and figures that follow from them."""
+
+import math
+
+from benchmarks import metrics
+from benchmarks.errors import BenchError
+from benchmarks.protocols import get_protocol
+from benchmarks.store import Result
+
+_TOLERANCE = 1e-9
+
+
+def check_result(result: Result) -> None:
+    """Check one result by itself.
+
+    Raises:
+        BenchError: saying what is wrong with it, without naming it.
+    """
+    _check_protocol(result)
+    _check_counts(result)
+    _check_figures(result)
+
+
+def _check_protocol(result: Result) -> None:
+    """The protocol of that name must be what it was when the result was measured."""
+    setup = result.record.setup
+    now = get_protocol(setup.protocol.name)
+    for field in ("resolution", "undrawn", "runs", "ignore"):
+        then, current = getattr(setup.protocol, field), getattr(now, field)
+        if then != current:
+            raise BenchError(
+                f"protocol {now.name} has {field} {current!r}, the result was measured with "
+                f"{then!r}; measure it again"
+            )
+    if setup.episodes.recipe != now.recipe:
+        raise BenchError(
+            f"protocol {now.name} draws episodes by {now.recipe!r}, the result was measured with "
+            f"{setup.episodes.recipe!r}; measure it again"
+        )
+
+
+def _check_counts(result: Result) -> None:
+    """Both unions and intersections must fit into one image of the protocol's resolution."""
+    fi, fu, bi, bu = result.counts.areas.T
+    wrong = (fi < 0) | (bi < 0) | (fi > fu) | (bi > bu) | (fi + bu != bi + fu)
+    side = get_protocol(result.record.setup.protocol.name).side
+    if side is not None:
+        wrong |= fi + bu > side**2
+    if wrong.any():
+        episode = int(wrong.argmax())
+        raise BenchError(
+            f"the counts {result.counts.areas[episode].tolist()} of episode {episode} fit no image"
+        )
+
+
+def _check_figures(result: Result) -> None:
+    """Recompute what the record says from the counts."""
+    record, counts = result.record, result.counts
+    protocol, classes = record.setup.protocol, list(record.setup.dataset.classes)
+    ious = metrics.class_ious(counts, classes, protocol.undrawn)
+    pairs = {
+        "miou": (record.miou, metrics.miou(counts, classes, protocol.undrawn, protocol.runs)),
+        "fb_iou": (record.fb_iou, metrics.fb_iou(counts, protocol.runs)),
+        **{
+            f"class_iou of class {index}": (
+                record.class_iou.get(index, math.nan),
+                ious.get(index, math.nan),
+            )
+            for index in sorted(record.class_iou.keys() | ious.keys())
+        },
+    }
+    for name, (said, counted) in pairs.items():
+        if not abs(said - counted) <= _TOLERANCE:
+            raise BenchError(f"its {name} says {said:.6f}, its episodes make {counted:.6f}")

@@ -1,0 +1,82 @@
+"""How figures, digests and sizes are written, the same on every board."""
+
+from collections.abc import Sequence
+
+from leaderboards.collect import LeftOut
+from leaderboards.scores import Figure, Row, Setting
+
+NONE = "–"
+
+
+def percent(figure: Figure | None) -> str:
+    """A figure in percent: `54.3`."""
+    return NONE if figure is None else f"{100 * figure.value:.1f}"
+
+
+def percent_interval(figure: Figure | None) -> str:
+    """A figure in percent with its interval: `54.3 (52.1–56.0)`."""
+    if figure is None:
+        return NONE
+    low, high = figure.interval.low, figure.interval.high
+    return f"{100 * figure.value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def prefix(digest: str | None) -> str:
+    """The beginning of a digest, enough to tell two apart."""
+    return digest[:8] if digest else NONE
+
+
+def parameters(count: int) -> str:
+    """A number of parameters: `1.2M`."""
+    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
+
+
+def milliseconds(value: float) -> str:
+    """A time with two or three meaningful digits: `0.85`, `7.1`, `340`."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def named(row: Row) -> str:
+    """A row's model and what must be known before comparing it."""
+    return row.model.name + (f" ({', '.join(row.marks)})" if row.marks else "")
+
+
+def ranks(rows: Sequence[Row]) -> list[str]:
+    """The rank of each row among those that take part, else a dash."""
+    ranked = [row for row in rows if row.ranked]
+    return [str(ranked.index(row) + 1) if row.ranked else NONE for row in rows]
+
+
+def shot(shots: int) -> str:
+    """`5-shot`."""
+    return f"{shots}-shot"
+
+
+def cut(setting: Setting) -> str:
+    """What is said of a cut list; empty for whole ones."""
+    if setting.limit is None:
+        return ""
+    return f"only the first {setting.limit} episodes of each list, not comparable"
+
+
+def tiers(setting: Setting) -> list[tuple[str, list[Row]]]:
+    """The rows with what divides them: whether test classes were seen in training."""
+    strict = [row for row in setting.rows if row.strict]
+    general = [row for row in setting.rows if not row.strict]
+    named = [
+        ("Strict: no test class was seen in training", strict),
+        ("Generalist: test classes were seen in training, or may have been", general),
+    ]
+    return [(title, rows) for title, rows in named if rows]
+
+
+def reasons(left_out: Sequence[LeftOut]) -> list[str]:
+    """One line for all folds and shots of a model that are left out for the same reason."""
+    runs: dict[tuple[str, str], list[str]] = {}
+    for out in left_out:
+        model, _, run = str(out.key).rpartition("/")
+        runs.setdefault((model, out.reason), []).append(run)
+    return [f"{model} {', '.join(found)}: {reason}" for (model, reason), found in runs.items()]
