@@ -46,6 +46,15 @@ def test_a_changed_byte_of_a_mat_is_named(mat: Path, at: float) -> None:
         read_sbd(mat)
 
 
+def test_the_checksum_of_a_mat_is_compared(mat: Path) -> None:
+    # scipy reads on regardless, and on some damage it crashes instead of raising.
+    content = bytearray(mat.read_bytes())
+    content[-1] ^= 0x55
+    mat.write_bytes(content)
+    with pytest.raises(DatasetError, match="incorrect data check"):
+        read_sbd(mat)
+
+
 def test_a_torn_or_foreign_mat_is_named(mat: Path) -> None:
     content = mat.read_bytes()
     for wrong in (b"", content[:200], content[:-5], b"MATLAB 7.3 MAT-file" + bytes(600)):
