@@ -1,0 +1,134 @@
+"""Reading checkpoints in the released layout, strictly: what does not fit is an error."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from models.errors import ModelError
+from models.weights import Weights, file_digest, fill
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+_TOGETHER = 64
+UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
+
+# Names that diffusers gave the attention of Stable Diffusion's VAE before 0.18.
+_OLD_ATTENTION = {
+    ".query.": ".to_q.",
+    ".key.": ".to_k.",
+    ".value.": ".to_v.",
+    ".proj_attn.": ".to_out.0.",
+}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of one part of a checkpoint.
+
+    Raises:
+        ModelError: if the part is missing or its config is unreadable.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(
+            f"no {path}: a DiffewS checkpoint holds vae, text_encoder and unet folders"
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON ({error}); fetch the checkpoint again") from None
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} is not a JSON object; fetch the checkpoint again")
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of one part, one or several shards.
+
+    Raises:
+        ModelError: if there is none.
+    """
+    index = folder / f"{WEIGHTS}.index.json"
+    if index.is_file():
+        try:
+            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        except (*UNREADABLE, AttributeError) as error:
+            raise ModelError(f"{index} is not a shard index: {error!r}") from None
+        return [folder / name for name in sorted(set(shards))]
+    single = folder / WEIGHTS
+    if not single.is_file():
+        raise ModelError(f"no {single}: the checkpoint is incomplete, or not in safetensors format")
+    return [single]
+
+
+def tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of a safetensors file, as a copy that does not hold the file.
+
+    Raises:
+        ModelError: if the file is missing, truncated or not safetensors.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            names = list(file.keys())
+        for start in range(0, len(names), _TOGETHER):
+            # Opened anew, so that the file's mapped pages do not add up beside the copies.
+            with safe_open(path, "pt") as file:
+                for name in names[start : start + _TOGETHER]:
+                    yield name, file.get_tensor(name).clone()
+    except UNREADABLE as error:
+        raise ModelError(
+            f"cannot read {path} ({error}): it is truncated or not safetensors; fetch it again"
+        ) from None
+
+
+def load_part(
+    build: Callable[[], Any], folder: Path, dtype: torch.dtype | None, old_names: bool = False
+) -> tuple[Any, str]:
+    """Build a module without memory and give it the weights in `folder`.
+
+    Args:
+        build: returns the module; runs on the meta device.
+        folder: one part of a checkpoint, which must hold exactly the module's state dict.
+        dtype: of the loaded weights; None leaves each as it is stored.
+        old_names: accept the attention names of diffusers before 0.18.
+
+    Returns:
+        The module, frozen and in evaluation mode, and `digest_of` its files.
+
+    Raises:
+        ModelError: if the weights cannot be read or are not this module's.
+    """
+    files = weight_files(folder)
+    with torch.device("meta"):
+        module = build()
+    state = {
+        _renamed(name) if old_names else name: tensor.to(dtype)
+        for path in files
+        for name, tensor in tensors(path)
+    }
+    weights = Weights(state, str(folder), digest_of(files))
+    fill(module, weights, name="the model of its config.json")
+    return module.requires_grad_(False).eval(), weights.digest
+
+
+def digest_of(files: Sequence[Path]) -> str:
+    """The sha256 of one file, or of the digests of several."""
+    return joined([file_digest(path) for path in files])
+
+
+def joined(digests: Sequence[str]) -> str:
+    """One digest for several; a single one stays what it is."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _renamed(name: str) -> str:
+    if ".attentions." in name:
+        for old, new in _OLD_ATTENTION.items():
+            name = name.replace(old, new)
+    return name

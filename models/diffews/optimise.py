@@ -1,0 +1,35 @@
+"""Making a loaded DiffewS fast without changing what it computes."""
+
+import torch
+
+from models.diffews.options import DiffewSOptions
+from models.diffews.parts import Parts
+from models.diffews.prompt import project_once
+from models.diffews.upsample import fold_upsampling
+
+
+def optimise(parts: Parts, options: DiffewSOptions, device: torch.device) -> None:
+    """Move U-Net and VAE to `device` and prepare them for inference, in place.
+
+    State dicts keep their names and values, so the parts can still be saved.
+    """
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
+    for module in (parts.unet, parts.vae):
+        module.to(device)
+    project_once(parts.unet, parts.prompt.to(device, parts.unet.dtype))
+    if options.fold_upsampling:
+        fold_upsampling(parts.vae.decoder)
+        fold_upsampling(parts.unet)
+    for module in (parts.unet, parts.vae):
+        module.to(memory_format=layout)
+    if options.compile:
+        _compile(parts)
+
+
+def _compile(parts: Parts) -> None:
+    """Compile what holds no Python state: the VAE whole, and the U-Net's residual blocks."""
+    parts.vae.encoder.compile()
+    parts.vae.decoder.compile()
+    for module in parts.unet.modules():
+        if type(module).__name__ == "ResnetBlock2D":
+            module.compile()

@@ -1,0 +1,163 @@
+"""The parts of a DiffewS checkpoint: loading them, and saving them in the released layout."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.diffews.checkpoint import WEIGHTS, joined, load_part, read_config
+from models.diffews.design import CONFIG_KEY, Design
+from models.diffews.prompt import EMBEDS_FILE, PromptTokens, find_prompt
+from models.diffews.unet import CLASS_NAME, REFERENCE_CHANNELS, build_unet
+from models.errors import ModelError
+
+# The schedule of a one-step checkpoint: every alpha is 0, so x0 is minus the U-Net's output.
+SCHEDULER: Mapping[str, Any] = {
+    "_class_name": "DDIMScheduler",
+    "beta_start": 1.0,
+    "beta_end": 1.0,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "num_train_timesteps": 1000,
+    "prediction_type": "v_prediction",
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+    "trained_betas": None,
+}
+TEXT_PARTS = ("text_encoder", "tokenizer")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A checkpoint in memory, on the CPU.
+
+    Attributes:
+        unet: from `build_unet`, with its weights.
+        unet_config: its config.json.
+        vae: diffusers' AutoencoderKL.
+        vae_config: its config.json.
+        prompt: the empty prompt's embeddings, 1 × tokens × width, float32.
+        digest: sha256 over the digests of U-Net, VAE and prompt; None for random weights.
+        vae_digest: sha256 of the VAE's file, or a name for random weights.
+        source: the base folder that the text parts can be copied from.
+    """
+
+    unet: Any
+    unet_config: Mapping[str, Any]
+    vae: Any
+    vae_config: Mapping[str, Any]
+    prompt: Tensor
+    digest: str | None
+    vae_digest: str
+    source: Path | None = None
+
+
+def load_parts(
+    folder: Path,
+    unet: Path | None = None,
+    prompt_embeds: str | Path | Tensor | None = None,
+    *,
+    tokens: PromptTokens = 2,
+    dtype: torch.dtype = torch.float32,
+) -> Parts:
+    """Load a checkpoint in the released layout.
+
+    Args:
+        folder: base folder.
+        unet: the U-Net's folder, `folder/unet` if None.
+        prompt_embeds: see `find_prompt`.
+        tokens: length of the empty prompt.
+        dtype: of the loaded weights.
+
+    Raises:
+        ModelError: if a part is missing, unreadable, or does not fit the others.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"no checkpoint folder {folder}")
+    unet_folder = folder / "unet" if unet is None else unet
+    unet_config, vae_config = read_config(unet_folder), read_config(folder / "vae")
+    prompt, prompt_digest = find_prompt(folder, tokens, prompt_embeds)
+    width = unet_config.get("cross_attention_dim")
+    if prompt.shape[2] != width:
+        raise ModelError(
+            f"DiffewS: the prompt's embeddings are {prompt.shape[2]} wide, "
+            f"the U-Net in {unet_folder} takes {width}"
+        )
+    unet_module, unet_digest = load_part(lambda: build_unet(unet_config), unet_folder, dtype)
+    vae_folder = folder / "vae"
+    vae, vae_digest = load_part(lambda: build_vae(vae_config), vae_folder, dtype, old_names=True)
+    return Parts(
+        unet=unet_module,
+        unet_config=unet_config,
+        vae=vae,
+        vae_config=vae_config,
+        prompt=prompt,
+        digest=joined([unet_digest, vae_digest, prompt_digest]),
+        vae_digest=vae_digest,
+        source=folder,
+    )
+
+
+def build_vae(config: Mapping[str, Any]) -> Any:
+    """An `AutoencoderKL` from its config.json."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL.from_config({k: v for k, v in config.items() if not k.startswith("_")})
+
+
+def save_parts(parts: Parts, design: Design, folder: Path, unet: Path | None = None) -> None:
+    """Write a checkpoint that `load_parts`, the authors' code and diffusers open.
+
+    Args:
+        parts: what to write; the text parts are copied from their source where they exist.
+        design: written into the U-Net's config.
+        folder: base folder, made if absent.
+        unet: the U-Net's folder, `folder/unet` if None.
+    """
+    unet_config = {**parts.unet_config, "_class_name": CLASS_NAME, CONFIG_KEY: design.model_dump()}
+    unet_config.setdefault(REFERENCE_CHANNELS, None)
+    write_part(unet or folder / "unet", unet_config, parts.unet.state_dict())
+    vae_config = {**parts.vae_config, "_class_name": "AutoencoderKL"}
+    write_part(folder / "vae", vae_config, parts.vae.state_dict())
+    write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
+    write_tensors(folder / EMBEDS_FILE, {f"prompt_embeds_{parts.prompt.shape[1]}tok": parts.prompt})
+    if parts.source is not None:
+        copy_folders(parts.source, folder, TEXT_PARTS)
+
+
+def copy_folders(source: Path, target: Path, names: tuple[str, ...]) -> None:
+    """Copy those of the named folders that exist in `source` and not in `target`."""
+    for name in names:
+        if (source / name).is_dir() and not (target / name).exists():
+            # Stable Diffusion folders hold the same weights in several formats.
+            ignore = shutil.ignore_patterns("*.bin", "*.fp16.*", "*.msgpack", "*.h5")
+            shutil.copytree(source / name, target / name, ignore=ignore)
+
+
+def write_part(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+    """Write one part: its config.json and its weights."""
+    write_json(folder / "config.json", config)
+    write_tensors(folder / WEIGHTS, state)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object as diffusers does, its folder made if absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(value), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file, whole or not at all, from tensors in any layout."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    partial = path.with_name(f".{path.name}.partial")
+    save_file(plain, partial, metadata={"format": "pt"})
+    partial.replace(path)

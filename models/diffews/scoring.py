@@ -1,0 +1,33 @@
+"""From the decoded image of a mask to foreground scores."""
+
+from typing import Literal
+
+from torch import Tensor
+
+Rule = Literal["relative", "absolute"]
+Scoring = Literal["exact", "float"]
+
+
+def margins(decoded: Tensor, threshold: float, rule: Rule, scoring: Scoring) -> Tensor:
+    """How far each pixel's brightness lies above the threshold; foreground is above 0.
+
+    The authors mark a pixel where the mean of its channels exceeds the threshold, in float32. A
+    difference of two floats is positive exactly where the first is the larger, so the sign of
+    the margin is their decision to the pixel; and a margin, unlike a decision, can be resized.
+
+    Args:
+        decoded: B×3×H×W from the VAE, nominally -1..1.
+        threshold: brightness in 0..1; or, for `relative`, a share of the image's largest value.
+        rule: `relative` (the authors' evaluation) or `absolute`.
+        scoring: `exact` truncates to 8 bits first, as the authors do; `float` does not.
+
+    Returns:
+        B×H×W float32.
+    """
+    bright = (decoded.float().clamp(-1, 1) + 1) / 2
+    if scoring == "exact":
+        bright = (bright * 255).byte().float() / 255
+    mean = bright.mean(1)
+    if rule == "absolute":
+        return mean - threshold
+    return mean - threshold * bright.amax((1, 2, 3))[:, None, None]

@@ -1,0 +1,267 @@
+"""DiffewS as a `Segmenter`: encode once, pass the supports once, one step for each query."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.catalog import Card, parse_options
+from models.diffews import injection
+from models.diffews.attention import AttentionBank
+from models.diffews.decoder import tiny_decoder, vae_decoder
+from models.diffews.design import Design, require_built
+from models.diffews.features import inside_of, kept_of, pack
+from models.diffews.optimise import optimise
+from models.diffews.options import DiffewSOptions
+from models.diffews.parts import Parts, load_parts, save_parts
+from models.diffews.scoring import margins
+from models.diffews.synthetic import random_parts
+from models.diffews.unet import TwoPass, by_layer
+from models.errors import ModelError
+from models.geometry import Squash
+from models.segmenter import BaseSegmenter, Features
+from models.weights import torch_dtype
+
+logger = logging.getLogger(__name__)
+
+PATCH = 8  # pixels a latent stands for, each way
+# One call of the VAE sees at most the pixels of an image of this area, or one image.
+VAE_PIXELS = 512 * 512
+
+
+class DiffewS(BaseSegmenter):
+    """Few-shot segmentation with Stable Diffusion's U-Net.
+
+    `encode_image` gives the VAE's mean latent, `encode_support` what the U-Net's self-attentions
+    keep of an image and its mask, `segment` runs the query over its own and the kept keys, and
+    decodes minus the U-Net's output. Images may have any size whose sides are multiples of 8.
+
+    Source: arXiv 2410.02369; github.com/aim-uofa/DiffewS.
+
+    Attributes:
+        design: the checkpoint's answers to the paper's questions, `options` overriding.
+        options: as given.
+        parts: U-Net, VAE and prompt.
+        passes: the U-Net's two passes.
+    """
+
+    support_reads_pixels = False
+    Options = DiffewSOptions
+    card = Card(
+        title="DiffewS",
+        summary="Stable Diffusion 2.1, key-value fusion between support and query, one step",
+        source="arXiv 2410.02369",
+        year=2024,
+        weights="Stable Diffusion 2.1, fine-tuned",
+        licence="CreativeML Open RAIL++-M",
+        training_data="LAION; then base classes of the fold, or several segmentation datasets",
+        sees_test_classes={"*": "unknown"},
+    )
+
+    def __init__(self, parts: Parts, options: DiffewSOptions, *, device: str = "cpu") -> None:
+        """Take over `parts`: they are moved and prepared for inference in place."""
+        self.options, self.parts = options, parts
+        self.design = Design.of(
+            parts.unet_config, {name: getattr(options, name) for name in Design.model_fields}
+        )
+        require_built(self.design)
+        if self._concatenates and not hasattr(parts.unet, "conv_in_ref"):
+            raise ModelError(
+                "DiffewS: this U-Net has no conv_in_ref, which mask_injection=concatenation needs; "
+                "make one from Stable Diffusion 2 with: bench models convert sd2 DIR OUT"
+            )
+        self.device, self.dtype = torch.device(device), parts.unet.dtype
+        self.geometry = Squash(options.resolution)
+        self.batch_size = min(16, max(1, 4 * VAE_PIXELS // options.resolution**2))
+        optimise(parts, options, self.device)
+        prompt = parts.prompt.to(self.device, self.dtype)
+        self.passes = TwoPass(parts.unet, AttentionBank(parts.unet), prompt)
+        self._decode = (
+            vae_decoder(parts.vae)
+            if options.decoder == "vae"
+            else tiny_decoder(options.tiny_decoder, self.device, self.dtype)
+        )
+        self._describe()
+
+    @classmethod
+    def load(
+        cls, options: DiffewSOptions, *, device: str = "cpu", dtype: str = "fp32"
+    ) -> "DiffewS":
+        """Build from a checkpoint or with random weights, as `options` say.
+
+        Raises:
+            ModelError: if there are no weights, or they do not fit.
+        """
+        if options.random is not None:
+            tokens = options.prompt_tokens
+            parts = random_parts(options.random, options.seed, tokens, torch_dtype(dtype))
+            return cls(parts, options, device=device)
+        return cls(_load(options, options.prompt_embeds, dtype), options, device=device)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        unet: str | Path | None = None,
+        prompt_embeds: str | Path | Tensor | None = None,
+        *,
+        device: str = "cpu",
+        dtype: str = "fp32",
+        **options: Any,
+    ) -> "DiffewS":
+        """Load a checkpoint in the released layout.
+
+        Args:
+            folder: base folder with `vae` and, unless `prompt_embeds` are given, `text_encoder`.
+            unet: the U-Net's folder, `folder/unet` if None.
+            prompt_embeds: the empty prompt's embeddings (1 × tokens × width), or their file.
+            device: a torch device.
+            dtype: "fp32", "fp16" or "bf16".
+            **options: fields of `DiffewSOptions`.
+
+        Raises:
+            ModelError: if a part is missing or unreadable, or an option is wrong.
+        """
+        places = {"checkpoint": str(folder), "unet": None if unet is None else str(unet)}
+        parsed = parse_options("diffews", cls, {**options, **places})
+        assert isinstance(parsed, DiffewSOptions)  # noqa: S101 - narrows the type
+        return cls(_load(parsed, prompt_embeds, dtype), parsed, device=device)
+
+    def save_pretrained(self, folder: str | Path, unet: str | Path | None = None) -> None:
+        """Write the checkpoint in the released layout; see `save_parts`."""
+        save_parts(self.parts, self.design, Path(folder), None if unet is None else Path(unet))
+
+    @torch.inference_mode()
+    def encode_image(self, images: Tensor) -> list[Features]:
+        """The VAE's mean latent of each image: `latent`, 4×H/8×W/8."""
+        _check_images(images)
+        latents = self._latents(images.to(self.device, self.dtype) * 2 - 1)
+        return [Features({"latent": latent.clone()}) for latent in latents]
+
+    @torch.inference_mode()
+    def encode_support(
+        self, images: Tensor, masks: Tensor, features: Sequence[Features]
+    ) -> list[Features]:
+        """What the self-attentions keep of each (image, mask): see `features.pack`."""
+        _check_masks(images, masks)
+        for index in (masks.flatten(1).amax(1) == 0).nonzero().flatten().tolist():
+            logger.warning("support mask %d of %d has no foreground", index + 1, len(masks))
+        masks = masks.to(self.device, self.dtype)
+        latents = self._stacked(features)
+        inside: list[dict[int, Tensor]] = [{}] * len(masks)
+        if self._concatenates:
+            latents = torch.cat([latents, self._latents(injection.mask_image(masks))], 1)
+        else:
+            levels = len(self.parts.unet.down_blocks)
+            grids = injection.token_grids((latents.shape[2], latents.shape[3]), levels)
+            inside = injection.token_masks(masks, grids)
+        return pack(self.passes.support(latents, self.options.support_features), inside)
+
+    @torch.inference_mode()
+    def segment(
+        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
+    ) -> Tensor:
+        """Brightness above the threshold of each query's decoded mask: B×H×W, foreground > 0."""
+        decoded = self.decode(self.mask_latents(queries, supports))
+        options = self.options
+        return margins(decoded, options.threshold, options.threshold_rule, options.scoring)
+
+    @torch.inference_mode()
+    def mask_latents(
+        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
+    ) -> Tensor:
+        """The predicted latents of the queries' masks, B×4×h×w.
+
+        Queries with equally many supports run together; without any, the U-Net is the stock one.
+        """
+        latents = self._stacked(queries)
+        masks = torch.empty_like(latents)
+        for shots in sorted({len(row) for row in supports}):
+            rows = [index for index, row in enumerate(supports) if len(row) == shots]
+            masks[rows] = -self._query(latents[rows], [supports[index] for index in rows])
+        return masks
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents B×4×h×w as images B×3×H×W, nominally -1..1, not clipped."""
+        return self._in_chunks(self._decode, latents, PATCH * PATCH)
+
+    @property
+    def _concatenates(self) -> bool:
+        return self.design.mask_injection == "concatenation"
+
+    def _query(self, latents: Tensor, supports: Sequence[Sequence[Features]]) -> Tensor:
+        layers = self.passes.bank.layers
+        kept = [[kept_of(support, layers) for support in row] for row in supports]
+        bias = None
+        if supports[0] and not self._concatenates:
+            inside = [[inside_of(s.to(self.device)) for s in row] for row in supports]
+            bias = injection.outside_bias(inside, self.dtype)
+        return self.passes.query(latents, by_layer(kept, layers), bias)
+
+    def _latents(self, images: Tensor) -> Tensor:
+        """Mean latents of images in -1..1, B×3×H×W."""
+        vae = self.parts.vae
+
+        def encode(chunk: Tensor) -> Tensor:
+            return vae.encode(chunk).latent_dist.mode() * vae.config.scaling_factor  # type: ignore[no-any-return]
+
+        return self._in_chunks(encode, images, 1)
+
+    def _in_chunks(
+        self, run: Callable[[Tensor], Tensor], batch: Tensor, pixels_each: int
+    ) -> Tensor:
+        """Let the VAE see few enough images at once that its memory stays that of one at 512²."""
+        pixels = batch.shape[2] * batch.shape[3] * pixels_each
+        size = 1 if self.options.vae_slicing else max(1, VAE_PIXELS // pixels)
+        return torch.cat([run(chunk) for chunk in torch.split(batch, size)])
+
+    def _stacked(self, features: Sequence[Features]) -> Tensor:
+        return torch.stack([f["latent"].to(self.device, self.dtype) for f in features])
+
+    def _describe(self) -> None:
+        options, parts = self.options, self.parts
+        self.weights_digest = parts.digest
+        self.comparable = parts.digest is not None and options.decoder == "vae"
+        self.parameters = sum(
+            weight.numel() for part in (parts.unet, parts.vae) for weight in part.parameters()
+        )
+        places = {"checkpoint", "unet", "prompt_embeds", "tiny_decoder"}
+        self.config = {**options.model_dump(exclude=places), **self.design.model_dump()}
+        how = (self.dtype, options.channels_last, options.compile, options.vae_slicing)
+        self.image_key = ":".join(["sd-vae-mean", parts.vae_digest, *map(str, how)])
+
+
+def _load(options: DiffewSOptions, prompt_embeds: str | Path | Tensor | None, dtype: str) -> Parts:
+    if options.checkpoint is None:
+        raise ModelError(
+            "diffews has no weights: give --checkpoint DIR (and --unet DIR) of a released "
+            "DiffewS, or the option random=tiny to try it without"
+        )
+    return load_parts(
+        Path(options.checkpoint),
+        None if options.unet is None else Path(options.unet),
+        prompt_embeds,
+        tokens=options.prompt_tokens,
+        dtype=torch_dtype(dtype),
+    )
+
+
+def _check_images(images: Tensor) -> None:
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ModelError(f"DiffewS: images must be B×3×H×W, not {tuple(images.shape)}")
+    height, width = images.shape[2:]
+    if height % PATCH or width % PATCH:
+        raise ModelError(f"DiffewS: image sides must be multiples of {PATCH}, not {height}×{width}")
+
+
+def _check_masks(images: Tensor, masks: Tensor) -> None:
+    _check_images(images)
+    expected = (images.shape[0], *images.shape[2:])
+    if tuple(masks.shape) != expected:
+        raise ModelError(
+            f"DiffewS: masks must be {expected} as the images, not {tuple(masks.shape)}"
+        )
