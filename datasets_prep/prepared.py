@@ -16,7 +16,7 @@ from datasets_prep.episodes.episode import Episode, digest, read_episodes
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.errors import DatasetError
 from datasets_prep.folds import FoldSet, read_folds
-from datasets_prep.records import IGNORE
+from datasets_prep.records import IGNORE, labels_sha256, masks_sha256
 
 SCHEMA = 1
 
@@ -179,13 +179,14 @@ class PreparedDataset:
         try:
             self.image(image_id)
             if self._cell("label_map", image_id) is not None:
-                labels = self.labels(image_id)
-                if hashlib.sha256(labels.tobytes()).hexdigest() != self._cell(
-                    "labels_sha256", image_id
-                ):
-                    return [f"the labels of {image_id} are not as prepared"]
+                actual = labels_sha256(self.labels(image_id))
+            else:
+                masks = self._cell("masks", image_id)
+                actual = masks_sha256((mask["class"], mask["counts"]) for mask in masks)
         except (DatasetError, OSError) as error:
             return [str(error)]
+        if actual != self._cell("labels_sha256", image_id):
+            return [f"the labels of {image_id} are not as prepared"]
         return []
 
     def episodes(self, recipe: str, fold: int, shots: int) -> list[Episode]:

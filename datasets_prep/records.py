@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -70,6 +70,41 @@ def label_record(
         labels_sha256=labels_sha256(labels),
         areas=areas(labels),
     )
+
+
+def mask_record(
+    image_id: str,
+    image: Path | bytes,
+    image_sha256: str,
+    split: Split,
+    masks: Mapping[int, NDArray[np.bool_]],
+) -> ImageRecord:
+    """A record from a mask per class, bool H×W of one size; at least one, and they may overlap."""
+    from pycocotools import mask as coco
+
+    height, width = next(iter(masks.values())).shape
+    present = {index: masks[index] for index in sorted(masks) if masks[index].any()}
+    encoded = tuple(
+        (index, coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"])
+        for index, mask in present.items()
+    )
+    return ImageRecord(
+        image_id=image_id,
+        image=image,
+        image_sha256=image_sha256,
+        width=width,
+        height=height,
+        split=split,
+        label_map=None,
+        labels_sha256=masks_sha256(encoded),
+        areas={index: int(np.count_nonzero(mask)) for index, mask in present.items()},
+        masks=encoded,
+    )
+
+
+def masks_sha256(masks: Iterable[tuple[int, bytes]]) -> str:
+    """sha256 of (class, compressed RLE) pairs in order."""
+    return hashlib.sha256(b"".join(b"%d\t%s\n" % mask for mask in masks)).hexdigest()
 
 
 def labels_sha256(labels: NDArray[np.uint8]) -> str:

@@ -1,0 +1,204 @@
+"""Any folder of images with label maps, or with a folder of binary masks per class.
+
+    DIR/images/NAME.jpg          jpg, png, bmp or tif; folders below become part of the image's id
+    DIR/labels/NAME.png          one channel of class numbers, or a palette; or
+    DIR/masks/CLASS/NAME.png     one channel, 0 and one other value
+
+There is no train and test part: every image serves on both sides of a fold, with its base
+classes in the training list and its novel classes in the test list.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.errors import DatasetError
+from datasets_prep.fold_file import read_fold_file
+from datasets_prep.folder_labels import Scheme, Summary, flat, read_labels, summarise
+from datasets_prep.folder_layout import (
+    Entry,
+    Problem,
+    find_labelled,
+    find_masked,
+    has_masks,
+    mask_classes,
+    refuse,
+)
+from datasets_prep.folder_options import FolderOptions
+from datasets_prep.folds import FoldSet, contiguous, split
+from datasets_prep.parallel import ordered_map
+from datasets_prep.records import ImageRecord, label_record, mask_record
+from datasets_prep.sources import SourceFile
+
+_LABEL_CLASSES = 254  # of one byte, beside background and ignore
+
+
+class Folder:
+    """A dataset made of a user's own files.
+
+    Images are copied below `raw/images`, under names that end in the beginning of their sha256: a
+    changed image never replaces a file that a dataset prepared earlier still points to.
+    """
+
+    name: ClassVar[str] = "folder"
+    summary: ClassVar[str] = "your own images with label maps or masks"
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[BuilderOptions]] = FolderOptions
+
+    def __init__(self, options: FolderOptions) -> None:
+        self.options = options
+
+    @property
+    def dataset(self) -> str:
+        """The name under which the result is stored."""
+        return self.options.name
+
+    def sources(self) -> Sequence[SourceFile]:
+        """None: the files are the user's."""
+        return ()
+
+    def describe(self) -> Mapping[str, object]:
+        """All options but the places of files on this machine."""
+        return self.options.model_dump(mode="json", exclude={"folder", "folds_file"})
+
+    def disk_needed(self) -> int:
+        """As much again as the images and labels."""
+        tops = (self.options.folder / name for name in ("images", "labels", "masks"))
+        return sum(path.stat().st_size for top in tops for path in top.rglob("*") if path.is_file())
+
+    def build(self, workspace: Workspace) -> Content:
+        """Check every file, then convert them one by one.
+
+        Raises:
+            DatasetError: naming everything that is wrong with the folder or the options.
+        """
+        options = self.options
+        masked = has_masks(options.folder)
+        classes = options.classes or (mask_classes(options.folder) if masked else ())
+        scheme = self._scheme(classes, masked)
+        novel = self._novel(classes)
+        find = partial(find_masked, classes=classes) if masked else find_labelled
+        entries, problems = find(options.folder)
+        summaries: dict[str, Summary] = {}
+        checking = ordered_map(partial(summarise, scheme=scheme), entries, workspace.jobs)
+        for entry, summary in zip(entries, checking, strict=True):
+            summaries[entry.image_id] = summary
+            problems += summary.problems
+            workspace.progress.update("checking files", len(summaries), len(entries))
+        overlap = any(summary.overlap for summary in summaries.values())
+        problems += self._group_problems(entries)
+        if overlap:
+            problems += [
+                Problem("--ignore value, which overlapping masks cannot keep", str(entry.image))
+                for entry in entries
+                if summaries[entry.image_id].ignored
+            ]
+        if not entries and not problems:
+            problems.append(Problem("no image", str(options.folder / "images")))
+        refuse(options.folder, problems)
+        convert = partial(
+            _record,
+            scheme=scheme,
+            as_masks=overlap or len(classes) > _LABEL_CLASSES,
+            raw=None if workspace.embed_images else workspace.raw / "images",
+        )
+        present = frozenset[int]().union(*(summary.present for summary in summaries.values()))
+        pixels = {image: summary.pixels for image, summary in summaries.items()}
+        return Content(
+            classes=classes,
+            images=ordered_map(convert, entries, workspace.jobs),
+            folds=partial(self._folds, novel, pixels),
+            count=len(entries),
+            notes=tuple(
+                f"no image holds the class {name!r}"
+                for index, name in enumerate(classes)
+                if index not in present
+            ),
+        )
+
+    def _scheme(self, classes: tuple[str, ...], masked: bool) -> Scheme:
+        options = self.options
+        if not classes:
+            raise DatasetError(
+                f"{options.folder / 'masks'} has no folder of a class"
+                if masked
+                else "name the classes in the order of their label values: --classes cat,dog"
+            )
+        if masked:
+            if not options.background:
+                raise DatasetError("--no-background is for labels/; masks always have a background")
+            return Scheme(len(classes), options.ignore or (), background=True)
+        if len(classes) > _LABEL_CLASSES:
+            raise DatasetError(
+                f"{len(classes)} classes are more than the {_LABEL_CLASSES} of a label map: "
+                "give masks/CLASS/NAME.png instead"
+            )
+        ignore = (255,) if options.ignore is None else options.ignore
+        first = 1 if options.background else 0
+        if clash := [value for value in ignore if value < len(classes) + first]:
+            meaning = classes[clash[0] - first] if clash[0] >= first else "background"
+            raise DatasetError(f"--ignore {clash[0]} is also the label value of {meaning!r}")
+        return Scheme(len(classes), ignore, options.background)
+
+    def _novel(self, classes: tuple[str, ...]) -> list[tuple[int, ...]]:
+        options = self.options
+        if options.folds_file is not None:
+            return read_fold_file(options.folds_file, classes)
+        if options.folds > len(classes):
+            raise DatasetError(f"--folds {options.folds}: there are only {len(classes)} classes")
+        return contiguous(len(classes), options.folds)
+
+    def _group_problems(self, entries: Sequence[Entry]) -> list[Problem]:
+        group = self.options.group
+        if group is None:
+            return []
+        return [
+            Problem(f"no match for --group {group}", entry.image_id)
+            for entry in entries
+            if (match := re.search(group, entry.image_id)) is None or match[1] is None
+        ]
+
+    def _folds(
+        self,
+        novel: Sequence[Sequence[int]],
+        pixels: Mapping[str, int],
+        areas: Areas,
+        splits: Splits,
+    ) -> FoldSet:
+        share = self.options.min_area
+        pairs = [
+            (image, index)
+            for image, held in areas.items()
+            for index, area in held.items()
+            if area >= share * pixels[image]
+        ]
+        return FoldSet(split(novel, pairs, pairs), query_order="draw", group=self.options.group)
+
+
+def _record(entry: Entry, scheme: Scheme, as_masks: bool, raw: Path | None) -> ImageRecord:
+    """Convert one image, keeping a copy of its file below `raw` unless that is None."""
+    content = entry.image.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    image = entry.image
+    if raw is not None:
+        image = raw / f"{entry.image_id}.{sha256[:8]}{entry.image.suffix.lower()}"
+        _keep(image, content)
+    reading = read_labels(entry, scheme, None)
+    refuse(entry.image, reading.problems)
+    if as_masks:
+        return mask_record(entry.image_id, image, sha256, "all", reading.masks)
+    return label_record(entry.image_id, image, sha256, "all", flat(reading))
+
+
+def _keep(path: Path, content: bytes) -> None:
+    if path.is_file() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_file = path.with_name(f".{path.name}.{os.getpid()}")
+    partial_file.write_bytes(content)
+    partial_file.replace(path)

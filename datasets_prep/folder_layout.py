@@ -1,0 +1,149 @@
+"""What lies in a user's folder: which file is whose label, and what is missing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets_prep.errors import DatasetError
+
+IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+LABEL_TYPES = (".png", ".bmp", ".tif", ".tiff")
+_LITTER = {"thumbs.db", "desktop.ini"}
+_SHOWN = 10
+
+
+class Problem(NamedTuple):
+    """Something wrong with one file: its kind, shared by many, and what to know of this one."""
+
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image with its labels.
+
+    Attributes:
+        image_id: the image's path below `images/`, without its suffix, with `/` between folders.
+        image: its file.
+        labels: its label map, where the folder has label maps.
+        masks: (class index, file) of its masks, where the folder has a mask per class.
+    """
+
+    image_id: str
+    image: Path
+    labels: Path | None = None
+    masks: tuple[tuple[int, Path], ...] = ()
+
+
+def has_masks(folder: Path) -> bool:
+    """Whether a dataset folder holds `masks/CLASS/` rather than `labels/`.
+
+    Raises:
+        DatasetError: if it holds neither or both, or no `images/`.
+    """
+    if not (folder / "images").is_dir():
+        raise DatasetError(f"{folder} has no folder `images`")
+    labels, masks = (folder / "labels").is_dir(), (folder / "masks").is_dir()
+    if labels == masks:
+        raise DatasetError(
+            f"{folder} has {'both' if labels else 'neither'} `labels` and `masks`: "
+            "it needs labels/NAME.png, or masks/CLASS/NAME.png, but one of the two"
+        )
+    return masks
+
+
+def mask_classes(folder: Path) -> tuple[str, ...]:
+    """The classes that `masks/` has folders for, sorted."""
+    folders = (path for path in (folder / "masks").iterdir() if path.is_dir())
+    return tuple(sorted(path.name for path in folders if not path.name.startswith(".")))
+
+
+def find_labelled(folder: Path) -> tuple[list[Entry], list[Problem]]:
+    """Images with label maps, sorted by id, and what is wrong with the files' names."""
+    images, problems = _files(folder / "images", IMAGE_TYPES)
+    labels, more = _files(folder / "labels", LABEL_TYPES)
+    problems += more
+    problems += _unpaired(images, labels, "no label map", f"labels/NAME{LABEL_TYPES[0]}")
+    problems += [
+        Problem("label map without an image", str(path))
+        for name, path in labels.items()
+        if name not in images
+    ]
+    entries = [
+        Entry(name, path, labels=labels[name]) for name, path in images.items() if name in labels
+    ]
+    return entries, problems
+
+
+def find_masked(folder: Path, classes: Sequence[str]) -> tuple[list[Entry], list[Problem]]:
+    """Images with masks of these classes, sorted by id, and what is wrong with the files' names.
+
+    A class without a mask for an image is absent from it; an image without any mask is a problem.
+    """
+    images, problems = _files(folder / "images", IMAGE_TYPES)
+    masks: dict[str, list[tuple[int, Path]]] = {}
+    for index, name in enumerate(classes):
+        if not (folder / "masks" / name).is_dir():
+            problems.append(Problem("class without a folder", str(folder / "masks" / name)))
+            continue
+        files, more = _files(folder / "masks" / name, LABEL_TYPES)
+        problems += more
+        for image, path in files.items():
+            masks.setdefault(image, []).append((index, path))
+            if image not in images:
+                problems.append(Problem("mask without an image", str(path)))
+    problems += _unpaired(images, masks, "no mask of any class", "masks/CLASS/NAME.png")
+    return [
+        Entry(name, path, masks=tuple(masks[name]))
+        for name, path in images.items()
+        if name in masks
+    ], problems
+
+
+def refuse(folder: Path, problems: Sequence[Problem]) -> None:
+    """Raise one DatasetError about all problems, by kind, with the first names of each."""
+    if not problems:
+        return
+    kinds: dict[str, list[str]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind, []).append(problem.detail)
+    lines = [f"{folder}: {len(problems):,} problems, nothing was prepared"]
+    for kind, details in kinds.items():
+        lines.append(f"  {kind} ({len(details):,}):")
+        lines += [f"    {detail}" for detail in details[:_SHOWN]]
+        if len(details) > _SHOWN:
+            lines.append(f"    ... and {len(details) - _SHOWN:,} more")
+    raise DatasetError("\n".join(lines))
+
+
+def _unpaired(
+    images: Mapping[str, Path], others: Iterable[str], kind: str, expected: str
+) -> list[Problem]:
+    have = set(others)
+    return [
+        Problem(f"{kind} ({expected})", str(path))
+        for name, path in images.items()
+        if name not in have
+    ]
+
+
+def _files(top: Path, types: Sequence[str]) -> tuple[dict[str, Path], list[Problem]]:
+    """Files below `top` by id, sorted; hidden files are passed over."""
+    found: dict[str, Path] = {}
+    problems = []
+    for path in sorted(path for path in top.rglob("*") if path.is_file()):
+        inside = path.relative_to(top)
+        if path.name.lower() in _LITTER or any(part.startswith(".") for part in inside.parts):
+            continue
+        name = inside.with_suffix("").as_posix()
+        if path.suffix.lower() not in types:
+            problems.append(Problem(f"not one of {', '.join(types)}", str(path)))
+        elif not name.isprintable() or "," in name:
+            problems.append(Problem("comma or control character in the name", repr(str(path))))
+        elif name in found:
+            problems.append(Problem("two files of one name", f"{found[name]} and {path}"))
+        else:
+            found[name] = path
+    return dict(sorted(found.items())), problems

@@ -1,0 +1,84 @@
+"""The options of `bench prepare folder`, checked as far as they can be without looking at files."""
+
+import re
+from pathlib import Path
+
+from pydantic import Field, field_validator, model_validator
+
+from datasets_prep.builder import BuilderOptions
+from datasets_prep.catalog import DATASETS
+
+
+class FolderOptions(BuilderOptions):
+    """How to read the folder, and how to split its classes."""
+
+    folder: Path = Field(
+        description="Folder with images/ and labels/, or images/ and masks/CLASS/.",
+        json_schema_extra={"argument": True},
+    )
+    name: str = Field(description="Name under which the dataset is stored.")
+    classes: tuple[str, ...] = Field(
+        (), description="Class names in the order of the label values; masks/ has them by itself."
+    )
+    ignore: tuple[int, ...] | None = Field(
+        None, description="Values to ignore in label files; for labels/ 255 unless given."
+    )
+    background: bool = Field(
+        True, description="Label 0 is background and classes count from 1, else from 0."
+    )
+    folds: int = Field(4, ge=1, description="Number of folds; each takes neighbouring classes.")
+    folds_file: Path | None = Field(
+        None, description="YAML file instead of --folds: {folds: [[cat, dog], [car, bus]]}."
+    )
+    group: str | None = Field(
+        None,
+        description="Regular expression whose first group names an image's video, patient or "
+        "scene; no episode has query and support of one.",
+    )
+    min_area: float = Field(
+        0.001,
+        ge=0,
+        le=1,
+        description="Share of an image that a class must cover to be asked for in it; less "
+        "stays labelled.",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError(f"{name!r} is no name: letters, digits, `.`, `-` and `_` only")
+        if name in DATASETS:
+            raise ValueError(f"{name!r} is the name of a dataset of the suite; choose another")
+        return name
+
+    @field_validator("classes")
+    @classmethod
+    def _classes(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [name for name in classes if classes.count(name) > 1 or not name.strip()]:
+            raise ValueError(f"empty or given twice: {', '.join(map(repr, dict.fromkeys(wrong)))}")
+        return classes
+
+    @field_validator("ignore")
+    @classmethod
+    def _ignore(cls, ignore: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if wrong := [value for value in ignore or () if not 0 <= value < 1 << 16]:
+            raise ValueError(f"{wrong[0]} is outside 0..65535")
+        return ignore
+
+    @field_validator("group")
+    @classmethod
+    def _group(cls, group: str | None) -> str | None:
+        try:
+            groups = re.compile(group or "()").groups
+        except re.error as error:
+            raise ValueError(f"{group!r} is no regular expression: {error}") from None
+        if not groups:
+            raise ValueError(f"{group!r} has no group: put parentheses round what names the group")
+        return group
+
+    @model_validator(mode="after")
+    def _one_way_to_fold(self) -> "FolderOptions":
+        if self.folds_file is not None and "folds" in self.model_fields_set:
+            raise ValueError("give --folds or --folds-file, not both")
+        return self
