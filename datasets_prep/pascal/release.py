@@ -130,7 +130,8 @@ VOC2012_SBD = Release(
         md5="82b4d87ceb2ed10f6038a1cba92111cb",
         extracted_size=2_000_000_000,
         page="http://home.bharathh.info/pubs/codes/SBD/download.html",
-        note="about 1.3 GB; it unpacks to benchmark_RELEASE/dataset, which serves as well",
+        note="about 1.3 GB; it unpacks to benchmark_RELEASE/dataset, which serves as well; a copy "
+        "is on Google Drive, id 1EQSKo5n2obj7tW8RytYTJ-eEYbXqtUXE",
         folder="benchmark_RELEASE/dataset",
     ),
     fold_lists={name: _fold_list(name, sha256) for name, sha256 in _LIST_SHA256.items()},
