@@ -1,0 +1,103 @@
+"""The `bench` command. A verb is a small module; what is slow to import waits inside it."""
+
+import errno
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from benchmarks.cli.datasets import datasets
+from benchmarks.cli.doctor import doctor
+from benchmarks.cli.episodes import episodes
+from benchmarks.cli.layout import VerbGroup
+from benchmarks.cli.leaderboard import leaderboard
+from benchmarks.cli.models import models
+from benchmarks.cli.prepare import prepare
+from benchmarks.cli.protocols import protocols
+from benchmarks.cli.run import run
+from benchmarks.cli.score import score
+from benchmarks.cli.show import show
+from benchmarks.errors import BenchError
+from datasets_prep.errors import DatasetError
+from models.errors import ModelError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_RESUMABLE = ("prepare", "run")
+
+
+class _Bench(VerbGroup):
+    """Turns what a user can mend into one message and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Run the command line; always ends in `SystemExit`."""
+        args = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            sys.exit(super().main(args, *rest, **extra))
+        except click.Abort:
+            mend = "; the same command goes on where it stopped" if _resumable(args) else ""
+            message, code = f"interrupted{mend}", INTERRUPTED
+        except (BenchError, DatasetError, ModelError, click.ClickException, OSError) as error:
+            if "--debug" in args or not _is_mendable(error):
+                raise
+            message, code = _message(error), USER_ERROR
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+        sys.exit(code)
+
+
+def _resumable(args: Sequence[str]) -> bool:
+    return any(verb in args for verb in _RESUMABLE)
+
+
+def _is_mendable(error: Exception) -> bool:
+    return not isinstance(error, OSError) or error.errno in _DISK_ERRORS
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, click.UsageError):
+        where = error.ctx.command_path if error.ctx else "bench"
+        return f"{error.format_message().rstrip('.')}; see {where} --help"
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        advice = (
+            "free some space, or choose another --data-root or --results-root"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "choose a place that you may write to"
+        )
+        return f"{where}{error.strerror}; {advice}"
+    return str(error)
+
+
+@click.group(
+    cls=_Bench,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    examples=(
+        "bench prepare shapes           make the embedded dataset",
+        "bench run                      run the matrix in bench.yaml",
+        "bench leaderboard              compare all results",
+        "bench run --help               every command explains itself",
+    ),
+)
+@click.version_option(package_name="fss-bench", prog_name="bench")
+def main() -> None:
+    """Measure few-shot segmentation: fixed episodes, published protocols, one leaderboard."""
+
+
+for verb in (
+    prepare,
+    datasets,
+    protocols,
+    models,
+    episodes,
+    run,
+    score,
+    leaderboard,
+    show,
+    doctor,
+):
+    main.add_command(verb)

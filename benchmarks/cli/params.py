@@ -1,0 +1,74 @@
+"""Options that several verbs share, and readers of comma-separated lists."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from benchmarks.cli.layout import Argument, Option
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+PATH = click.Path(path_type=Path)
+
+
+def as_names(value: str) -> tuple[str, ...]:
+    """Comma-separated names; empty parts are dropped."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def as_folds(value: str) -> tuple[int, ...]:
+    """Comma-separated numbers from 0 up."""
+    return _numbers(value, least=0)
+
+
+def as_shots(value: str) -> tuple[int, ...]:
+    """Comma-separated numbers from 1 up."""
+    return _numbers(value, least=1)
+
+
+def _numbers(value: str, least: int) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in as_names(value))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < least:
+        raise click.BadParameter(
+            f"{value!r} is not a list of whole numbers from {least} up, such as 1,5"
+        )
+    return numbers
+
+
+def option(*names: str, group: str = "Options", **attributes: Any) -> Callable[[F], F]:
+    """`click.option` with a heading in the help."""
+    return click.option(*names, cls=Option, group=group, **attributes)
+
+
+def argument(name: str, explained: str, **attributes: Any) -> Callable[[F], F]:
+    """`click.argument` with a line in the help."""
+    return click.argument(name, cls=Argument, explained=explained, **attributes)
+
+
+data_root = option(
+    "--data-root",
+    type=PATH,
+    group="Places",
+    help="Folder of prepared datasets.  [BENCH_DATA, then data_root of bench.yaml, then data]",
+)
+results_root = option(
+    "--results-root",
+    type=PATH,
+    group="Places",
+    help="The results store.  [BENCH_RESULTS, then results_root of bench.yaml, then results]",
+)
+quiet = option("--quiet", "-q", is_flag=True, group="Output", help="No progress, no remarks.")
+as_json = option("--json", "as_json", is_flag=True, group="Output", help="JSON on stdout.")
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on stdout."""
+    import json
+
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))

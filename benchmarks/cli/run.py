@@ -1,0 +1,248 @@
+"""`bench run`: the run matrix."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmarks.cli.layout import Verb
+from benchmarks.cli.params import (
+    PATH,
+    as_folds,
+    as_json,
+    as_names,
+    as_shots,
+    data_root,
+    option,
+    print_json,
+    quiet,
+    results_root,
+)
+
+if TYPE_CHECKING:
+    from benchmarks.config import BenchConfig
+    from benchmarks.overrides import Overrides
+    from benchmarks.runner import Outcome
+
+_WHAT, _MODEL, _HOW = "What to run", "Models", "How to run it"
+
+
+@click.command(
+    cls=Verb,
+    examples=(
+        "bench run                                            all that bench.yaml holds",
+        "bench run --dry-run                                  what that would be",
+        "bench run --datasets pascal --protocol hsnet --shots 1 --models dense-nn,floors",
+        "bench run --models prototype --option backbone=resnet50 --name prototype-r50",
+        "bench run --datasets pascal --model-from my_model.py:Mine --option layers=3",
+        "bench run --models diffews --checkpoint sd21 --unet unet-14000 --device cuda",
+        "bench run --limit 20 --save-predictions              the first 20 episodes of each list",
+    ),
+)
+@option(
+    "--config",
+    "-c",
+    type=PATH,
+    group=_WHAT,
+    metavar="FILE",
+    help="The run matrix.  [default: bench.yaml here, if there is one]",
+)
+@option(
+    "--datasets", "-d", type=as_names, metavar="A,B,...", group=_WHAT, help="Prepared datasets."
+)
+@option("--protocol", "-p", metavar="NAME", group=_WHAT, help="Protocol for all of them.")
+@option("--shots", "-k", type=as_shots, metavar="K,...", group=_WHAT, help="Supports an episode.")
+@option("--folds", type=as_folds, metavar="N,...", group=_WHAT, help="Only these folds, from 0.")
+@option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    group=_WHAT,
+    help="Only the first N episodes of each list; kept apart from whole results.",
+)
+@option(
+    "--models",
+    "-m",
+    type=as_names,
+    metavar="A,B,...",
+    group=_MODEL,
+    help="Models, or the groups floors and all.",
+)
+@option(
+    "--model-from",
+    metavar="SPEC",
+    group=_MODEL,
+    help="Your own segmenter: module:Class, or file.py[:Class].",
+)
+@option("--name", group=_MODEL, help="Name under which the one model keeps its results.")
+@option(
+    "--checkpoint", group=_MODEL, metavar="PATH_OR_ID", help="The same as --option checkpoint=..."
+)
+@option("--unet", group=_MODEL, metavar="PATH_OR_ID", help="The same as --option unet=...")
+@option(
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="[MODEL.]KEY=VALUE",
+    group=_MODEL,
+    help="An option of one model, or of every chosen model that has it.",
+)
+@option("--device", metavar="NAME", group=_HOW, help="auto, cpu, cuda or cuda:N.")
+@option(
+    "--dtype",
+    type=click.Choice(["fp32", "bf16", "fp16"]),
+    group=_HOW,
+    help="Numbers that the model computes with.",
+)
+@option(
+    "--batch-size",
+    metavar="N",
+    group=_HOW,
+    help="Episodes a batch; auto halves when GPU memory runs out.",
+)
+@option(
+    "--cache-size",
+    metavar="SIZE",
+    group=_HOW,
+    help="Memory for features that are used again, such as 2GB.",
+)
+@option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    group=_HOW,
+    help="Threads that decode images ahead.",
+)
+@option(
+    "--resume/--fresh",
+    default=True,
+    group=_HOW,
+    help="Go on where earlier runs stopped (default), or measure all again.",
+)
+@option(
+    "--save-predictions",
+    is_flag=True,
+    default=None,
+    group=_HOW,
+    help="Keep every predicted mask as PNG.",
+)
+@data_root
+@results_root
+@option("--show-config", is_flag=True, group="Output", help="Print what would run, as YAML.")
+@option(
+    "--dry-run",
+    is_flag=True,
+    group="Output",
+    help="Print the plan: episodes, images, pairs, and encodes that the cache saves.",
+)
+@as_json
+@quiet
+def run(
+    config: Path | None,
+    resume: bool,
+    show_config: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Measure models on datasets.
+
+    Every model runs on every dataset, fold and shot of the matrix. Finished runs are skipped and
+    broken ones go on where they stopped. What the command line does not say is taken from the
+    configuration.
+    """
+    from benchmarks.configfile import load_config, to_yaml
+    from benchmarks.overrides import apply
+
+    matrix = apply(load_config(config), _overrides(given))
+    if show_config:
+        click.echo(to_yaml(matrix), nl=False)
+        return
+    _check_chosen(matrix)
+    if dry_run:
+        _print_plan(matrix, as_json)
+        return
+    outcomes = _measure(matrix, resume, quiet)
+    if as_json:
+        print_json(
+            [
+                {"run": str(o.key), "status": o.status, **o.record.model_dump(mode="json")}
+                for o in outcomes
+            ]
+        )
+    else:
+        _print_results(outcomes)
+
+
+def _overrides(given: dict[str, Any]) -> "Overrides":
+    from benchmarks.overrides import Overrides
+
+    options = list(given.pop("options"))
+    options += [
+        f"{key}={value}" for key in ("checkpoint", "unet") if (value := given.pop(key)) is not None
+    ]
+    names = ("datasets", "protocol", "folds", "shots", "models", "model_from", "name", "cache_size")
+    return Overrides(options=options, **{key: given.pop(key) for key in names}, fields=given)
+
+
+def _check_chosen(matrix: "BenchConfig") -> None:
+    for kind in ("datasets", "models"):
+        if not getattr(matrix, kind):
+            raise click.UsageError(f"no {kind} to run: name some with --{kind} or in bench.yaml")
+
+
+def _measure(matrix: "BenchConfig", resume: bool, quiet: bool) -> list["Outcome"]:
+    from benchmarks.cli.segmenters import import_from_here
+    from benchmarks.console import RunListener, progress
+    from benchmarks.runner import run_matrix
+    from datasets_prep.prepared import PreparedDataset
+
+    import_from_here()
+    folds = [
+        len(d.folds)
+        if d.folds is not None
+        else PreparedDataset(matrix.data_root, d.name).manifest["counts"]["folds"]
+        for d in matrix.datasets
+    ]
+    cells = sum(n * len(d.shots) for n, d in zip(folds, matrix.datasets, strict=True))
+    with progress(quiet=quiet) as shown:
+        listener = RunListener(shown, cells * len(matrix.models))
+        return run_matrix(matrix, resume="resume" if resume else "fresh", listener=listener)
+
+
+def _print_plan(matrix: "BenchConfig", as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from benchmarks.console import print_table
+    from benchmarks.matrix import plan_matrix
+
+    plan = plan_matrix(matrix)
+    if as_json:
+        print_json([asdict(p) | {"key": str(p.key)} for p in plan])
+        return
+    headers = ("run", "status", "episodes", "images", "pairs", "encodes", "without cache", "saved")
+    rows = []
+    for p in plan:
+        encodes, naive = p.images + p.pairs, p.naive_image_encodes + p.naive_support_encodes
+        saved = f"{1 - encodes / naive:.0%}"
+        rows.append((p.key, p.status, p.episodes, p.images, p.pairs, encodes, naive, saved))
+    print_table(headers, rows, right=headers[2:])
+
+
+def _print_results(outcomes: list["Outcome"]) -> None:
+    from benchmarks.console import print_table
+
+    headers = ("dataset", "protocol", "model", "shots", "mIoU", "FB-IoU", "folds")
+    groups: dict[tuple[str, str, str, int], list[Outcome]] = {}
+    for o in outcomes:
+        key = (o.key.dataset, o.key.protocol, o.key.model, o.key.shots)
+        groups.setdefault(key, []).append(o)
+    rows = []
+    for key, runs in groups.items():
+        mious = [100 * o.record.miou for o in runs]
+        fb = [100 * o.record.fb_iou for o in runs]
+        folds = "  ".join(f"{o.key.fold}: {m:.1f}" for o, m in zip(runs, mious, strict=True))
+        rows.append((*key, f"{sum(mious) / len(runs):.1f}", f"{sum(fb) / len(runs):.1f}", folds))
+    print_table(headers, rows, right=("shots", "mIoU", "FB-IoU"))

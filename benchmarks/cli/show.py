@@ -1,0 +1,159 @@
+"""`bench show`: one picture of one episode."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmarks.cli.layout import Verb
+from benchmarks.cli.params import PATH, argument, data_root, option, results_root
+from benchmarks.protocols import DEFAULT_PROTOCOL, get_protocol
+
+if TYPE_CHECKING:
+    from benchmarks.protocols import Protocol
+    from benchmarks.show import Prediction
+    from benchmarks.store import RunKey
+    from datasets_prep.episodes.episode import Episode
+    from datasets_prep.prepared import PreparedDataset
+
+_LIST, _WHO = "Which episode list", "Whose prediction"
+
+
+@click.command(
+    cls=Verb,
+    examples=(
+        "bench show shapes 17                               supports, query, ground truth",
+        "bench show shapes 17 --model prototype             and what a model makes of it now",
+        "bench show shapes 17 --run dense-nn/fold0_1shot    and what this run kept of it",
+    ),
+)
+@argument("dataset", "A prepared dataset.")
+@argument("episode", "Number of the episode in its list, from 0.", type=click.IntRange(0))
+@option(
+    "--protocol",
+    "-p",
+    default=DEFAULT_PROTOCOL,
+    show_default=True,
+    metavar="NAME",
+    group=_LIST,
+    help="Protocol whose list and resolution are used.",
+)
+@option(
+    "--fold",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    group=_LIST,
+    help="Fold of the list.",
+)
+@option(
+    "--shots",
+    "-k",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="K",
+    group=_LIST,
+    help="Supports an episode.",
+)
+@option(
+    "--run",
+    "run_key",
+    metavar="RUN",
+    group=_WHO,
+    help="A run as `bench run` names it, or its last parts; it says protocol, fold and shots.",
+)
+@option(
+    "--model",
+    "-m",
+    metavar="NAME",
+    group=_WHO,
+    help="Run this model now: a name, module:Class or file.py; options as in bench.yaml.",
+)
+@option(
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    group=_WHO,
+    help="An option of that model.",
+)
+@option("--device", default="auto", show_default=True, group=_WHO, help="For that model.")
+@data_root
+@results_root
+@option("--out", type=PATH, group="Output", help="The PNG.  [default: DATASET_EPISODE.png here]")
+def show(
+    dataset: str,
+    episode: int,
+    run_key: str | None,
+    model: str | None,
+    data_root: Path | None,
+    results_root: Path | None,
+    out: Path | None,
+    **given: Any,
+) -> None:
+    """Draw one episode as a picture.
+
+    One PNG: supports with masks, query, ground truth, and a prediction with its IoU.
+    """
+    from benchmarks.configfile import root
+    from benchmarks.masks import kept_mask
+    from benchmarks.show import Prediction, draw
+    from datasets_prep.prepared import PreparedDataset
+
+    if run_key and model:
+        raise click.UsageError("--run and --model exclude each other")
+    prepared = PreparedDataset(root("data_root", data_root), dataset)
+    store = root("results_root", results_root)
+    kept = _run_of(store, dataset, run_key) if run_key else None
+    protocol = get_protocol(kept.protocol if kept else given["protocol"])
+    fold, shots = (kept.key.fold, kept.key.shots) if kept else (given["fold"], given["shots"])
+    episodes = prepared.episodes(protocol.recipe, fold, shots)
+    if episode >= len(episodes):
+        raise click.UsageError(f"the list has episodes 0 to {len(episodes) - 1}, not {episode}")
+    prediction = None
+    if kept:
+        prediction = Prediction(kept.key.model, kept_mask(store, kept.key, episode))
+    elif model:
+        prediction = _predicted(model, given, prepared, protocol, episodes, episode)
+    path = out or Path(f"{dataset}_{episode}.png")
+    draw(prepared, episodes[episode], prediction).save(path, format="PNG")
+    click.echo(f"wrote {path}")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    key: "RunKey"
+    protocol: str
+
+
+def _run_of(results_root: Path, dataset: str, text: str) -> _Kept:
+    from benchmarks.masks import find_run
+    from benchmarks.records import read_record
+
+    key = find_run(results_root, dataset, text)
+    record = read_record(key.folder(results_root) / "run.json")
+    return _Kept(key, record.setup.protocol.name)
+
+
+def _predicted(
+    model: str,
+    given: dict[str, Any],
+    dataset: "PreparedDataset",
+    protocol: "Protocol",
+    episodes: Sequence["Episode"],
+    number: int,
+) -> "Prediction":
+    from benchmarks.cli.segmenters import chosen_model, loaded
+    from benchmarks.masks import predict_now
+    from benchmarks.show import Prediction
+    from datasets_prep.episodes.episode import digest
+
+    chosen = chosen_model(model, given["options"])
+    segmenter, device = loaded(chosen, given["device"])
+    mask = predict_now(segmenter, device, dataset, protocol, episodes[number], digest(episodes))
+    return Prediction(chosen.name, mask)

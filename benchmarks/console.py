@@ -1,0 +1,205 @@
+"""What the commands print: tables on stdout; progress and notes on stderr.
+
+A terminal gets bars, anything else a line now and then, `--quiet` nothing.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from datasets_prep.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from benchmarks.runner import Outcome
+    from benchmarks.store import RunKey
+
+_PLAIN_WIDTH = 10_000
+_MEGABYTE = 10**6
+_FIRST_LINE, _NEXT_LINE = 2.0, 10.0  # seconds after which a step without a terminal says so
+_REFRESH = 0.05  # seconds between two drawings of a bar
+
+
+def print_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    title: str | None = None,
+    right: Sequence[str] = (),
+) -> None:
+    """Print a table on stdout; outside a terminal its lines are never wrapped.
+
+    Args:
+        headers: names of the columns.
+        rows: cells, printed with `str`.
+        title: a line above the table.
+        right: headers of the columns that hold numbers.
+    """
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, width=_PLAIN_WIDTH)
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for header in headers:
+        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    console.print(table)
+
+
+@dataclass
+class Pace:
+    """How far one step is, and how fast it goes."""
+
+    label: str
+    begin: float
+    first: int
+    done: int
+    total: int | None
+    shown: float = float("-inf")
+
+    def text(self, now: float) -> str:
+        """`340/1000  52.1/s  0:00:12 left`; bytes in megabytes where there are many."""
+        unit, scale = ("MB", _MEGABYTE) if (self.total or self.done) > _MEGABYTE else ("", 1)
+        rate = (self.done - self.first) / max(now - self.begin, 1e-9)
+        parts = [f"{self.done / scale:.0f}" + (f"/{self.total / scale:.0f}" if self.total else "")]
+        parts[0] += unit and f" {unit}"
+        if self.done > self.first:
+            parts.append(f"{rate / scale:.3g}{unit and f' {unit}'}/s")
+            if self.total is not None:
+                left = timedelta(seconds=round(max(self.total - self.done, 0) / rate))
+                parts.append(f"{left} left")
+        return "  ".join(parts)
+
+
+class _Paces:
+    """The pace of every step so far."""
+
+    def __init__(self) -> None:
+        self._paces: dict[str, Pace] = {}
+
+    def at(self, label: str, done: int, total: int | None, now: float) -> Pace:
+        """The pace of `label`, which has come to `done`; a fall in `done` is a new start."""
+        pace = self._paces.get(label)
+        if pace is None or done < pace.done:
+            pace = self._paces[label] = Pace(label, now, done, done, total)
+        pace.done, pace.total = done, total
+        return pace
+
+
+class Lines:
+    """A `Progress` for files and pipes: a line every ten seconds for what takes over two."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._paces = _Paces()
+
+    def update(self, label: str, done: int, total: int | None) -> None:
+        """Print a line if it is time."""
+        now = self._clock()
+        pace = self._paces.at(label, done, total, now)
+        if now >= max(pace.shown + _NEXT_LINE, pace.begin + _FIRST_LINE):
+            pace.shown = now
+            self.note(f"{label}: {pace.text(now)}")
+
+    def note(self, message: str) -> None:
+        """Print one line."""
+        print(message, file=self._stream, flush=True)
+
+
+class Bars:
+    """A `Progress` for terminals: a bar for every step, gone when all is over."""
+
+    def __init__(self, bars: RichProgress, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bars = bars
+        self._clock = clock
+        self._paces = _Paces()
+        self._tasks: dict[str, TaskID] = {}
+
+    def update(self, label: str, done: int, total: int | None) -> None:
+        """Move the bar."""
+        now = self._clock()
+        pace = self._paces.at(label, done, total, now)
+        if done != total and now < pace.shown + _REFRESH:
+            return
+        pace.shown = now
+        if label not in self._tasks:
+            self._tasks[label] = self._bars.add_task(escape(label), total=total, pace="")
+        task = self._tasks[label]
+        self._bars.update(task, completed=done, total=total, pace=pace.text(now))
+        if done == total:
+            self._bars.update(task, visible=False)
+
+    def note(self, message: str) -> None:
+        """Print one line above the bars."""
+        self._bars.console.print(escape(message), highlight=False)
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Progress]:
+    """Something that shows on stderr how far long steps have come."""
+    console = Console(stderr=True)
+    if quiet:
+        yield SILENT
+    elif console.is_terminal:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[pace]}"),
+        )
+        with RichProgress(*columns, console=console, transient=True) as bars:
+            yield Bars(bars)
+    else:
+        yield Lines(sys.stderr)
+
+
+class RunListener:
+    """Tells a `Progress` what the runner says.
+
+    Args:
+        shown: where it is shown.
+        runs: how many runs there will be.
+    """
+
+    def __init__(self, shown: Progress, runs: int) -> None:
+        self._shown = shown
+        self._runs = runs
+        self._finished = 0
+        self._label = ""
+        self._done = self._total = 0
+
+    def run_started(self, key: "RunKey", total: int, done: int) -> None:
+        """A run begins, or goes on."""
+        self._label = f"[{self._finished + 1}/{self._runs}] {key}"
+        self._done, self._total = done, total
+        self._shown.update(self._label, done, total)
+
+    def advanced(self, episodes: int) -> None:
+        """Some more episodes are through."""
+        self._done += episodes
+        self._shown.update(self._label, self._done, self._total)
+
+    def run_finished(self, outcome: "Outcome") -> None:
+        """Print the run's numbers."""
+        self._finished += 1
+        record = outcome.record
+        self._shown.note(
+            f"[{self._finished}/{self._runs}] {outcome.key}  mIoU {100 * record.miou:.1f}  "
+            f"FB-IoU {100 * record.fb_iou:.1f}  {record.milliseconds_per_episode:.1f} ms/episode"
+            + ("  (already complete)" if outcome.status == "already complete" else "")
+        )
+
+    def note(self, text: str) -> None:
+        """Print one line."""
+        self._shown.note(text)

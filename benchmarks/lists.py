@@ -1,0 +1,135 @@
+"""Episode lists to look at: drawn from published list files alone, or read as prepared."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets_prep.episodes.episode import Episode, digest
+from datasets_prep.episodes.published import check_digest, list_name
+from datasets_prep.episodes.recipes import EpisodePool, recipes
+from datasets_prep.prepared import PreparedDataset
+from datasets_prep.splitfiles import read_lists
+
+
+@dataclass(frozen=True)
+class EpisodeList:
+    """One list with the name that it goes by.
+
+    `classes` names the fold's novel classes by index; list files alone know only the indices.
+    """
+
+    dataset: str
+    recipe: str
+    fold: int
+    shots: int
+    classes: Mapping[int, str]
+    episodes: tuple[Episode, ...]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the list's canonical text."""
+        return digest(self.episodes)
+
+    @property
+    def name(self) -> str:
+        """`fold0_5shot`."""
+        return list_name(self.fold, self.shots)
+
+
+def drawn_lists(
+    dataset: str,
+    folder: Path,
+    recipe: str,
+    shots: Sequence[int],
+    folds: Sequence[int] | None = None,
+) -> Iterator[EpisodeList]:
+    """Lists drawn now from the fold lists in `folder`, fold by fold, without any image.
+
+    Raises:
+        DatasetError: if files are missing, the recipe needs label maps, or a list differs from
+            its publication.
+    """
+    every = read_lists(dataset, folder)
+    draw = recipes()[recipe]
+    for index in range(len(every.folds)) if folds is None else folds:
+        pool = EpisodePool(dataset, every, every.fold(index))
+        classes = {novel: str(novel) for novel in pool.fold.novel}
+        for count in shots:
+            drawn = EpisodeList(dataset, recipe, index, count, classes, tuple(draw(pool, count)))
+            check_digest(dataset, every, recipe, index, count, drawn.digest)
+            yield drawn
+
+
+def prepared_lists(
+    dataset: PreparedDataset,
+    recipe: str,
+    shots: Sequence[int],
+    folds: Sequence[int] | None = None,
+) -> Iterator[EpisodeList]:
+    """Lists of a prepared dataset, fold by fold, their digests checked.
+
+    Raises:
+        DatasetError: if a list is missing or is not as prepared.
+    """
+    for index in range(len(dataset.folds.folds)) if folds is None else folds:
+        classes = {novel: dataset.classes[novel] for novel in dataset.folds.fold(index).novel}
+        for count in shots:
+            episodes = tuple(dataset.episodes(recipe, index, count))
+            yield EpisodeList(dataset.name, recipe, index, count, classes, episodes)
+
+
+@dataclass(frozen=True)
+class ListStats:
+    """What is in a list.
+
+    Attributes:
+        episodes: number of episodes.
+        queries: distinct query images.
+        images: distinct images, what each model encodes once.
+        pairs: distinct (support image, class), what each model encodes once.
+        repeated: episodes that hold a support twice.
+        per_class: episodes by class name, 0 for novel classes that were never drawn.
+    """
+
+    episodes: int
+    queries: int
+    images: int
+    pairs: int
+    repeated: int
+    per_class: dict[str, int]
+
+
+def stats(listed: EpisodeList) -> ListStats:
+    """Count what is in a list."""
+    episodes = listed.episodes
+    drawn = Counter(episode.class_index for episode in episodes)
+    return ListStats(
+        episodes=len(episodes),
+        queries=len({e.query for e in episodes}),
+        images=len({image for e in episodes for image in (e.query, *e.supports)}),
+        pairs=len({(support, e.class_index) for e in episodes for support in e.supports}),
+        repeated=sum(len(set(e.supports)) < len(e.supports) for e in episodes),
+        per_class={name: drawn[index] for index, name in listed.classes.items()},
+    )
+
+
+def problems(episodes: Sequence[Episode], dataset: PreparedDataset, fold: int) -> list[str]:
+    """What speaks against a list whose digest is right; nothing if it can be run as it is.
+
+    Every image must be in the dataset, every class be novel in the fold, and query and supports
+    of an episode must not share a group.
+    """
+    folds = dataset.folds
+    novel = frozenset(folds.fold(fold).novel)
+    known = frozenset(dataset.image_ids)
+    wrong = []
+    for episode in episodes:
+        images = (episode.query, *episode.supports)
+        if absent := [image for image in images if image not in known]:
+            wrong.append(f"episode {episode.index}: the dataset has no image {absent[0]}")
+        elif episode.class_index not in novel:
+            wrong.append(f"episode {episode.index}: class {episode.class_index} is not novel")
+        elif folds.group_of(episode.query) in map(folds.group_of, episode.supports):
+            wrong.append(f"episode {episode.index}: query and a support share a group")
+    return wrong

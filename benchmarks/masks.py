@@ -1,0 +1,84 @@
+"""The mask of one episode: kept by a run, or predicted now."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.errors import BenchError
+from benchmarks.protocols import Protocol
+from benchmarks.score import file_name, read_mask
+from benchmarks.store import RunKey, find_runs
+from datasets_prep.episodes.episode import Episode
+from datasets_prep.prepared import PreparedDataset
+from models.segmenter import Segmenter
+
+
+def find_run(results_root: Path, dataset: str, text: str) -> RunKey:
+    """The finished run that `text` names: all of its path in the store, or its last parts.
+
+    Raises:
+        BenchError: if there is none, or more than one.
+    """
+    wanted = f"/{text.strip('/')}"
+    runs = [key for key in find_runs(results_root) if key.dataset == dataset]
+    found = [key for key in runs if f"/{key}".endswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    have = "\n".join(f"  {key}" for key in found or runs) or "  none"
+    what = "more than one run" if found else "no finished run"
+    raise BenchError(
+        f"{what} of {dataset} in {results_root} is called {text!r}; there are:\n{have}"
+    )
+
+
+def kept_mask(results_root: Path, key: RunKey, episode: int) -> NDArray[np.bool_]:
+    """The mask that a run with `--save-predictions` kept: H×W bool, on the protocol's grid.
+
+    Raises:
+        BenchError: if it kept none.
+    """
+    path = key.folder(results_root) / "predictions" / file_name(episode)
+    if not path.is_file():
+        raise BenchError(
+            f"{key} kept no mask of episode {episode} ({path}); measure it again with "
+            f"--fresh --save-predictions, or use --model"
+        )
+    return read_mask(path)
+
+
+def predict_now(
+    model: Segmenter,
+    device: str,
+    dataset: PreparedDataset,
+    protocol: Protocol,
+    episode: Episode,
+    seed: str,
+) -> NDArray[np.bool_]:
+    """What `model` makes of one episode: H×W bool, on the protocol's grid.
+
+    Args:
+        model: the segmenter.
+        device: where it is.
+        dataset: holds the episode's images.
+        protocol: says on which grid the mask is wanted.
+        episode: what to segment.
+        seed: digest of the episode list, as in a run.
+    """
+    import torch
+
+    from benchmarks.cache import FeatureCache
+    from benchmarks.evaluator import Evaluator, predict
+    from benchmarks.loader import Loader
+    from benchmarks.plan import Batch
+
+    loader = Loader(dataset, threads=1)
+    try:
+        evaluator = Evaluator(model, loader, FeatureCache([]), torch.device(device))
+        with torch.inference_mode():
+            scores = evaluator.segment(Batch(0, (episode,)), seed)
+            size = dataset.size(episode.query)
+            mask: NDArray[np.bool_] = predict(model, scores, size, protocol.target(size))[0]
+    finally:
+        loader.close()
+    return mask

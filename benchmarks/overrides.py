@@ -1,0 +1,140 @@
+"""What the command line changes in a configuration."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from benchmarks.config import BenchConfig, DatasetConfig, ModelConfig
+from benchmarks.configfile import expand, is_model, short_name, unknown_model
+from benchmarks.errors import BenchError
+from benchmarks.protocols import get_protocol
+from models.catalog import MODELS
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Choices that replace those of the configuration; None leaves them as they are.
+
+    Attributes:
+        fields: top-level fields of `BenchConfig`, those that are None left out.
+        datasets: names; those in the configuration keep what it says of them.
+        protocol: for all datasets.
+        folds: for all datasets.
+        shots: for all datasets.
+        models: names of models or groups; those in the configuration keep their options.
+        model_from: a user's own model, `module:Class` or a file.
+        name: under which the one chosen model keeps its results.
+        options: `KEY=VALUE` for every model that has the option, or `MODEL.KEY=VALUE`.
+        cache_size: budget of the feature cache on every device.
+    """
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    datasets: Sequence[str] | None = None
+    protocol: str | None = None
+    folds: Sequence[int] | None = None
+    shots: Sequence[int] | None = None
+    models: Sequence[str] | None = None
+    model_from: str | None = None
+    name: str | None = None
+    options: Sequence[str] = ()
+    cache_size: str | None = None
+
+
+def apply(config: BenchConfig, overrides: Overrides) -> BenchConfig:
+    """The configuration as the command line wants it.
+
+    Raises:
+        BenchError: for unknown names, or values that do not fit.
+    """
+    body: dict[str, Any] = {k: v for k, v in overrides.fields.items() if v is not None}
+    if overrides.cache_size is not None:
+        body["cache"] = {"device": overrides.cache_size, "host": overrides.cache_size}
+    body["datasets"] = _datasets(config, overrides)
+    body["models"] = _with_options(_models(config, overrides), overrides.options)
+    try:
+        return BenchConfig.model_validate({**dict(config), **body})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise BenchError(f"--{name}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _datasets(config: BenchConfig, overrides: Overrides) -> list[dict[str, Any]]:
+    chosen = list(config.datasets)
+    if overrides.datasets is not None:
+        chosen = [
+            dataset
+            for name in overrides.datasets
+            for dataset in [d for d in config.datasets if d.name == name]
+            or [DatasetConfig(name=name)]
+        ]
+    if overrides.protocol is not None:
+        get_protocol(overrides.protocol)
+    changes = {
+        key: value
+        for key in ("protocol", "folds", "shots")
+        if (value := getattr(overrides, key)) is not None
+    }
+    # Entries that differed in what is overridden alone have become equal.
+    every: list[dict[str, Any]] = []
+    for dataset in chosen:
+        body = {**dict(dataset), **changes}
+        if body not in every:
+            every.append(body)
+    return every
+
+
+def _models(config: BenchConfig, overrides: Overrides) -> list[ModelConfig]:
+    chosen = list(config.models)
+    if overrides.models is not None or overrides.model_from is not None:
+        chosen = []
+    known = {model.name: model for model in config.models}
+    for name in overrides.models or ():
+        if name not in known and not is_model(name):
+            raise BenchError(unknown_model(name))
+        for model in expand((ModelConfig(name=name),)):
+            chosen.append(known.get(model.name, model))
+    if overrides.model_from is not None:
+        chosen.append(
+            ModelConfig(name=short_name(overrides.model_from), model=overrides.model_from)
+        )
+    if overrides.name is not None:
+        if len(chosen) != 1:
+            raise BenchError(f"--name needs exactly one model, there are {len(chosen)}")
+        chosen = [
+            ModelConfig(name=overrides.name, model=chosen[0].target, options=chosen[0].options)
+        ]
+    return list(expand(tuple(chosen)))
+
+
+def _with_options(models: list[ModelConfig], options: Sequence[str]) -> list[ModelConfig]:
+    for text in options:
+        key, equals, value = text.partition("=")
+        owner, _, option = key.rpartition(".")
+        if not (equals and option):
+            raise BenchError(f"--option {text}: expected KEY=VALUE or MODEL.KEY=VALUE")
+        takers = {m.name for m in models if (m.name == owner if owner else _takes(m, option))}
+        if not takers:
+            what = f"is called {owner!r}" if owner else f"has an option {option!r}"
+            raise BenchError(f"--option {text}: none of the chosen models {what}")
+        change = {option: _value(text, value)}
+        models = [
+            m.model_copy(update={"options": {**m.options, **change}}) if m.name in takers else m
+            for m in models
+        ]
+    return models
+
+
+def _takes(model: ModelConfig, option: str) -> bool:
+    """Whether a model has an option; a user's own model is trusted to."""
+    return model.target not in MODELS or option in MODELS[model.target].Options.model_fields
+
+
+def _value(text: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value) if value else ""
+    except yaml.YAMLError:
+        raise BenchError(f"--option {text}: {value!r} is not a YAML value") from None

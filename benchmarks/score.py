@@ -1,0 +1,194 @@
+"""Scores masks that any outside program wrote for one of our episode lists.
+
+One PNG an episode, `000123.png`: a single channel, everything but 0 is foreground, at the
+query's original size or on the protocol's grid. All files are checked before any is scored.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.describe import dataset_record, make_record, protocol_record
+from benchmarks.errors import BenchError
+from benchmarks.metrics import count
+from benchmarks.protocols import Protocol
+from benchmarks.records import EpisodesRecord, ModelRecord, RunRecord, Setup
+from benchmarks.store import Journal, Row, RunKey, previous_setup
+from datasets_prep.episodes.episode import Episode, digest
+from datasets_prep.prepared import PreparedDataset
+from datasets_prep.progress import SILENT, Progress
+from models.geometry import Size, nearest
+
+_SINGLE_CHANNEL = ("1", "L", "P", "I", "I;16")
+_ROWS = 64  # rows that are written at a time
+_NAMED = 10  # problems that a message names
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Where masks lie and what they answer.
+
+    Attributes:
+        folder: holds the PNGs and nothing else of that suffix.
+        dataset: the prepared dataset.
+        protocol: the protocol that they are scored by.
+        fold: of the episode list.
+        shots: of the episode list.
+        name: under which the result is kept.
+    """
+
+    folder: Path
+    dataset: PreparedDataset
+    protocol: Protocol
+    fold: int
+    shots: int
+    name: str
+
+    @property
+    def key(self) -> RunKey:
+        """The place of the result."""
+        return RunKey(self.dataset.name, self.protocol.name, self.name, self.fold, self.shots)
+
+
+def score(predictions: Predictions, results_root: Path, progress: Progress = SILENT) -> RunRecord:
+    """Score all masks of one list and keep the result as a run's.
+
+    Raises:
+        BenchError: naming every file that is missing, too much, unreadable or of another size,
+            or a measured model's result that would be overwritten; nothing is scored then.
+        DatasetError: if the dataset has no such list.
+    """
+    folder = predictions.key.folder(results_root)
+    before = previous_setup(folder)
+    if before is not None and before["model"]["kind"] != "predictions":
+        raise BenchError(f"{folder} holds what `bench run` measured; choose another --name")
+    dataset, protocol = predictions.dataset, predictions.protocol
+    episodes = dataset.episodes(protocol.recipe, predictions.fold, predictions.shots)
+    checksum = check(predictions, episodes, progress)
+    setup = Setup(
+        model=ModelRecord(
+            name=predictions.name,
+            title=predictions.name,
+            kind="predictions",
+            config={"predictions_sha256": checksum},
+            weights_digest=None,
+            parameters=0,
+            comparable=True,
+            sees_test_classes="unknown",
+        ),
+        dataset=dataset_record(dataset, predictions.fold),
+        protocol=protocol_record(protocol),
+        episodes=EpisodesRecord(
+            recipe=protocol.recipe, digest=digest(episodes), count=len(episodes)
+        ),
+        fold=predictions.fold,
+        shots=predictions.shots,
+        device="cpu",
+        dtype="fp32",
+        batch_size=1,
+    )
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    with Journal(folder, setup, "fresh") as journal:
+        for begin in range(0, len(episodes), _ROWS):
+            tick = time.perf_counter()
+            rows = list(_rows(predictions, episodes[begin : begin + _ROWS]))
+            journal.append(rows, time.perf_counter() - tick)
+            progress.update("scoring", begin + len(rows), len(episodes))
+        record = make_record(setup, journal, protocol, started=started)
+        journal.finish(record, [episode.query for episode in episodes])
+    return record
+
+
+def file_name(episode: int) -> str:
+    """`000123.png`."""
+    return f"{episode:06d}.png"
+
+
+def check(
+    predictions: Predictions, episodes: Sequence[Episode], progress: Progress = SILENT
+) -> str:
+    """Look at every file before anything is scored; returns a sha256 over all of them.
+
+    Raises:
+        BenchError: naming every file that is missing, too much, unreadable or of another size.
+    """
+    folder = predictions.folder
+    if not folder.is_dir():
+        raise BenchError(f"{folder} is not a folder")
+    wanted = {file_name(episode.index): episode for episode in episodes}
+    there = {path.name for path in folder.iterdir() if path.suffix.lower() == ".png"}
+    problems = [f"{name} is missing" for name in sorted(wanted.keys() - there)]
+    problems += [f"{name} belongs to no episode" for name in sorted(there - wanted.keys())]
+    checksum = hashlib.sha256()
+    for done, (name, episode) in enumerate(wanted.items(), start=1):
+        if name in there:
+            problems += _wrong(predictions, name, episode)
+            checksum.update((folder / name).read_bytes())
+        progress.update("checking", done, len(wanted))
+    if problems:
+        more = len(problems) - _NAMED
+        listed = "\n".join(f"  {problem}" for problem in problems[:_NAMED])
+        raise BenchError(
+            f"{folder} does not answer {predictions.key.dataset} {predictions.protocol.name} "
+            f"fold {predictions.fold} with {predictions.shots} shots ({len(episodes)} episodes); "
+            f"nothing was scored:\n{listed}" + (f"\n  and {more} more" if more > 0 else "")
+        )
+    return checksum.hexdigest()
+
+
+def _wrong(predictions: Predictions, name: str, episode: Episode) -> list[str]:
+    try:
+        mask = read_mask(predictions.folder / name)
+    except BenchError as error:
+        return [str(error)]
+    original = predictions.dataset.size(episode.query)
+    allowed = {original: None, predictions.protocol.target(original): None}
+    if mask.shape not in allowed:
+        sizes = " or ".join(_size(size) for size in allowed)
+        return [f"{name} is {_size(mask.shape)}, the query {episode.query} is {sizes}"]
+    return []
+
+
+def _size(size: tuple[int, ...]) -> str:
+    return f"{size[1]}×{size[0]}"
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """A mask file as H×W bool.
+
+    Raises:
+        BenchError: naming the file, if it is no single-channel image.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in _SINGLE_CHANNEL:
+                raise BenchError(f"{path.name} has mode {image.mode}, not a single channel")
+            mask: NDArray[np.bool_] = np.asarray(image) != 0
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BenchError(f"{path.name} cannot be read: {error}") from None
+    return mask
+
+
+def _rows(predictions: Predictions, episodes: Sequence[Episode]) -> Iterator[Row]:
+    for episode in episodes:
+        tick = time.perf_counter()
+        target = predictions.protocol.target(predictions.dataset.size(episode.query))
+        truth = predictions.dataset.mask(episode.query, episode.class_index)
+        mask = read_mask(predictions.folder / file_name(episode.index)).astype(np.uint8)
+        areas = count(_on_grid(mask, target) == 1, _on_grid(truth, target))
+        milliseconds = 1000 * (time.perf_counter() - tick)
+        yield Row(episode.index, episode.class_index, areas, milliseconds)
+
+
+def _on_grid(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """By nearest neighbour, exactly as ground truths are brought to the protocol's grid."""
+    array: NDArray[np.uint8] = nearest(torch.from_numpy(mask), size).numpy()
+    return array

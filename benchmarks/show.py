@@ -1,0 +1,108 @@
+"""One picture of an episode: supports with masks, query, ground truth and prediction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from benchmarks.metrics import count
+from datasets_prep.episodes.episode import Episode
+from datasets_prep.prepared import PreparedDataset
+
+_HEIGHT, _GAP, _LABEL = 240, 8, 22  # pixels
+_SUPPORT, _TRUTH, _PREDICTION = (255, 170, 0), (0, 190, 90), (0, 120, 255)
+_IGNORED = (128, 128, 128)
+_STRENGTH = 0.55  # of a mask's colour over the image
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A mask on some grid over the whole query, and who made it."""
+
+    name: str
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Panel:
+    label: str
+    image: Image.Image
+
+
+def draw(
+    dataset: PreparedDataset, episode: Episode, prediction: Prediction | None = None
+) -> Image.Image:
+    """The picture of one episode, panels from left to right.
+
+    Args:
+        dataset: holds the images.
+        episode: what to draw.
+        prediction: the mask of a model; its panel's label holds the IoU on the mask's grid.
+    """
+    kind = episode.class_index
+    panels = []
+    for number, support in enumerate(episode.supports, start=1):
+        mask = dataset.mask(support, kind)
+        image = overlay(dataset.image(support), mask, _SUPPORT)
+        panels.append(_Panel(f"support {number}: {support}", image))
+    query, truth = dataset.image(episode.query), dataset.mask(episode.query, kind)
+    panels.append(_Panel(f"query: {episode.query}", query))
+    panels.append(_Panel(f"ground truth: {dataset.classes[kind]}", overlay(query, truth, _TRUTH)))
+    if prediction is not None:
+        iou = intersection_over_union(prediction.mask, truth)
+        mask = resized(prediction.mask.astype(np.uint8), (query.height, query.width))
+        panels.append(
+            _Panel(f"{prediction.name}: IoU {100 * iou:.1f}", overlay(query, mask, _PREDICTION))
+        )
+    return _row(panels)
+
+
+def intersection_over_union(mask: NDArray[np.bool_], truth: NDArray[np.uint8]) -> float:
+    """IoU in 0..1 on the grid of `mask`, ignore pixels left out; 1 if both are empty."""
+    intersection, union, _, _ = count(mask, resized(truth, mask.shape))
+    return intersection / union if union else 1.0
+
+
+def resized(mask: NDArray[np.uint8], size: Sequence[int]) -> NDArray[np.uint8]:
+    """A mask at (height, width) by nearest neighbour."""
+    height, width = size
+    if mask.shape == (height, width):
+        return mask
+    scaled = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(scaled, dtype=np.uint8)
+
+
+def overlay(
+    image: Image.Image, mask: NDArray[np.uint8], colour: tuple[int, int, int]
+) -> Image.Image:
+    """The image with foreground tinted and ignored pixels greyed."""
+    pixels = np.asarray(image, dtype=np.float32).copy()
+    for value, tint in ((1, colour), (255, _IGNORED)):
+        chosen = mask == value
+        pixels[chosen] = (1 - _STRENGTH) * pixels[chosen] + _STRENGTH * np.array(tint)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def _row(panels: Sequence[_Panel]) -> Image.Image:
+    """Panels of one height side by side, each under its label."""
+    font = ImageFont.load_default(13)
+    scaled = [
+        p.image.resize((max(1, round(p.image.width * _HEIGHT / p.image.height)), _HEIGHT))
+        for p in panels
+    ]
+    widths = [
+        max(image.width, round(font.getlength(p.label)))
+        for image, p in zip(scaled, panels, strict=True)
+    ]
+    canvas = Image.new(
+        "RGB", (sum(widths) + _GAP * (len(panels) + 1), _HEIGHT + _LABEL + 2 * _GAP), "white"
+    )
+    pen = ImageDraw.Draw(canvas)
+    left = _GAP
+    for panel, image, width in zip(panels, scaled, widths, strict=True):
+        pen.text((left, _GAP), panel.label, fill="black", font=font)
+        canvas.paste(image, (left, _GAP + _LABEL))
+        left += width + _GAP
+    return canvas
