@@ -1,0 +1,34 @@
+# Everything runs in .venv, which is made on first use and again when pyproject.toml changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help venv demo test lint
+
+help:
+	@echo "make demo   prepare the embedded dataset, measure two models and the floors, show the board"
+	@echo "make test   run all tests"
+	@echo "make lint   ruff and mypy"
+	@echo "make venv   only make the environment"
+
+venv: $(READY)
+
+$(READY): pyproject.toml
+	@echo "installing into $(VENV), which takes a few minutes the first time"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,demo]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/bench prepare shapes
+	$(BIN)/bench run
+	$(BIN)/bench leaderboard
+
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
