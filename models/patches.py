@@ -1,0 +1,101 @@
+"""What the training-free models share: a frozen backbone, its options and its feature map.
+
+Models with equal options share the image features, so both keep the map as the backbone gives it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal, Self
+
+from pydantic import PositiveInt
+from torch import Tensor
+
+from models.backbones.base import Backbone, load_backbone
+from models.catalog import Card, Options
+from models.geometry import Geometry, Native, Squash
+from models.segmenter import Features
+
+# Pretraining saw photographs of such things, with labels or without; masks it never saw.
+SEES_TEST_CLASSES = {
+    "*": "unknown",
+    "camvid": "partly",
+    "coco": "partly",
+    "fss1000": "partly",
+    "pascal": "partly",
+    "shapes": "no",
+}
+
+
+class PatchOptions(Options):
+    """Options of a model over frozen patch features.
+
+    Attributes:
+        backbone: a name of `models.backbones.BACKBONES`.
+        weights: a file, a folder or a hub id `owner/name[@revision]`; "random" for tests; None for
+            the published weights.
+        layer: the layer to read, several joined by "+"; None for the backbone's usual ones.
+        size: side in pixels of the square that images are squashed to, rounded up to what the
+            backbone needs; "native" keeps an image's own size, rounded likewise.
+    """
+
+    backbone: str = "efficientnet-lite0"
+    weights: str | None = None
+    layer: str | None = None
+    size: PositiveInt | Literal["native"] = 320
+
+
+class OverPatches:
+    """The parts of the contract in which models over a frozen backbone agree.
+
+    Args:
+        backbone: gives the features.
+        geometry: a grid whose sides are multiples of what the backbone needs.
+        dtype: the backbone's, by its short name.
+    """
+
+    Options = PatchOptions
+    card: Card
+    support_reads_pixels = False
+
+    def __init__(self, backbone: Backbone, geometry: Geometry, dtype: str) -> None:
+        self.backbone = backbone
+        self.geometry = geometry
+        self.image_key: str | None = f"{backbone.key}:{dtype}"
+        self.weights_digest: str | None = backbone.digest
+        self.parameters = backbone.parameters
+        self.comparable = not backbone.random
+        self.config: Mapping[str, object] = {
+            "backbone": backbone.name,
+            "layer": backbone.layer,
+            "weights": backbone.weights,
+            "size": geometry.size if isinstance(geometry, Squash) else "native",
+        }
+        self.card = replace(
+            self.card,
+            weights=f"{backbone.name}: {backbone.weights}",
+            licence=backbone.licence,
+            training_data=backbone.training_data,
+            sees_test_classes={"*": "no"} if backbone.random else SEES_TEST_CLASSES,
+        )
+
+    @classmethod
+    def load(cls, options: PatchOptions, *, device: str, dtype: str) -> Self:
+        """The model over the backbone that `options` name.
+
+        Raises:
+            ModelError: for an unknown backbone or layer, or weights that are missing.
+        """
+        backbone = load_backbone(
+            options.backbone, options.weights, options.layer, device=device, dtype=dtype
+        )
+        multiple = backbone.multiple
+        if options.size == "native":
+            return cls(backbone, Native(multiple), dtype)
+        return cls(backbone, Squash(-(-options.size // multiple) * multiple), dtype)
+
+    def encode_image(self, images: Tensor) -> list[Features]:
+        """Per image, `patches`: the C×h×w feature map in the backbone's dtype."""
+        # Cloned, for a view would keep the whole batch alive.
+        return [
+            Features({"patches": patches.clone()}) for patches in self.backbone.features(images)
+        ]
