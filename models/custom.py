@@ -84,5 +84,7 @@ def _only_segmenter(module: ModuleType, place: str) -> Any:
     ]
     if len(found) != 1:
         names = ", ".join(thing.__name__ for thing in found) or "none"
-        raise ModelError(f"{place} must define one segmenter, or be named as {place}:NAME ({names})")
+        raise ModelError(
+            f"{place} must define one segmenter, or be named as {place}:NAME ({names})"
+        )
     return found[0]
