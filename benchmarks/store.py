@@ -16,8 +16,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from benchmarks.errors import BenchError
-from benchmarks.metrics import COUNTS, EpisodeCounts
+from benchmarks.metrics import EpisodeCounts
 from benchmarks.records import RunRecord, Setup, read_record, write_record
+from benchmarks.table import Milliseconds, read_table, write_table
 
 Resume = Literal["resume", "fresh"]
 
@@ -77,13 +78,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run as read back."""
+    """A finished run as read back.
+
+    Attributes:
+        key: its place.
+        record: its `run.json`.
+        counts: of every episode, by episode number.
+        queries: the query image of every episode.
+        milliseconds: the time of every episode; None where it was not kept.
+    """
 
     key: RunKey
     record: RunRecord
     counts: EpisodeCounts
     queries: tuple[str, ...]
-    milliseconds: np.ndarray[Any, np.dtype[np.float32]]
+    milliseconds: Milliseconds | None
 
 
 class Journal:
@@ -205,40 +214,10 @@ class Journal:
                 f"{record.setup.episodes.count} episodes of the run"
             )
         times = {row.episode: row.milliseconds for row in self.rows}
-        _write_parquet(self.folder / "episodes.parquet", counts, queries, times)
+        milliseconds = np.array([times[number] for number in counts.episode.tolist()], np.float32)
+        write_table(self.folder / "episodes.parquet", counts, queries, milliseconds)
         write_record(self.folder / "run.json", record)
         self._path.unlink()
-
-
-def _schema() -> Any:
-    """The columns of `episodes.parquet`."""
-    import pyarrow as pa
-
-    integers = {name: pa.int64() for name in COUNTS}
-    query = pa.dictionary(pa.int32(), pa.string())
-    return pa.schema(
-        {"episode": pa.int64(), "class_id": pa.int64(), "query": query}
-        | integers
-        | {"milliseconds": pa.float32()}
-    )
-
-
-def _write_parquet(
-    path: Path, counts: EpisodeCounts, queries: Sequence[str], times: Mapping[int, float]
-) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns: dict[str, Any] = {
-        "episode": counts.episode,
-        "class_id": counts.class_id,
-        "query": pa.array(queries, pa.string()).dictionary_encode(),
-        "milliseconds": [times[number] for number in counts.episode.tolist()],
-    }
-    columns |= dict(zip(COUNTS, counts.areas.T, strict=True))
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(pa.table(columns, schema=_schema()), partial, compression="zstd")
-    partial.replace(path)
 
 
 def previous_setup(folder: Path) -> dict[str, Any] | None:
@@ -272,9 +251,6 @@ def read_result(results_root: Path, key: RunKey) -> Result:
     Raises:
         BenchError: if a file is missing, damaged, or does not belong to the other.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     folder = key.folder(results_root)
     record = read_record(folder / "run.json")
     setup = record.setup
@@ -285,28 +261,8 @@ def read_result(results_root: Path, key: RunKey) -> Result:
         key.shots,
     ):
         raise BenchError(f"{folder / 'run.json'} is the result of another run")
-    path = folder / "episodes.parquet"
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise BenchError(f"cannot read {path}: {error}") from None
-    if not table.schema.equals(_schema()) or any(column.null_count for column in table.columns):
-        raise BenchError(f"{path} does not hold the columns of a result")
-    areas = np.stack([table.column(name).to_numpy() for name in COUNTS], axis=1)
-    counts = EpisodeCounts(
-        table.column("episode").to_numpy(), table.column("class_id").to_numpy(), areas
-    )
-    queries = tuple(table.column("query").to_pylist())
-    milliseconds = table.column("milliseconds").to_numpy()
-    if counts.episode.tolist() != list(range(record.setup.episodes.count)):
-        raise BenchError(
-            f"{path} does not hold the {record.setup.episodes.count} episodes of run.json"
-        )
-    if (counts.areas < 0).any() or not set(counts.class_id.tolist()) <= set(
-        record.setup.dataset.classes
-    ):
-        raise BenchError(f"{path} holds counts below 0 or classes that run.json does not name")
-    return Result(key, record, counts, queries, milliseconds)
+    table = read_table(folder / "episodes.parquet", record)
+    return Result(key, record, table.counts, table.queries, table.milliseconds)
 
 
 def find_runs(results_root: Path) -> list[RunKey]:

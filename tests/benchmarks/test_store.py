@@ -71,6 +71,7 @@ def test_a_finished_run_reads_back_as_it_was_written(tmp_path: Path, folder: Pat
     assert result.counts.class_id.tolist() == [row.class_id for row in ROWS]
     assert [tuple(areas) for areas in result.counts.areas.tolist()] == [r.areas for r in ROWS]
     assert result.queries == tuple(query_names(len(ROWS)))
+    assert result.milliseconds is not None
     assert result.milliseconds.tolist() == [row.milliseconds for row in ROWS]
     assert sorted(p.name for p in folder.iterdir()) == [".lock", "episodes.parquet", "run.json"]
 
@@ -293,7 +294,7 @@ def rewrite(path: Path, change: object) -> None:
         ),
         (
             lambda table: table.set_column(1, "class_id", pa.array([7] * 20, pa.int64())),
-            "classes that run.json does not name",
+            "classes that its record does not name",
         ),
     ],
 )
