@@ -8,7 +8,7 @@ from benchmarks.config import BenchConfig
 from benchmarks.plan import make_plan
 from benchmarks.protocols import Protocol, get_protocol
 from benchmarks.records import EpisodesRecord
-from benchmarks.store import RunKey, is_begun, is_complete
+from benchmarks.store import RunKey, is_begun, is_complete, protocol_folder
 from datasets_prep.episodes.episode import Episode, digest
 from datasets_prep.prepared import PreparedDataset
 
@@ -25,9 +25,8 @@ class Cell:
     record: EpisodesRecord
 
     def key(self, model: str) -> RunKey:
-        """Where the result of `model` goes; a cut list never mixes with whole ones."""
-        limit = self.record.limit
-        protocol = self.protocol.name if limit is None else f"{self.protocol.name}-first{limit}"
+        """Where the result of `model` goes."""
+        protocol = protocol_folder(self.protocol.name, self.record.limit)
         return RunKey(self.dataset.name, protocol, model, self.fold, self.shots)
 
 

@@ -7,6 +7,7 @@ most a torn last line, which is cut off on resume. At the end the rows become `e
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +60,24 @@ class RunKey:
 
     def folder(self, results_root: Path) -> Path:
         """`<dataset>/<protocol>/<model>/fold{f}_{k}shot` below the root."""
-        name = f"fold{self.fold}_{self.shots}shot"
-        return results_root / self.dataset / self.protocol / self.model / name
+        return results_root / str(self)
 
     def __str__(self) -> str:
         return f"{self.dataset}/{self.protocol}/{self.model}/fold{self.fold}_{self.shots}shot"
+
+    @classmethod
+    def parse(cls, text: str) -> "RunKey | None":
+        """The key that `str` writes so; None for any other text."""
+        match = re.fullmatch(r"([^/]+)/([^/]+)/([^/]+)/fold(0|[1-9]\d*)_([1-9]\d*)shot", text)
+        if match is None:
+            return None
+        dataset, protocol, model, fold, shots = match.groups()
+        return cls(dataset, protocol, model, int(fold), int(shots))
+
+
+def protocol_folder(protocol: str, limit: int | None) -> str:
+    """The folder of a protocol's results; those of cut lists never mix with whole ones."""
+    return protocol if limit is None else f"{protocol}-first{limit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,24 +267,29 @@ def read_result(results_root: Path, key: RunKey) -> Result:
     """
     folder = key.folder(results_root)
     record = read_record(folder / "run.json")
-    setup = record.setup
-    if (setup.dataset.name, setup.model.name, setup.fold, setup.shots) != (
-        key.dataset,
-        key.model,
-        key.fold,
-        key.shots,
-    ):
-        raise BenchError(f"{folder / 'run.json'} is the result of another run")
+    check_key(key, record, folder / "run.json")
     table = read_table(folder / "episodes.parquet", record)
     return Result(key, record, table.counts, table.queries, table.milliseconds)
+
+
+def check_key(key: RunKey, record: RunRecord, path: Path) -> None:
+    """Refuse a record that lies in the place of another run.
+
+    Raises:
+        BenchError: naming the file and the run that it is of.
+    """
+    setup = record.setup
+    protocol = protocol_folder(setup.protocol.name, setup.episodes.limit)
+    own = RunKey(setup.dataset.name, protocol, setup.model.name, setup.fold, setup.shots)
+    if own != key:
+        raise BenchError(f"{path} is the result of another run, {own}")
 
 
 def find_runs(results_root: Path) -> list[RunKey]:
     """Every finished run below the root, sorted."""
     keys = []
     for path in results_root.glob("*/*/*/fold*_*shot/run.json"):
-        dataset, protocol, model, name = path.relative_to(results_root).parts[:4]
-        fold, _, shots = name.removeprefix("fold").removesuffix("shot").partition("_")
-        if fold.isdigit() and shots.isdigit() and is_complete(path.parent):
-            keys.append(RunKey(dataset, protocol, model, int(fold), int(shots)))
+        key = RunKey.parse(path.parent.relative_to(results_root).as_posix())
+        if key is not None and is_complete(path.parent):
+            keys.append(key)
     return sorted(keys)

@@ -18,7 +18,7 @@ from benchmarks.records import (
     RunRecord,
     Setup,
 )
-from benchmarks.store import Journal, Row, RunKey
+from benchmarks.store import Journal, Row, RunKey, protocol_folder
 
 CLASSES = ("disc", "ring", "star", "cross", "wave", "leaf", "gear", "moon")
 
@@ -146,9 +146,7 @@ def write_run(
 ) -> RunKey:
     """Write one finished run into the store."""
     setup = make_setup(**changes)
-    protocol = setup.protocol.name
-    if setup.episodes.limit is not None:
-        protocol = f"{protocol}-first{setup.episodes.limit}"
+    protocol = protocol_folder(setup.protocol.name, setup.episodes.limit)
     key = RunKey(setup.dataset.name, protocol, setup.model.name, setup.fold, setup.shots)
     rows = make_rows(setup, skill, seed)
     with Journal(key.folder(results_root), setup, "fresh") as journal:

@@ -1,14 +1,17 @@
 """Only sound results of one and the same measurement come onto a board; the others are named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.errors import BenchError
 from benchmarks.store import RunKey, read_result
 from leaderboards.collect import agreeing, collect, episodes_digest
+from leaderboards.verify import check_result
 from tests.leaderboards.synthetic import write_model, write_run
 
 KEY = RunKey("toy", "fixed-v1", "alpha", 0, 1)
@@ -123,7 +126,7 @@ def test_scored_pixels_are_the_same_for_every_model(tmp_path: Path) -> None:
             "has resolution 'original', the result was measured with '400×400, squashed'",
         ),
         (lambda record: record["setup"]["episodes"].update(recipe="hsnet"), "'hsnet'"),
-        (lambda record: record["setup"]["protocol"].update(name="hsnett"), "did you mean hsnet"),
+        (lambda record: record["setup"]["protocol"].update(name="hsnet"), "of another run, toy/hs"),
     ],
 )
 def test_a_tampered_record_is_left_out(tmp_path: Path, change: object, said: str) -> None:
@@ -158,6 +161,17 @@ def test_counts_beyond_the_protocols_resolution_are_left_out(tmp_path: Path) -> 
     pq.write_table(table, path)
     assert read_result(tmp_path, key).counts.areas.max() > 160_000
     assert "of episode 7 fit no image" in reasons(tmp_path)[str(key)]
+
+
+def test_a_result_of_an_unknown_protocol_is_refused(tmp_path: Path) -> None:
+    result = read_result(tmp_path, write_run(tmp_path, protocol="hsnet"))
+    setup = result.record.setup
+    protocol = setup.protocol.model_copy(update={"name": "hsnett"})
+    record = result.record.model_copy(
+        update={"setup": setup.model_copy(update={"protocol": protocol})}
+    )
+    with pytest.raises(BenchError, match="did you mean hsnet"):
+        check_result(replace(result, record=record))
 
 
 def test_a_parquet_of_another_run_is_left_out(tmp_path: Path) -> None:
