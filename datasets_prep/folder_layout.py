@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets_prep.episodes.episode import storable
 from datasets_prep.errors import DatasetError
 
 IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
@@ -140,7 +141,7 @@ def _files(top: Path, types: Sequence[str]) -> tuple[dict[str, Path], list[Probl
         name = inside.with_suffix("").as_posix()
         if path.suffix.lower() not in types:
             problems.append(Problem(f"not one of {', '.join(types)}", str(path)))
-        elif not name.isprintable() or "," in name:
+        elif not storable(name):
             problems.append(Problem("comma or control character in the name", repr(str(path))))
         elif name in found:
             problems.append(Problem("two files of one name", f"{found[name]} and {path}"))

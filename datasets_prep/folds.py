@@ -177,7 +177,7 @@ def read_folds(path: Path) -> FoldSet:
             novel_in_train=body["novel_in_train"],
             notes=tuple(body["notes"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"{path} is not a fold file ({error!r}); prepare the dataset again"
         ) from None

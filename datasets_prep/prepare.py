@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from datasets_prep.archives import freeze
 from datasets_prep.builder import Builder, Content, Workspace
 from datasets_prep.disk import ensure_space
-from datasets_prep.episodes.episode import digest, write_episodes
+from datasets_prep.episodes.episode import digest, storable, write_episodes
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.episodes.recipes import EpisodePool, recipes
 from datasets_prep.errors import DatasetError
@@ -141,6 +141,10 @@ class _Seen:
         for record in content.images:
             if record.image_id in self.areas:
                 raise DatasetError(f"two images are called {record.image_id!r}")
+            if not storable(record.image_id):
+                raise DatasetError(
+                    f"image id {record.image_id!r} has a comma or an unprintable character"
+                )
             self.areas[record.image_id] = record.areas
             self.splits[record.image_id] = record.split
             self.lines.append(record.identity)

@@ -3,7 +3,8 @@
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,13 @@ class PreparedDataset:
     def _again(self) -> str:
         return f"prepare it again with: bench prepare {self.manifest['builder']['name']} ..."
 
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"cannot read {path} ({error}); {self._again}") from None
+
     @property
     def digest(self) -> str:
         """sha256 that names the dataset's content, equal on every machine."""
@@ -62,8 +70,9 @@ class PreparedDataset:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Class names by class index."""
-        text = (self.root / "classes.json").read_text(encoding="utf-8")
-        return tuple(json.loads(text)["classes"])
+        path = self.root / "classes.json"
+        with self._reading(path):
+            return tuple(json.loads(path.read_text(encoding="utf-8"))["classes"])
 
     @cached_property
     def folds(self) -> FoldSet:
@@ -74,12 +83,14 @@ class PreparedDataset:
     def _table(self) -> Any:
         import pyarrow as pa
 
-        state = json.loads((self.root / "images" / "state.json").read_text(encoding="utf-8"))
-        files = [self.root / "images" / entry["filename"] for entry in state["_data_files"]]
-        # The maps stay open as long as the table that points into them.
-        return pa.concat_tables(
-            [pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files]
-        )
+        folder = self.root / "images"
+        with self._reading(folder):
+            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            files = [folder / entry["filename"] for entry in state["_data_files"]]
+            # The maps stay open as long as the table that points into them.
+            return pa.concat_tables(
+                [pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files]
+            )
 
     @cached_property
     def _rows(self) -> Mapping[str, int]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datasets_prep.errors import DatasetError
 
@@ -21,6 +22,11 @@ class Episode:
     class_index: int
     query: str
     supports: tuple[str, ...]
+
+
+def storable(name: str) -> bool:
+    """Whether an image id can stand in an episode list without ambiguity."""
+    return name.isprintable() and "," not in name and name != ""
 
 
 def canonical_text(episodes: Iterable[Episode]) -> str:
@@ -60,16 +66,14 @@ def read_episodes(path: Path) -> list[Episode]:
         DatasetError: if it is missing, or naming the first line that is not an episode.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: an id may hold what Unicode calls a line end.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"cannot read the episode list {path}: {error}") from None
     episodes = []
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines if lines != [""] else ()):
         try:
-            entry = json.loads(line)
-            episode = Episode(
-                int(entry["episode"]), int(entry["class"]), entry["query"], tuple(entry["supports"])
-            )
+            episode = _parse(json.loads(line))
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"{path}, line {number + 1}: not an episode ({error!r})") from None
         if episode.index != number:
@@ -80,3 +84,13 @@ def read_episodes(path: Path) -> list[Episode]:
             )
         episodes.append(episode)
     return episodes
+
+
+def _parse(entry: Any) -> Episode:
+    episode = Episode(entry["episode"], entry["class"], entry["query"], tuple(entry["supports"]))
+    names = (episode.query, *episode.supports)
+    if not isinstance(entry["supports"], list) or not all(isinstance(n, str) for n in names):
+        raise TypeError("query and supports must be names")
+    if type(episode.index) is not int or type(episode.class_index) is not int:
+        raise TypeError("episode and class must be whole numbers")
+    return episode
