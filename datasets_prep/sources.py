@@ -10,7 +10,6 @@ from datasets_prep.archives import extract, is_extracted
 from datasets_prep.backoff import Backoff
 from datasets_prep.checksums import Checksum, recorded, stamp_path, verify
 from datasets_prep.disk import ensure_space
-from datasets_prep.download import UnavailableError, download
 from datasets_prep.errors import DatasetError
 from datasets_prep.progress import SILENT, Progress
 
@@ -124,6 +123,9 @@ def obtain(
         DatasetError: a file is wrong, cannot be had (one message lists all such files with
             sizes, hashes, pages and what to do), or the disk is too small.
     """
+    # An HTTP client takes long to import, and not even its options need it.
+    from datasets_prep.download import UnavailableError, download
+
     if from_dir is not None and not from_dir.is_dir():
         raise DatasetError(f"--from {from_dir}: no such folder")
     raw_dir.mkdir(parents=True, exist_ok=True)
