@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -134,6 +134,18 @@ def split(
             )
         )
     return tuple(folds)
+
+
+def without_novel_images(fold: Fold, areas: Mapping[str, Mapping[int, int]]) -> Fold:
+    """The fold without training pairs of images that hold a novel class, however small (BAM).
+
+    Args:
+        fold: the fold.
+        areas: pixels of each class, by image.
+    """
+    novel = frozenset(fold.novel)
+    train = tuple(pair for pair in fold.train if novel.isdisjoint(areas[pair[0]]))
+    return replace(fold, train=train)
 
 
 def to_json(folds: FoldSet) -> str:

@@ -8,7 +8,7 @@ fss/test.txt            class names, one a line
 import hashlib
 import io
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -71,12 +71,20 @@ def read_pascal(folder: Path) -> FoldSet:
 def read_coco(folder: Path) -> FoldSet:
     """COCO-20i from `folder/{trn,val}/fold{0..3}.pkl`; `trn` may be absent."""
     parts = _parts(folder, "coco")
+    val, trn = ([parts / part / f"fold{f}.pkl" for f in range(4)] for part in ("val", "trn"))
+    return coco_folds(val, trn if (parts / "trn").is_dir() else None)
+
+
+def coco_folds(val: Sequence[Path], trn: Sequence[Path] | None) -> FoldSet:
+    """COCO-20i from its pickles by fold, wherever they lie; without `trn`, no training pairs.
+
+    Raises:
+        DatasetError: naming the file that is no such list.
+    """
     folds = []
     for number, novel in enumerate(interleaved(COCO_CLASSES, 4)):
-        test = _coco_images(parts / f"val/fold{number}.pkl")
-        train = {}
-        if (parts / "trn").is_dir():
-            train = _coco_images(parts / f"trn/fold{number}.pkl")
+        test = _coco_images(val[number])
+        train = {} if trn is None else _coco_images(trn[number])
         folds.append(
             Fold(
                 index=number,

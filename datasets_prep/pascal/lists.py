@@ -5,12 +5,12 @@ class with images by id (HSNet's lists, and by OSLSM's rule), or image by image 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import Fold, FoldSet, NovelInTrain, Pair, contiguous, split
+from datasets_prep.folds import FoldSet, NovelInTrain, Pair, contiguous, split, without_novel_images
 from datasets_prep.pascal.release import CLASSES, ListName
 from datasets_prep.pascal.rules import OSLSM_LEAST, PFENET_LEAST, Sizes, kept_pairs
 from datasets_prep.splitfiles import pascal_pairs
@@ -90,14 +90,8 @@ def make_folds(
     _check_known((image for image, _ in (*train, *test)), areas)
     folds = split(contiguous(len(CLASSES), FOLDS), train, test)
     if novel == "drop":
-        folds = tuple(_without_novel_images(fold, areas) for fold in folds)
+        folds = tuple(without_novel_images(fold, areas) for fold in folds)
     return FoldSet(folds=folds, query_order="walk", lists=lists, novel_in_train=novel)
-
-
-def _without_novel_images(fold: Fold, areas: Sizes) -> Fold:
-    novel = frozenset(fold.novel)
-    train = tuple(pair for pair in fold.train if novel.isdisjoint(areas[pair[0]]))
-    return replace(fold, train=train)
 
 
 def _check_known(images: Iterable[str], areas: Sizes) -> None:

@@ -13,11 +13,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from datasets_prep.errors import DatasetError
+from datasets_prep.imagefile import UNREADABLE
 from datasets_prep.records import IGNORE, labels_sha256
 
 CLASSES = 20
-# What Pillow raises over damaged files.
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zlib.error)
 
 _ORIGIN = "Origin"
 _COMPRESSED = 15

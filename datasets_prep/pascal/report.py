@@ -1,38 +1,23 @@
 """Compare fold lists with their publication: every figure, and every pair that differs."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from datasets_prep.folds import Fold, FoldSet, Pair
+from datasets_prep.listreport import (
+    REPORT,
+    Difference,
+    Figure,
+    difference,
+    images_in,
+    per_fold,
+    write_report,
+)
 from datasets_prep.pascal.lists import ListFiles
 from datasets_prep.pascal.release import CLASSES, ListCounts
 from datasets_prep.pascal.rules import Sizes
 from datasets_prep.progress import Progress
-
-REPORT = "lists-report.txt"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number of ours beside the published one."""
-
-    what: str
-    ours: int
-    published: int
-
-    def __str__(self) -> str:
-        verdict = "" if self.ours == self.published else ", DIFFERS"
-        return f"{self.what}: {self.ours:,} (published {self.published:,}{verdict})"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Pairs of one list that are only ours, or only published."""
-
-    where: str
-    ours: tuple[Pair, ...]
-    published: tuple[Pair, ...]
 
 
 def check_lists(
@@ -80,15 +65,17 @@ def check_lists(
         *(line for d in differences for line in _difference_lines(d, areas, hits)),
     )
     header = f"PASCAL-5i, lists {folds.lists}, novel classes in training: {folds.novel_in_train}"
-    _write(root / REPORT, [header, "", *map(str, shown), "", *totals, "", *details])
+    write_report(root / REPORT, [header, "", *map(str, shown), "", *totals, "", *details])
     return replace(folds, notes=(*folds.notes, *loud, *totals))
 
 
 def figures(folds: FoldSet, files: ListFiles, counts: ListCounts) -> list[Figure]:
     """Every published figure beside ours."""
     result = [
-        *_per_fold("test pairs", (len(fold.test) for fold in folds.folds), counts.test_pairs),
-        *_per_fold("test images", (_images(fold.test) for fold in folds.folds), counts.test_images),
+        *per_fold("test pairs", (len(fold.test) for fold in folds.folds), counts.test_pairs),
+        *per_fold(
+            "test images", (images_in(fold.test) for fold in folds.folds), counts.test_images
+        ),
     ]
     if counts.per_class is not None:
         test = [index for fold in folds.folds for _, index in fold.test]
@@ -99,17 +86,17 @@ def figures(folds: FoldSet, files: ListFiles, counts: ListCounts) -> list[Figure
     if counts.shared_pairs is not None:
         hsnet = frozenset(files.pairs("val"))
         shared = (len(hsnet.intersection(fold.test)) for fold in folds.folds)
-        result += _per_fold("test pairs shared with HSNet", shared, counts.shared_pairs)
+        result += per_fold("test pairs shared with HSNet", shared, counts.shared_pairs)
     dropped = folds.novel_in_train == "drop"
     fold_images = counts.dropped_images if dropped else counts.fold_images
     if fold_images is not None:
-        trained = (_images(fold.train) for fold in folds.folds)
-        result += _per_fold("training images", trained, fold_images)
+        trained = (images_in(fold.train) for fold in folds.folds)
+        result += per_fold("training images", trained, fold_images)
     train = {pair for fold in folds.folds for pair in fold.train}
     if counts.train_pairs is not None and not dropped:
         result.append(Figure("training pairs", len(train), counts.train_pairs))
     if counts.train_images is not None and not dropped:
-        result.append(Figure("training images", _images(train), counts.train_images))
+        result.append(Figure("training images", images_in(train), counts.train_images))
     return result
 
 
@@ -122,34 +109,16 @@ def differing_pairs(folds: FoldSet, files: ListFiles) -> list[Difference]:
         return []
     hsnet = files.pairs("val")
     result = [
-        _difference(f"test pairs of fold {f.index}", f.test, [p for p in hsnet if p[1] in f.novel])
+        difference(f"test pairs of fold {f.index}", f.test, [p for p in hsnet if p[1] in f.novel])
         for f in folds.folds
     ]
     if folds.lists == "oslsm" and folds.novel_in_train != "drop":
-        result.append(_difference("training pairs", _train(folds.folds), files.pairs("trn")))
+        result.append(difference("training pairs", _train(folds.folds), files.pairs("trn")))
     return result
-
-
-def _difference(where: str, ours: Iterable[Pair], published: Iterable[Pair]) -> Difference:
-    mine, theirs = dict.fromkeys(ours), dict.fromkeys(published)
-    return Difference(
-        where,
-        tuple(pair for pair in mine if pair not in theirs),
-        tuple(pair for pair in theirs if pair not in mine),
-    )
 
 
 def _train(folds: Iterable[Fold]) -> list[Pair]:
     return sorted({pair for fold in folds for pair in fold.train})
-
-
-def _images(pairs: Iterable[Pair]) -> int:
-    return len({image for image, _ in pairs})
-
-
-def _per_fold(what: str, ours: Iterable[int], published: Iterable[int]) -> list[Figure]:
-    both = enumerate(zip(ours, published, strict=True))
-    return [Figure(f"{what}, fold {fold}", *numbers) for fold, numbers in both]
 
 
 def _difference_lines(difference: Difference, areas: Sizes, hits: Sizes) -> Iterator[str]:
@@ -161,9 +130,3 @@ def _pair_lines(what: str, pairs: Iterable[Pair], areas: Sizes, hits: Sizes) -> 
     for image, index in pairs:
         area, hit = areas.get(image, {}).get(index, 0), hits.get(image, {}).get(index, 0)
         yield f"{what}\t{image}\t{index + 1} {CLASSES[index]}\t{hit} grid hits\t{area} pixels"
-
-
-def _write(path: Path, lines: Iterable[str]) -> None:
-    partial = path.with_name(f".{path.name}")
-    partial.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    partial.replace(path)

@@ -5,13 +5,12 @@ from pathlib import Path
 
 from datasets_prep.builder import Workspace
 from datasets_prep.disk import ensure_space
-from datasets_prep.errors import DatasetError
+from datasets_prep.errors import DatasetError, refuse
 from datasets_prep.pascal.images import Annotated
 
 LABELS = "SegmentationClassAug"
 
 _SETS = ("train", "val", "trainval")
-_NAMED = 20
 
 
 def union(voc: Path, sbd: Path, workspace: Workspace) -> list[Annotated]:
@@ -20,28 +19,39 @@ def union(voc: Path, sbd: Path, workspace: Workspace) -> list[Annotated]:
     Raises:
         DatasetError: if lists, annotations or images are missing.
     """
-    sets = {name: _ids(voc / "ImageSets" / "Segmentation" / f"{name}.txt") for name in _SETS}
-    held_out = frozenset(sets["val"])
+    sets = {name: _ids(voc, name) for name in _SETS}
     annotations = {path.stem: path for path in (sbd / "cls").glob("*.mat")}
     if not annotations:
         raise DatasetError(f"{sbd / 'cls'} holds no .mat files; is it SBD's dataset folder?")
-    annotations |= {
-        image: voc / "SegmentationClass" / f"{image}.png" for ids in sets.values() for image in ids
-    }
-    items = list(_annotated(voc / "JPEGImages", annotations, held_out, workspace))
+    annotations |= {image: _png(voc, image) for ids in sets.values() for image in ids}
+    return _located(voc, annotations, frozenset(sets["val"]), workspace)
+
+
+def held_out(voc: Path, workspace: Workspace) -> list[Annotated]:
+    """The images of VOC val, by id: all that is ever tested on.
+
+    Raises:
+        DatasetError: if the list, annotations or images are missing.
+    """
+    annotations = {image: _png(voc, image) for image in _ids(voc, "val")}
+    return _located(voc, annotations, frozenset(annotations), workspace)
+
+
+def _located(
+    voc: Path, annotations: Mapping[str, Path], test: frozenset[str], workspace: Workspace
+) -> list[Annotated]:
+    items = list(_annotated(voc / "JPEGImages", annotations, test, workspace))
     missing = [
         str(path) for item in items for path in (item.image, item.annotation) if not path.is_file()
     ]
-    if missing:
-        more = [f"and {len(missing) - _NAMED} more"] if len(missing) > _NAMED else []
-        raise DatasetError("\n".join(["these files are missing:", *missing[:_NAMED], *more]))
+    refuse("these files are missing:", missing)
     copies = [item.image for item in items if not item.kept_image.exists()]
     ensure_space(workspace.raw, sum(path.stat().st_size for path in copies))
     return items
 
 
 def _annotated(
-    images: Path, annotations: Mapping[str, Path], held_out: frozenset[str], workspace: Workspace
+    images: Path, annotations: Mapping[str, Path], test: frozenset[str], workspace: Workspace
 ) -> Iterator[Annotated]:
     """The parts of each image, by id; a JPEG outside the dataset's folder is to be copied in."""
     inside = images.is_relative_to(workspace.root)
@@ -52,7 +62,7 @@ def _annotated(
     for image_id, annotation in sorted(annotations.items()):
         yield Annotated(
             image_id=image_id,
-            split="test" if image_id in held_out else "train",
+            split="test" if image_id in test else "train",
             image=images / f"{image_id}.jpg",
             annotation=annotation,
             kept_image=kept_images / f"{image_id}.jpg",
@@ -60,7 +70,12 @@ def _annotated(
         )
 
 
-def _ids(path: Path) -> list[str]:
+def _png(voc: Path, image: str) -> Path:
+    return voc / "SegmentationClass" / f"{image}.png"
+
+
+def _ids(voc: Path, name: str) -> list[str]:
+    path = voc / "ImageSets" / "Segmentation" / f"{name}.txt"
     try:
         return path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:

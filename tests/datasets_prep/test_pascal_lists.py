@@ -6,9 +6,10 @@ import pytest
 
 from datasets_prep.errors import DatasetError
 from datasets_prep.folds import Pair, read_folds, to_json
+from datasets_prep.listreport import REPORT
 from datasets_prep.pascal.lists import ListFiles, make_folds
 from datasets_prep.pascal.release import CLASSES, VOC2012_SBD, ListCounts
-from datasets_prep.pascal.report import REPORT, check_lists, figures
+from datasets_prep.pascal.report import check_lists, figures
 from datasets_prep.pascal.rules import Sizes
 
 NAMES = tuple(VOC2012_SBD.fold_lists)

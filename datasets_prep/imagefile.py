@@ -1,0 +1,58 @@
+"""A file with an image that somebody else made: whether it decodes, and a copy to keep."""
+
+import hashlib
+import os
+import shutil
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from datasets_prep.errors import DatasetError
+
+# What Pillow raises over damaged files.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zlib.error)
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image file that decodes to its end.
+
+    Attributes:
+        sha256: of the file's bytes.
+        width: in pixels.
+        height: in pixels.
+    """
+
+    sha256: str
+    width: int
+    height: int
+
+
+def checked_image(path: Path) -> ImageFile:
+    """Hash an image file and decode all of it.
+
+    Raises:
+        DatasetError: naming the file, if it is missing or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            with Image.open(file) as image:
+                image.load()
+                return ImageFile(sha256, image.width, image.height)
+    except UNREADABLE as error:
+        raise DatasetError(f"{path} is not a readable image: {error}") from None
+
+
+def keep_copy(source: Path, target: Path, sha256: str) -> None:
+    """Copy a file of this hash, whole or not at all, unless it is there already."""
+    if target.is_file():
+        with target.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+                return
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copyfile(source, partial)
+    partial.replace(target)
