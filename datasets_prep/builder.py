@@ -38,6 +38,7 @@ class Workspace:
         progress: told about everything that takes long.
         embed_images: whether the table takes in the images' bytes, so that their files may lie
             anywhere.
+        shots: of the episode lists that will be drawn.
     """
 
     root: Path
@@ -46,6 +47,7 @@ class Workspace:
     jobs: int
     progress: Progress
     embed_images: bool = False
+    shots: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

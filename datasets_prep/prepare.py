@@ -7,7 +7,7 @@ first and comes last, so a folder with a manifest is always complete.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from datasets_prep.episodes.episode import digest, storable, write_episodes
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.episodes.recipes import EpisodePool, recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import FoldSet, to_json
+from datasets_prep.folds import Fold, FoldSet, to_json
 from datasets_prep.prepared import SCHEMA, PreparedDataset
 from datasets_prep.progress import SILENT, Progress
 from datasets_prep.records import ImageRecord, columns, row
@@ -76,7 +76,9 @@ def prepare(
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir()
         try:
-            workspace = Workspace(root, raw, sources, options.jobs, progress, options.embed_images)
+            workspace = Workspace(
+                root, raw, sources, options.jobs, progress, options.embed_images, options.shots
+            )
             content = builder.build(workspace)
             manifest = _write(builder, content, building, root, options, progress)
             manifest["sources"] = hashes(sources, raw)
@@ -205,17 +207,13 @@ def _write_episodes(
     written: dict[str, Any] = {}
     notes = []
     for fold in folds.folds:
-        novel = frozenset(fold.novel)
-        present = {
-            image: tuple(sorted(novel.intersection(areas[image])))
-            for image in dict.fromkeys(image for image, _ in fold.test)
-        }
-        pool = EpisodePool(dataset, folds, fold, present)
+        pool = EpisodePool(dataset, folds, fold, _present(fold, areas))
         for recipe, draw in recipes().items():
             for count in shots:
                 name = f"{recipe}/{list_name(fold.index, count)}"
                 try:
                     episodes = draw(pool, count)
+                    _check_held(episodes, areas)
                 except DatasetError as error:
                     notes.append(f"no episode list {name}: {error}")
                     continue
@@ -224,6 +222,24 @@ def _write_episodes(
                 write_episodes(building / "episodes" / f"{name}.jsonl", episodes)
                 written[name] = {"episodes": len(episodes), "digest": checksum}
     return written, notes
+
+
+def _present(
+    fold: Fold, areas: Mapping[str, Mapping[int, int]]
+) -> Mapping[str, tuple[int, ...]] | None:
+    """The novel classes in each test image; None if some of the images are left out on purpose."""
+    novel, tested = frozenset(fold.novel), dict.fromkeys(image for image, _ in fold.test)
+    if not tested.keys() <= areas.keys():
+        return None
+    return {image: tuple(sorted(novel.intersection(areas[image]))) for image in tested}
+
+
+def _check_held(episodes: Sequence[Episode], held: Container[str]) -> None:
+    """Refuse a list that names images which a dataset of fewer images does not hold."""
+    for episode in episodes:
+        for image in (episode.query, *episode.supports):
+            if image not in held:
+                raise DatasetError(f"image {image} of episode {episode.index} is not prepared")
 
 
 def _publish(building: Path, root: Path, manifest: dict[str, Any]) -> None:

@@ -50,7 +50,10 @@ def _walk(pool: EpisodePool, shots: int, count: int, seed: int, first: int) -> l
         )
     pool.check(shots, distinct=True)
     random = Random(seed)  # noqa: S311 - not for cryptography
-    images = list(dict.fromkeys(image for image, _ in pool.fold.test))
+    tested = dict.fromkeys(image for image, _ in pool.fold.test)
+    images = [image for image in tested if pool.present[image]]
+    if not images:
+        raise DatasetError(f"{pool.dataset} fold {pool.fold.index}: no mask holds a novel class")
     episodes = []
     for number in range(count):
         query = images[number % len(images)]
