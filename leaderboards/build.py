@@ -33,12 +33,13 @@ class Built:
 def build(results_root: Path, output: Path) -> Built:
     """Write `README.md` and one page per dataset below `output`.
 
-    The same store gives the same bytes.
+    They hold what is in the results store and what is committed in `output/results`. The same
+    results give the same bytes.
 
     Raises:
         BenchError: if `output` cannot be written.
     """
-    found = collect(results_root)
+    found = collect(results_root, output / "results")
     boards = settings(found.results)
     pages = {"README.md": markdown.overview(boards, found.left_out)}
     for dataset, group in groupby(boards, key=lambda setting: setting.dataset):
@@ -53,7 +54,9 @@ def build(results_root: Path, output: Path) -> Built:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.replace(path)
     except OSError as error:
         raise BenchError(f"cannot write {path}: {error.strerror}") from None
 

@@ -13,7 +13,11 @@ from pathlib import Path
 
 from benchmarks.errors import BenchError
 from benchmarks.store import Result, RunKey, find_runs, read_result
+from leaderboards.committed import find_committed, read_committed
 from leaderboards.verify import check_result
+
+Finder = Callable[[Path], list[RunKey]]
+Reader = Callable[[Path, RunKey], Result]
 
 
 @dataclass(frozen=True, order=True)
@@ -32,18 +36,31 @@ class Collection:
     left_out: tuple[LeftOut, ...]
 
 
-def collect(results_root: Path) -> Collection:
-    """Read every finished run of a store and keep those that belong together."""
-    sound: list[Result] = []
+def collect(results_root: Path, committed_root: Path) -> Collection:
+    """Read every finished run and keep those that belong together.
+
+    Args:
+        results_root: a results store.
+        committed_root: results that are kept in a repository. Of a run that is in both, the one
+            that was measured later is taken.
+    """
+    sound: dict[RunKey, Result] = {}
     left_out: list[LeftOut] = []
-    for key in find_runs(results_root):
-        try:
-            result = read_result(results_root, key)
-            check_result(result)
-            sound.append(result)
-        except BenchError as error:
-            left_out.append(LeftOut(key, str(error)))
-    kept, strangers = agreeing(sound)
+    sources: tuple[tuple[Path, Finder, Reader], ...] = (
+        (committed_root, find_committed, read_committed),
+        (results_root, find_runs, read_result),
+    )
+    for root, find, read in sources:
+        for key in find(root):
+            try:
+                result = read(root, key)
+                check_result(result)
+            except BenchError as error:
+                left_out.append(LeftOut(key, str(error)))
+                continue
+            if key not in sound or sound[key].record.started < result.record.started:
+                sound[key] = result
+    kept, strangers = agreeing(sound[key] for key in sorted(sound))
     return Collection(tuple(kept), tuple(sorted([*left_out, *strangers])))
 
 

@@ -13,7 +13,7 @@ from tests.leaderboards.synthetic import write_model, write_run
 
 
 def boards(root: Path) -> list[Setting]:
-    return settings(collect(root).results)
+    return settings(collect(root, root / "none").results)
 
 
 def only_row(root: Path) -> Row:

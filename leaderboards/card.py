@@ -1,0 +1,64 @@
+"""Results as the `model-index` of a model card, which the Hugging Face hub shows."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from benchmarks.store import Result
+from leaderboards.scores import Figure, Row, Setting, settings
+
+
+def model_index(results: Iterable[Result]) -> str:
+    """The YAML that belongs between the `---` lines of a model card.
+
+    One entry for every model, one result for every dataset, protocol and number of shots; rows
+    that lack a fold are left out.
+    """
+    models: dict[str, list[dict[str, Any]]] = {}
+    for setting in settings(results):
+        for row in setting.rows:
+            if row.miou is not None and setting.limit is None:
+                models.setdefault(row.model.name, []).append(_entry(setting, row))
+    index = [{"name": name, "results": entries} for name, entries in models.items()]
+    return yaml.safe_dump(
+        {"model-index": index}, sort_keys=False, allow_unicode=True, default_flow_style=None
+    )
+
+
+def _entry(setting: Setting, row: Row) -> dict[str, Any]:
+    dataset = row.records[0].setup.dataset
+    name = f"{dataset.name}, {setting.protocol.name}, {setting.shots}-shot"
+    per_fold = [row.folds[fold].miou.value for fold in sorted(row.folds)]
+    return {
+        "task": {"type": "image-segmentation", "name": "Few-shot semantic segmentation"},
+        "dataset": {
+            "type": dataset.name,
+            "name": name,
+            "config": setting.protocol.name,
+            "split": "test",
+            "revision": dataset.digest,
+            "args": {
+                "shots": setting.shots,
+                "resolution": setting.protocol.resolution,
+                "episodes": [record.setup.episodes.count for record in row.records],
+                "episode_digests": [record.setup.episodes.digest for record in row.records],
+            },
+        },
+        "metrics": [
+            _metric("mean_iou", "mIoU", row.miou, folds=[_percent(value) for value in per_fold]),
+            _metric("fb_iou", "FB-IoU", row.fb_iou),
+        ],
+    }
+
+
+def _metric(kind: str, name: str, figure: Figure | None, **more: object) -> dict[str, Any]:
+    if figure is None:
+        raise ValueError("a row without a mean has no metric")
+    ends = [_percent(figure.interval.low), _percent(figure.interval.high)]
+    args = {"unit": "percent", "interval_95": ends, **more}
+    return {"type": kind, "name": name, "value": _percent(figure.value), "args": args}
+
+
+def _percent(value: float) -> float:
+    return round(100 * value, 2)

@@ -1,0 +1,142 @@
+"""Results that are kept in the repository: one small JSON a run, and its counts beside it.
+
+`<root>/<dataset>/<protocol>/<model>/fold{f}_{k}shot.json` says what `run.json` says, without
+paths of the machine, and the counts of each class. `fold{f}_{k}shot.parquet` holds the counts of
+every episode, so that any two rows can be compared later by anyone.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+
+from benchmarks.errors import BenchError
+from benchmarks.metrics import EpisodeCounts
+from benchmarks.records import RunRecord
+from benchmarks.store import Result, RunKey, check_key
+from benchmarks.table import read_table, write_table
+
+SCHEMA = 1
+Areas = tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]
+
+
+class CommittedRecord(BaseModel):
+    """What the JSON holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA
+    run: RunRecord
+    class_counts: dict[int, Areas] = Field(description="the columns of `COUNTS`, summed per class")
+    counts_digest: str = Field(description="names class, query and counts of every episode")
+
+
+def committed_json(root: Path, key: RunKey) -> Path:
+    """Where the JSON of a run is; its table differs in the suffix only."""
+    return root / f"{key}.json"
+
+
+def find_committed(root: Path) -> list[RunKey]:
+    """Every run that has a JSON below the root, sorted."""
+    keys = [
+        RunKey.parse(path.relative_to(root).as_posix().removesuffix(".json"))
+        for path in root.glob("*/*/*/*.json")
+    ]
+    return sorted(key for key in keys if key is not None)
+
+
+def write_committed(root: Path, result: Result) -> tuple[Path, Path]:
+    """Write both files of a run; the same result gives the same bytes.
+
+    Raises:
+        BenchError: if they cannot be written.
+    """
+    path = committed_json(root, result.key)
+    table = path.with_suffix(".parquet")
+    setup = result.record.setup
+    model = setup.model.model_copy(update={"config": without_paths(setup.model.config)})
+    record = CommittedRecord(
+        run=result.record.model_copy(update={"setup": setup.model_copy(update={"model": model})}),
+        class_counts=_class_counts(result),
+        counts_digest=counts_digest(result.counts, result.queries),
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(table, result.counts, result.queries, None)
+        path.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise BenchError(f"cannot write {path}: {error.strerror}") from None
+    return path, table
+
+
+def read_committed(root: Path, key: RunKey) -> Result:
+    """Read a run's two files.
+
+    Raises:
+        BenchError: if one is missing or damaged, or they do not belong to each other.
+    """
+    path = committed_json(root, key)
+    record = read_committed_record(path)
+    check_key(key, record.run, path)
+    table = read_table(path.with_suffix(".parquet"), record.run)
+    result = Result(key, record.run, table.counts, table.queries, table.milliseconds)
+    if counts_digest(table.counts, table.queries) != record.counts_digest:
+        raise BenchError(f"{path.with_suffix('.parquet')} is not the table that {path.name} names")
+    if _class_counts(result) != record.class_counts:
+        raise BenchError(f"the class counts in {path} are not those of its episodes")
+    return result
+
+
+def read_committed_record(path: Path) -> CommittedRecord:
+    """Read a JSON.
+
+    Raises:
+        BenchError: naming the file and the first field that is wrong.
+    """
+    try:
+        return parse_committed_record(path.read_bytes(), str(path))
+    except OSError as error:
+        raise BenchError(f"cannot read {path}: {error.strerror}") from None
+
+
+def parse_committed_record(text: bytes, name: str) -> CommittedRecord:
+    """Parse a JSON that is called `name`.
+
+    Raises:
+        BenchError: naming it and the first field that is wrong.
+    """
+    try:
+        return CommittedRecord.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "text"
+        raise BenchError(f"{name} is not a result: {where}: {first['msg']}") from None
+
+
+def counts_digest(counts: EpisodeCounts, queries: Sequence[str]) -> str:
+    """sha256 of a line for each episode: class, query and the four counts, tab-separated."""
+    rows = zip(counts.class_id.tolist(), queries, counts.areas.tolist(), strict=True)
+    lines = ("\t".join(map(str, (index, query, *areas))) + "\n" for index, query, areas in rows)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def without_paths(value: object) -> object:
+    """The value with every absolute path in it cut down to its last part."""
+    if isinstance(value, dict):
+        return {key: without_paths(own) for key, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_paths(own) for own in value]
+    if isinstance(value, str):
+        for flavour in (PurePosixPath, PureWindowsPath):
+            path = flavour(value)
+            if path.is_absolute() or value.startswith("~"):
+                return path.name
+    return value
+
+
+def _class_counts(result: Result) -> dict[int, Areas]:
+    classes = list(result.record.setup.dataset.classes)
+    sums = result.counts.class_areas(classes).tolist()
+    return {index: (fi, fu, bi, bu) for index, (fi, fu, bi, bu) in zip(classes, sums, strict=True)}

@@ -1,0 +1,124 @@
+"""What goes into the repository, and whether what is there still holds."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import BenchError
+from benchmarks.store import Result, RunKey
+from leaderboards.collect import LeftOut, agreeing
+from leaderboards.committed import (
+    committed_json,
+    find_committed,
+    read_committed,
+    write_committed,
+)
+from leaderboards.verify import check_result
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a look at committed results found.
+
+    Attributes:
+        sound: how many results hold.
+        problems: one line each.
+    """
+
+    sound: int
+    problems: tuple[str, ...]
+
+
+def add(results: Sequence[Result], root: Path) -> list[Path]:
+    """Write the files of `results` for committing; nothing is written if one of them is refused.
+
+    Args:
+        results: of whole lists, and of every fold of each model and number of shots.
+        root: `leaderboards/results`.
+
+    Returns:
+        The files, two a result.
+
+    Raises:
+        BenchError: naming the result that must not be committed, and why.
+    """
+    for result in results:
+        try:
+            check_result(result)
+        except BenchError as error:
+            raise BenchError(f"{result.key} cannot be committed: {error}") from None
+        if result.record.setup.episodes.limit is not None:
+            raise BenchError(
+                f"{result.key} cannot be committed: only the first "
+                f"{result.record.setup.episodes.limit} episodes were run; run it without --limit"
+            )
+    for problem in missing_folds(results):
+        raise BenchError(f"{problem}; run the other folds first")
+    there, _ = _read(root, {result.key for result in results})
+    for stranger in agreeing([*there, *results])[1]:
+        raise BenchError(f"{stranger.key} would not fit the committed results: {stranger.reason}")
+    return [path for result in results for path in write_committed(root, result)]
+
+
+def check(root: Path) -> Check:
+    """Read every committed result again and recompute its figures."""
+    sound, problems = _read(root, set())
+    kept, strangers = agreeing(sound)
+    problems += _lines(strangers)
+    problems += missing_folds(kept)
+    problems += [
+        f"{path}: belongs to no result; delete it, or add its other half" for path in _stray(root)
+    ]
+    return Check(len(kept), tuple(problems))
+
+
+def missing_folds(results: Iterable[Result]) -> list[str]:
+    """One line for every (model, shots) that lacks folds of its dataset."""
+    folds: dict[RunKey, set[int]] = defaultdict(set)
+    of: dict[RunKey, int] = {}
+    for result in results:
+        key = result.key
+        name = RunKey(key.dataset, key.protocol, key.model, 0, key.shots)
+        folds[name].add(key.fold)
+        of[name] = result.record.setup.dataset.folds
+    lines = []
+    for name, found in sorted(folds.items()):
+        lacking = sorted(set(range(of[name])) - found)
+        if lacking:
+            lines.append(
+                f"{name.dataset}/{name.protocol}/{name.model} at {name.shots} shots lacks "
+                f"fold {', '.join(map(str, lacking))} of {of[name]}"
+            )
+    return lines
+
+
+def _read(root: Path, without: set[RunKey]) -> tuple[list[Result], list[str]]:
+    sound: list[Result] = []
+    problems: list[str] = []
+    for key in find_committed(root):
+        if key in without:
+            continue
+        try:
+            result = read_committed(root, key)
+            check_result(result)
+            if result.record.setup.episodes.limit is not None:
+                raise BenchError("only part of the list was run")
+            sound.append(result)
+        except BenchError as error:
+            problems.append(f"{key}: {error}")
+    return sound, problems
+
+
+def _lines(left_out: Iterable[LeftOut]) -> list[str]:
+    return [f"{out.key}: {out.reason}" for out in left_out]
+
+
+def _stray(root: Path) -> list[Path]:
+    """Files that are neither half of a committed result."""
+    expected = set()
+    for key in find_committed(root):
+        path = committed_json(root, key)
+        expected |= {path, path.with_suffix(".parquet")}
+    found = {path for path in root.rglob("*") if path.is_file()}
+    return sorted(found - expected)
