@@ -10,7 +10,7 @@ import click
 
 from benchmarks.cli.layout import Argument, Option, Verb, VerbGroup
 from benchmarks.cli.params import PATH, as_shots, data_root, option, quiet
-from datasets_prep.catalog import DATASETS
+from datasets_prep import catalog
 from models.registry import Registry, unknown
 
 if TYPE_CHECKING:
@@ -65,18 +65,20 @@ class _Datasets(VerbGroup):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every dataset that can be prepared."""
-        return list(DATASETS)
+        return list(catalog.DATASETS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command:
         """The command of one dataset; its builder is imported only when it is asked for."""
-        if name not in DATASETS:
-            raise click.UsageError(unknown("dataset", name, DATASETS), ctx)
+        if name not in catalog.DATASETS:
+            raise click.UsageError(unknown("dataset", name, catalog.DATASETS), ctx)
         return _command(name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the datasets without importing any."""
         with formatter.section("Datasets"):
-            formatter.write_dl([(name, summary(target)) for name, target in DATASETS.items()])
+            formatter.write_dl(
+                [(name, summary(target)) for name, target in catalog.DATASETS.items()]
+            )
 
 
 def summary(target: str) -> str:
@@ -112,7 +114,7 @@ def prepare() -> None:
 def _command(name: str) -> Verb:
     from benchmarks.cli.fields import parameters
 
-    cls = Registry("dataset", DATASETS)[name]
+    cls = Registry("dataset", catalog.DATASETS)[name]
     own = parameters(cls.Options, "Dataset")
     needed = " ".join(
         [p.make_metavar(click.Context(prepare)) for p in own if isinstance(p, Argument)]

@@ -1,0 +1,108 @@
+"""Every verb explains itself at once, without importing what computes."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.cli import main
+
+HEAVY = ("torch", "transformers", "diffusers", "datasets", "pyarrow", "scipy", "pandas", "rich")
+SECONDS = 0.4
+
+ALL_HELP = f"""
+import contextlib, io, json, sys
+from benchmarks.cli import main
+for path in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main([*path, "--help"])
+    heavy = [name for name in {HEAVY!r} if name in sys.modules]
+    if heavy:
+        sys.exit(f"{{' '.join(path)}} imports {{heavy}}")
+"""
+
+
+def commands(
+    command: click.Command, ctx: click.Context, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(ctx):
+            child = command.get_command(ctx, name)
+            assert child is not None
+            yield from commands(child, click.Context(child, parent=ctx), (*path, name))
+
+
+EVERY = list(commands(main, click.Context(main)))
+VERBS = {path[0] for path, _ in EVERY if path}
+
+
+def test_the_verbs_are_there() -> None:
+    assert {
+        "prepare", "datasets", "protocols", "models", "episodes", "run", "score", "leaderboard",
+        "show", "doctor",
+    } <= VERBS  # fmt: skip
+
+
+def test_no_help_imports_anything_heavy() -> None:
+    paths = json.dumps([path for path, _ in EVERY])
+    done = subprocess.run([sys.executable, "-c", ALL_HELP, paths], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", [(), ("run",), ("prepare",)])
+def test_help_comes_at_once(path: tuple[str, ...]) -> None:
+    code = f"from benchmarks.cli import main; main({[*path, '--help']!r})"
+    took = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # Processor time, so that other work on the machine does not count.
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(took) < SECONDS
+
+
+@pytest.mark.parametrize(("path", "command"), EVERY, ids=lambda value: " ".join(value) or "bench"
+                         if isinstance(value, tuple) else "")  # fmt: skip
+def test_every_help_has_examples_and_explains_everything(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    done = CliRunner().invoke(main, [*path, "--help"])
+    assert done.exit_code == 0
+    examples = done.output.partition("Examples:\n")[2].splitlines()
+    assert any(line.strip().startswith("bench " + " ".join(path)) for line in examples)
+    assert "..." not in done.output.partition("Commands:")[2].partition("\n\n")[0]
+    ctx = click.Context(command)
+    for param in command.get_params(ctx):
+        explained = getattr(param, "explained", None) or getattr(param, "help", None)
+        assert explained, f"{' '.join(path)}: {param.name} is not explained"
+
+
+def test_examples_use_options_that_exist() -> None:
+    by_path = dict(EVERY)
+    for _, command in EVERY:
+        for example in getattr(command, "examples", ()):
+            words = example.split()
+            if words[0] != "bench":
+                continue
+            path: tuple[str, ...] = ()
+            while words[1:] and (*path, words[1]) in by_path:
+                path = (*path, words.pop(1))
+            known = {
+                name
+                for param in by_path[path].get_params(click.Context(by_path[path]))
+                for name in (*param.opts, *param.secondary_opts)
+            }
+            used = {word for word in words if word.startswith("--")}
+            assert used <= known | {"--help"}, example
+
+
+def test_version() -> None:
+    done = CliRunner().invoke(main, ["--version"])
+    assert done.exit_code == 0 and done.output.startswith("bench, version 0.")
