@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from datasets_prep.archives import freeze
 from datasets_prep.builder import Builder, Content, Workspace
 from datasets_prep.disk import ensure_space
-from datasets_prep.episodes.episode import digest, storable, write_episodes
+from datasets_prep.episodes.episode import Episode, digest, storable, write_episodes
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.episodes.recipes import EpisodePool, recipes
 from datasets_prep.errors import DatasetError
