@@ -8,8 +8,6 @@ There is no train and test part: every image serves on both sides of a fold, wit
 classes in the training list and its novel classes in the test list.
 """
 
-import hashlib
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -27,10 +25,11 @@ from datasets_prep.folder_layout import (
     find_masked,
     has_masks,
     mask_classes,
-    refuse,
+    refuse_all,
 )
 from datasets_prep.folder_options import FolderOptions
 from datasets_prep.folds import FoldSet, contiguous, split
+from datasets_prep.imagefile import ImageFile, keep_copy
 from datasets_prep.parallel import ordered_map
 from datasets_prep.records import ImageRecord, label_record, mask_record
 from datasets_prep.sources import SourceFile
@@ -84,42 +83,52 @@ class Folder:
         novel = self._novel(classes)
         find = partial(find_masked, classes=classes) if masked else find_labelled
         entries, problems = find(options.folder)
-        summaries: dict[str, Summary] = {}
-        checking = ordered_map(partial(summarise, scheme=scheme), entries, workspace.jobs)
-        for entry, summary in zip(entries, checking, strict=True):
-            summaries[entry.image_id] = summary
-            problems += summary.problems
-            workspace.progress.update("checking files", len(summaries), len(entries))
-        overlap = any(summary.overlap for summary in summaries.values())
         problems += self._group_problems(entries)
+        summaries = self._check(entries, scheme, workspace)
+        problems += [problem for summary in summaries for problem in summary.problems]
+        overlap = any(summary.overlap for summary in summaries)
         if overlap:
             problems += [
                 Problem("--ignore value, which overlapping masks cannot keep", str(entry.image))
-                for entry in entries
-                if summaries[entry.image_id].ignored
+                for entry, summary in zip(entries, summaries, strict=True)
+                if summary.ignored
             ]
         if not entries and not problems:
             problems.append(Problem("no image", str(options.folder / "images")))
-        refuse(options.folder, problems)
+        refuse_all(options.folder, problems)
+        checked = [
+            (entry, summary.image)
+            for entry, summary in zip(entries, summaries, strict=True)
+            if summary.image is not None
+        ]
         convert = partial(
             _record,
             scheme=scheme,
             as_masks=overlap or len(classes) > _LABEL_CLASSES,
             raw=None if workspace.embed_images else workspace.raw / "images",
         )
-        present = frozenset[int]().union(*(summary.present for summary in summaries.values()))
-        pixels = {image: summary.pixels for image, summary in summaries.items()}
+        present = frozenset[int]().union(*(summary.present for summary in summaries))
+        pixels = {entry.image_id: image.height * image.width for entry, image in checked}
         return Content(
             classes=classes,
-            images=ordered_map(convert, entries, workspace.jobs),
+            images=ordered_map(convert, checked, workspace.jobs),
             folds=partial(self._folds, novel, pixels),
-            count=len(entries),
+            count=len(checked),
             notes=tuple(
                 f"no image holds the class {name!r}"
                 for index, name in enumerate(classes)
                 if index not in present
             ),
         )
+
+    def _check(
+        self, entries: Sequence[Entry], scheme: Scheme, workspace: Workspace
+    ) -> list[Summary]:
+        summaries: list[Summary] = []
+        for summary in ordered_map(partial(summarise, scheme=scheme), entries, workspace.jobs):
+            summaries.append(summary)
+            workspace.progress.update("checking files", len(summaries), len(entries))
+        return summaries
 
     def _scheme(self, classes: tuple[str, ...], masked: bool) -> Scheme:
         options = self.options
@@ -180,25 +189,17 @@ class Folder:
         return FoldSet(split(novel, pairs, pairs), query_order="draw", group=self.options.group)
 
 
-def _record(entry: Entry, scheme: Scheme, as_masks: bool, raw: Path | None) -> ImageRecord:
+def _record(
+    item: tuple[Entry, ImageFile], scheme: Scheme, as_masks: bool, raw: Path | None
+) -> ImageRecord:
     """Convert one image, keeping a copy of its file below `raw` unless that is None."""
-    content = entry.image.read_bytes()
-    sha256 = hashlib.sha256(content).hexdigest()
-    image = entry.image
+    entry, image = item
+    kept = entry.image
     if raw is not None:
-        image = raw / f"{entry.image_id}.{sha256[:8]}{entry.image.suffix.lower()}"
-        _keep(image, content)
-    reading = read_labels(entry, scheme, None)
-    refuse(entry.image, reading.problems)
+        kept = raw / f"{entry.image_id}.{image.sha256[:8]}{entry.image.suffix.lower()}"
+        keep_copy(entry.image, kept, image.sha256)
+    reading = read_labels(entry, scheme, (image.height, image.width))
+    refuse_all(entry.image, reading.problems)
     if as_masks:
-        return mask_record(entry.image_id, image, sha256, "all", reading.masks)
-    return label_record(entry.image_id, image, sha256, "all", flat(reading))
-
-
-def _keep(path: Path, content: bytes) -> None:
-    if path.is_file() and path.read_bytes() == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = path.with_name(f".{path.name}.{os.getpid()}")
-    partial_file.write_bytes(content)
-    partial_file.replace(path)
+        return mask_record(entry.image_id, kept, image.sha256, "all", reading.masks)
+    return label_record(entry.image_id, kept, image.sha256, "all", flat(reading))

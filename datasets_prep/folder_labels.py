@@ -1,6 +1,5 @@
 """What is in a user's files: sizes, label values, and every way in which they can be wrong."""
 
-import struct
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,18 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from datasets_prep.errors import DatasetError
 from datasets_prep.folder_layout import Entry, Problem
-from datasets_prep.records import IGNORE
+from datasets_prep.imagefile import UNREADABLE, ImageFile, checked_image
+from datasets_prep.records import IGNORE, areas
 
 Labels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Size = tuple[int, int]  # height, width
 
-# What Pillow raises for damaged files, beside OSError.
-_DAMAGED = (
-    OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error,
-    Image.DecompressionBombError,
-)  # fmt: skip
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 _VALUES = 1 << 16
 _VALUES_SHOWN = 5
@@ -81,14 +77,14 @@ class Summary:
 
     Attributes:
         problems: everything wrong with its files.
-        pixels: of the image.
+        image: its file, where it can be read.
         present: classes that its labels hold.
         overlap: whether masks of different classes share pixels.
         ignored: whether masks have pixels to be ignored.
     """
 
     problems: tuple[Problem, ...]
-    pixels: int = 0
+    image: ImageFile | None = None
     present: frozenset[int] = frozenset()
     overlap: bool = False
     ignored: bool = False
@@ -97,23 +93,26 @@ class Summary:
 def summarise(entry: Entry, scheme: Scheme) -> Summary:
     """Decode an image and its labels, and say what they hold or what is wrong with them."""
     try:
-        size = _image_size(entry.image)
-    except _WrongFileError as error:
-        return Summary((error.problem, *read_labels(entry, scheme, None).problems))
+        image = checked_image(entry.image)
+    except DatasetError as error:
+        problem = Problem("unreadable image", str(error))
+        return Summary((problem, *read_labels(entry, scheme, None).problems))
+    size = image.height, image.width
     reading = read_labels(entry, scheme, size)
-    if reading.problems:
-        return Summary(reading.problems)
-    pixels = size[0] * size[1]
+    problems = list(reading.problems)
+    if image.mode.startswith(("I", "F")):
+        kind = "image with more than 8 bits a channel (convert it)"
+        problems.append(Problem(kind, f"{entry.image}: mode {image.mode}"))
+    if problems:
+        return Summary(tuple(problems), image)
     if reading.labels is not None:
-        counts = np.bincount(reading.labels.ravel(), minlength=IGNORE)
-        present = frozenset(int(value) - 1 for value in np.flatnonzero(counts[:IGNORE]) if value)
-        return Summary((), pixels, present)
+        return Summary((), image, present=frozenset(areas(reading.labels)))
     layers = np.zeros(size, dtype=np.int32)
     for mask in reading.masks.values():
         layers += mask
     return Summary(
         problems=(),
-        pixels=pixels,
+        image=image,
         present=frozenset(index for index, mask in reading.masks.items() if mask.any()),
         overlap=bool(layers.max() > 1),
         ignored=reading.ignored is not None and bool(reading.ignored.any()),
@@ -155,20 +154,6 @@ def flat(reading: Reading) -> Labels:
     return labels
 
 
-def _image_size(path: Path) -> Size:
-    try:
-        with Image.open(path) as image:
-            image.load()
-            mode, size = image.mode, (image.height, image.width)
-    except _DAMAGED as error:
-        raise _WrongFileError("unreadable image", f"{path}: {error}") from None
-    if mode.startswith(("I", "F")):
-        raise _WrongFileError(
-            "image with more than 8 bits a channel (convert it)", f"{path}: mode {mode}"
-        )
-    return size
-
-
 def _label_map(path: Path, scheme: Scheme, size: Size | None) -> Labels:
     values = _values(path, size)
     stored = scheme.stored[values]
@@ -203,7 +188,7 @@ def _values(path: Path, size: Size | None) -> NDArray[np.int32]:
         with Image.open(path) as image:
             mode = image.mode
             values = np.asarray(image).astype(np.int32) if mode in _LABEL_MODES else None
-    except _DAMAGED as error:
+    except UNREADABLE as error:
         raise _WrongFileError("unreadable label file", f"{path}: {error}") from None
     if values is None:
         raise _WrongFileError(

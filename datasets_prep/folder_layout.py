@@ -103,7 +103,7 @@ def find_masked(folder: Path, classes: Sequence[str]) -> tuple[list[Entry], list
     ], problems
 
 
-def refuse(folder: Path, problems: Sequence[Problem]) -> None:
+def refuse_all(folder: Path, problems: Sequence[Problem]) -> None:
     """Raise one DatasetError about all problems, by kind, with the first names of each."""
     if not problems:
         return

@@ -23,11 +23,13 @@ class ImageFile:
         sha256: of the file's bytes.
         width: in pixels.
         height: in pixels.
+        mode: Pillow's name for the kind of its pixels.
     """
 
     sha256: str
     width: int
     height: int
+    mode: str
 
 
 def checked_image(path: Path) -> ImageFile:
@@ -42,7 +44,7 @@ def checked_image(path: Path) -> ImageFile:
             file.seek(0)
             with Image.open(file) as image:
                 image.load()
-                return ImageFile(sha256, image.width, image.height)
+                return ImageFile(sha256, image.width, image.height, image.mode)
     except UNREADABLE as error:
         raise DatasetError(f"{path} is not a readable image: {error}") from None
 
@@ -53,6 +55,7 @@ def keep_copy(source: Path, target: Path, sha256: str) -> None:
         with target.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
                 return
+    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.copyfile(source, partial)
     partial.replace(target)
