@@ -1,0 +1,309 @@
+"""Whether a segmenter keeps the contract of `models.segmenter`, tried out on seeded images.
+
+What passes here can be cached, batched, resumed and moved between engines without a change of its
+numbers; whether the numbers are good is for a run to say.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from models.geometry import Size
+from models.segmenter import BaseSegmenter, Features, Segmenter
+
+_SIZES: tuple[Size, ...] = ((96, 128), (128, 96))  # wide and tall
+_SHOTS = 5  # an ordinary mask, a second one, an empty one, a full one, a single pixel
+# Of the spread of the scores: what a batch's size may change by rounding.
+_ROUNDING = 1e-3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check.
+
+    Attributes:
+        check: what was checked.
+        passed: whether it held for all image sizes.
+        detail: what was wrong, or an empty text.
+    """
+
+    check: str
+    passed: bool
+    detail: str
+
+
+def check_segmenter(model: Segmenter, *, device: str = "cpu", seed: int = 0) -> list[Finding]:
+    """Try a segmenter out on small random images, wide and tall.
+
+    Args:
+        model: the segmenter.
+        device: where its inputs go, as in a run.
+        seed: of the images and masks.
+
+    Returns:
+        One finding per check, in a fixed order.
+    """
+    trials = [Trial(model, size, device, seed) for size in _SIZES]
+    findings = []
+    for name, check in CHECKS.items():
+        problems = [_problem(check, trial) for trial in trials]
+        detail = next((problem for problem in problems if problem), "")
+        findings.append(Finding(name, not detail, detail))
+    return findings
+
+
+def _problem(check: Callable[["Trial"], str], trial: "Trial") -> str:
+    """What a check found wrong on one size, or an empty text."""
+    try:
+        with torch.inference_mode():
+            problem = check(trial)
+    except Exception as error:  # whatever a stranger's model raises is the finding
+        lines = str(error).strip().splitlines() or ["no message"]
+        problem = f"{type(error).__name__}: {lines[0]}"
+    height, width = trial.size
+    return f"{problem} (images of {width}×{height} pixels)" if problem else ""
+
+
+class Trial:
+    """A segmenter with images and masks of one size, and what it makes of them."""
+
+    def __init__(self, model: Segmenter, size: Size, device: str, seed: int) -> None:
+        self.model = model
+        self.size = size
+        self.device = device
+        self.seed = seed
+        generator = np.random.default_rng(seed)
+        self.pictures = [_picture(generator, size) for _ in range(_SHOTS)]
+        self.labels = _labels(size)
+
+    def trait(self, name: str) -> Any:
+        """An attribute that a segmenter may leave out."""
+        return getattr(self.model, name, getattr(BaseSegmenter, name))
+
+    @cached_property
+    def images(self) -> Tensor:
+        """All images on the grid, 0..1."""
+        pixels = [self.model.geometry.image(picture) for picture in self.pictures]
+        return torch.stack(pixels).to(self.device).float().div_(255)
+
+    @cached_property
+    def masks(self) -> Tensor:
+        """All masks on the grid, 0 or 1."""
+        masks = [self.model.geometry.mask(label) for label in self.labels]
+        return torch.stack(masks).to(self.device).float()
+
+    @cached_property
+    def features(self) -> list[Features]:
+        """Every image encoded alone."""
+        return [self.encode_images([index])[0] for index in range(_SHOTS)]
+
+    @cached_property
+    def supports(self) -> list[Features]:
+        """Every (image, mask) encoded alone."""
+        return [self.encode_supports([index])[0] for index in range(_SHOTS)]
+
+    def encode_images(self, indices: Sequence[int]) -> list[Features]:
+        """Some images encoded in one call."""
+        return self.model.encode_image(self.images[list(indices)])
+
+    def encode_supports(self, indices: Sequence[int]) -> list[Features]:
+        """Some (image, mask) encoded in one call."""
+        chosen = list(indices)
+        uses = self.model.support_uses_features
+        features = [self.features[index] for index in chosen] if uses else []
+        return self.model.encode_support(self.images[chosen], self.masks[chosen], features)
+
+    def segment(self, queries: Sequence[int], shots: Sequence[Sequence[int]]) -> Tensor:
+        """Scores of some images as queries; each query's seed and truth are its own."""
+        extras: dict[str, Any] = {}
+        if "seeds" in self.trait("wants"):
+            extras["seeds"] = [1000 + query for query in queries]
+        if "truths" in self.trait("wants"):
+            extras["truths"] = self.masks[list(queries)]
+        return self.model.segment(
+            [self.features[query] for query in queries],
+            [[self.supports[shot] for shot in row] for row in shots],
+            **extras,
+        )
+
+
+def _picture(generator: np.random.Generator, size: Size) -> Image.Image:
+    """A few coloured patches with noise."""
+    coarse = generator.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    height, width = size
+    smooth = np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+    noise = generator.integers(0, 128, smooth.shape, dtype=np.uint8)
+    return Image.fromarray(smooth // 2 + noise)
+
+
+def _labels(size: Size) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
+    """Two rectangles, nothing, everything and one pixel."""
+    height, width = size
+    labels = [np.zeros(size, dtype=np.uint8) for _ in range(_SHOTS)]
+    labels[0][height // 4 : height // 2, width // 4 : width // 2] = 1
+    labels[1][height // 2 :, : width // 3] = 1
+    labels[3][:] = 1
+    labels[4][height // 2, width // 2] = 1
+    return labels
+
+
+def _grid(trial: Trial) -> str:
+    grid = tuple(trial.model.geometry.grid(trial.size))
+    for what, shape in (("image", trial.images.shape), ("mask", trial.masks.shape)):
+        if tuple(shape[-2:]) != grid:
+            return f"geometry.grid says {grid} but geometry.{what} gives {tuple(shape[-2:])}"
+    return ""
+
+
+def _encodings(trial: Trial) -> str:
+    for name, made, wanted in (
+        ("encode_image", trial.encode_images([0, 1]), 2),
+        ("encode_support", trial.encode_supports(range(_SHOTS)), _SHOTS),
+    ):
+        if len(made) != wanted:
+            return f"{name} gave {len(made)} results for {wanted}"
+        for features in made:
+            if not isinstance(features, Features):
+                return f"{name} gave {type(features).__name__} instead of Features"
+            for key, tensor in features.tensors.items():
+                if tensor.is_floating_point() and not tensor.isfinite().all():
+                    return f"{name}: {key!r} is not finite"
+            own = sum(tensor.nbytes for tensor in features.tensors.values())
+            if features.nbytes > 2 * own + 4096:
+                return (
+                    f"{name}: features keep {features.nbytes} bytes alive for {own} of their own; "
+                    "clone what is a view of the batch"
+                )
+    return ""
+
+
+def _scores(trial: Trial) -> str:
+    for shot, kind in enumerate(("ordinary", "ordinary", "empty", "full", "one pixel")):
+        scores = trial.segment([0], [[shot]])
+        if scores.ndim != 3 or len(scores) != 1:
+            return f"segment gave shape {tuple(scores.shape)} for one query; B×H×W is asked for"
+        if not scores.is_floating_point():
+            return f"segment gave {scores.dtype}; scores are floating-point numbers"
+        if not scores.isfinite().all():
+            return f"scores are not finite where the support mask is {kind}"
+    return ""
+
+
+def _masks(trial: Trial) -> str:
+    target = (trial.size[0] + 7, trial.size[1] + 5)
+    scores = trial.model.geometry.scores(trial.segment([0], [[1]]), trial.size, target)
+    if tuple(scores.shape) != (1, *target):
+        return f"geometry.scores gave {tuple(scores.shape)} for {(1, *target)}"
+    mask = trial.model.binarize(scores)
+    if mask.dtype != torch.bool or mask.shape != scores.shape:
+        return f"binarize gave {mask.dtype} {tuple(mask.shape)} for bool {tuple(scores.shape)}"
+    return ""
+
+
+def _repeats(trial: Trial) -> str:
+    again = Trial(trial.model, trial.size, trial.device, trial.seed)
+    for name, first, second in (
+        ("encode_image", trial.features, again.features),
+        ("encode_support", trial.supports, again.supports),
+    ):
+        for one, two in zip(first, second, strict=True):
+            for key, tensor in one.tensors.items():
+                if not torch.equal(tensor, two[key]):
+                    return f"{name} gave another {key!r} the second time"
+    if not torch.equal(trial.segment([0], [[1]]), again.segment([0], [[1]])):
+        return "segment gave other scores the second time"
+    return ""
+
+
+def _batches(trial: Trial) -> str:
+    for name, together, alone in (
+        ("encode_image", trial.encode_images([0, 1]), trial.features[:2]),
+        ("encode_support", trial.encode_supports([0, 1]), trial.supports[:2]),
+    ):
+        for one, two in zip(together, alone, strict=True):
+            for key, tensor in one.tensors.items():
+                if far := _apart(tensor, two[key]):
+                    return f"{name}: {key!r} of a batch of two differs from two of one {far}"
+    both = trial.segment([0, 1], [[1], [0]])
+    for index, row in enumerate(([0], [1])):
+        if far := _apart(both[index], trial.segment(row, [[1 - index]])[0]):
+            return f"segment: a batch of two differs from two of one {far}"
+    return ""
+
+
+def _ragged(trial: Trial) -> str:
+    rows = [[1], [1, 2, 4], [3, 1]]
+    together = trial.segment([0, 0, 1], rows)
+    for index, query in enumerate([0, 0, 1]):
+        if far := _apart(together[index], trial.segment([query], [rows[index]])[0]):
+            return f"{len(rows[index])} supports beside others differ from the same alone {far}"
+    return ""
+
+
+def _apart(one: Tensor, two: Tensor) -> str:
+    """How far two tensors are apart, if further than rounding explains."""
+    if one.shape != two.shape:
+        return f"in shape: {tuple(one.shape)} and {tuple(two.shape)}"
+    if one.numel() == 0:
+        return ""
+    one, two = one.double(), two.double()
+    distance = float((one - two).abs().max())
+    if distance <= _ROUNDING * float(two.max() - two.min()) + 1e-5:
+        return ""
+    return f"by up to {distance:.3g}"
+
+
+def _inputs(trial: Trial) -> str:
+    kept: Mapping[str, list[Tensor]] = {
+        "images": [trial.images],
+        "masks": [trial.masks],
+        "image features": [t for f in trial.features for t in f.tensors.values()],
+        "support features": [t for f in trial.supports for t in f.tensors.values()],
+    }
+    before = {name: [tensor.clone() for tensor in tensors] for name, tensors in kept.items()}
+    trial.model.encode_image(trial.images)
+    uses = trial.model.support_uses_features
+    trial.model.encode_support(trial.images, trial.masks, trial.features if uses else [])
+    scores = trial.segment([0, 1], [[1], [0, 4]])
+    kept = {**kept, "scores": [scores]}
+    before["scores"] = [scores.clone()]
+    trial.model.binarize(scores)
+    for name, tensors in kept.items():
+        if not all(map(torch.equal, tensors, before[name])):
+            return f"the {name} it was given were changed in place"
+    return ""
+
+
+def _traits(trial: Trial) -> str:
+    blank = torch.zeros_like(trial.images[:1])
+    pairs: list[tuple[str, Features, Features]] = []
+    if not trial.trait("image_reads_pixels"):
+        pairs.append(("image_reads_pixels", trial.features[0], trial.model.encode_image(blank)[0]))
+    if not trial.trait("support_reads_pixels"):
+        features = trial.features[:1] if trial.model.support_uses_features else []
+        made = trial.model.encode_support(blank, trial.masks[:1], features)[0]
+        pairs.append(("support_reads_pixels", trial.supports[0], made))
+    for name, usual, made in pairs:
+        if any(_apart(tensor, made[key]) for key, tensor in usual.tensors.items()):
+            return f"{name} is False, but other pixels give other features"
+    unknown = set(trial.trait("wants")) - {"seeds", "truths"}
+    return f"wants what no run gives: {', '.join(sorted(unknown))}" if unknown else ""
+
+
+CHECKS: Mapping[str, Callable[[Trial], str]] = {
+    "images and masks arrive on one grid": _grid,
+    "encodings are one per input, finite, and keep no batch alive": _encodings,
+    "scores are B×H×W and finite, for empty, full and one-pixel masks too": _scores,
+    "scores become a mask on any evaluation grid": _masks,
+    "the same call twice gives the same": _repeats,
+    "a batch of two equals two of one": _batches,
+    "one call takes different numbers of supports": _ragged,
+    "inputs are left unchanged": _inputs,
+    "what it says about itself is so": _traits,
+}
