@@ -3,13 +3,14 @@
 A terminal gets bars, anything else a line now and then, `--quiet` nothing.
 """
 
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from rich import box
 from rich.console import Console
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from benchmarks.store import RunKey
 
 _PLAIN_WIDTH = 10_000
+_RECORDS = 2  # a table so many times wider than the terminal is taken apart
 _MEGABYTE = 10**6
 _FIRST_LINE, _NEXT_LINE = 2.0, 10.0  # seconds after which a step without a terminal says so
 _REFRESH = 0.05  # seconds between two drawings of a bar
@@ -37,7 +39,10 @@ def print_table(
     title: str | None = None,
     right: Sequence[str] = (),
 ) -> None:
-    """Print a table on stdout; outside a terminal its lines are never wrapped.
+    """Print a table on stdout.
+
+    Outside a terminal its lines are never wrapped. In a terminal that is far too narrow for it,
+    each row becomes a table of its own.
 
     Args:
         headers: names of the columns.
@@ -45,15 +50,34 @@ def print_table(
         title: a line above the table.
         right: headers of the columns that hold numbers.
     """
-    console = Console(file=sys.stdout)
-    if not console.is_terminal:
-        console = Console(file=sys.stdout, width=_PLAIN_WIDTH)
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for header in headers:
-        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    console.print(table)
+    for index, header in enumerate(headers):
+        justify: Literal["left", "right"] = "right" if header in right else "left"
+        table.add_column(header, justify=justify, overflow="fold", no_wrap=index == 0)
+    texts = [[str(cell) for cell in row] for row in rows]
+    for row in texts:
+        table.add_row(*map(escape, row))
+    console = Console(file=sys.stdout)
+    wide = Console(file=io.StringIO(), width=_PLAIN_WIDTH)
+    if not console.is_terminal:
+        with wide.capture() as captured:
+            wide.print(table)
+        print("\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip()))
+    elif wide.measure(table).maximum > _RECORDS * console.width:
+        for row in texts:
+            console.print(_record(headers, row))
+    else:
+        console.print(table)
+
+
+def _record(headers: Sequence[str], row: Sequence[str]) -> Table:
+    """One row as lines of name and value, for a table too wide to be read."""
+    record = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    record.add_column(headers[0], no_wrap=True)
+    record.add_column(escape(row[0]))
+    for header, cell in zip(headers[1:], row[1:], strict=True):
+        record.add_row(header, escape(cell))
+    return record
 
 
 @dataclass

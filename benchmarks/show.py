@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from benchmarks.metrics import count
 from datasets_prep.episodes.episode import Episode
@@ -14,7 +14,8 @@ from datasets_prep.prepared import PreparedDataset
 _HEIGHT, _GAP, _LABEL = 240, 8, 22  # pixels
 _SUPPORT, _TRUTH, _PREDICTION = (255, 170, 0), (0, 190, 90), (0, 120, 255)
 _IGNORED = (128, 128, 128)
-_STRENGTH = 0.55  # of a mask's colour over the image
+_STRENGTH = 0.4  # of a mask's colour over the image
+_OUTLINE = 5  # an odd number; the outline is half as wide, in pixels
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,12 @@ def draw(
         image = overlay(dataset.image(support), mask, _SUPPORT)
         panels.append(_Panel(f"support {number}: {support}", image))
     query, truth = dataset.image(episode.query), dataset.mask(episode.query, kind)
-    panels.append(_Panel(f"query: {episode.query}", query))
+    panels.append(_Panel(f"query: {episode.query}", _scaled(query)))
     panels.append(_Panel(f"ground truth: {dataset.classes[kind]}", overlay(query, truth, _TRUTH)))
     if prediction is not None:
         iou = intersection_over_union(prediction.mask, truth)
-        mask = resized(prediction.mask.astype(np.uint8), (query.height, query.width))
-        panels.append(
-            _Panel(f"{prediction.name}: IoU {100 * iou:.1f}", overlay(query, mask, _PREDICTION))
-        )
+        image = overlay(query, prediction.mask.astype(np.uint8), _PREDICTION)
+        panels.append(_Panel(f"{prediction.name}: IoU {100 * iou:.1f}", image))
     return _row(panels)
 
 
@@ -77,32 +76,33 @@ def resized(mask: NDArray[np.uint8], size: Sequence[int]) -> NDArray[np.uint8]:
 def overlay(
     image: Image.Image, mask: NDArray[np.uint8], colour: tuple[int, int, int]
 ) -> Image.Image:
-    """The image with foreground tinted and ignored pixels greyed."""
-    pixels = np.asarray(image, dtype=np.float32).copy()
+    """The image at the panels' height, foreground tinted and outlined, ignored pixels greyed."""
+    scaled = _scaled(image)
+    pixels = np.asarray(scaled, dtype=np.float32).copy()
+    labels = resized(mask, (scaled.height, scaled.width))
     for value, tint in ((1, colour), (255, _IGNORED)):
-        chosen = mask == value
+        chosen = labels == value
         pixels[chosen] = (1 - _STRENGTH) * pixels[chosen] + _STRENGTH * np.array(tint)
+    foreground = Image.fromarray((labels == 1).astype(np.uint8))
+    inner = np.asarray(foreground.filter(ImageFilter.MinFilter(_OUTLINE)))
+    pixels[(labels == 1) & (inner == 0)] = colour
     return Image.fromarray(pixels.astype(np.uint8))
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    return image.resize((max(1, round(image.width * _HEIGHT / image.height)), _HEIGHT))
 
 
 def _row(panels: Sequence[_Panel]) -> Image.Image:
     """Panels of one height side by side, each under its label."""
     font = ImageFont.load_default(13)
-    scaled = [
-        p.image.resize((max(1, round(p.image.width * _HEIGHT / p.image.height)), _HEIGHT))
-        for p in panels
-    ]
-    widths = [
-        max(image.width, round(font.getlength(p.label)))
-        for image, p in zip(scaled, panels, strict=True)
-    ]
-    canvas = Image.new(
-        "RGB", (sum(widths) + _GAP * (len(panels) + 1), _HEIGHT + _LABEL + 2 * _GAP), "white"
-    )
+    widths = [max(p.image.width, round(font.getlength(p.label))) for p in panels]
+    size = sum(widths) + _GAP * (len(panels) + 1), _HEIGHT + _LABEL + 2 * _GAP
+    canvas = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(canvas)
     left = _GAP
-    for panel, image, width in zip(panels, scaled, widths, strict=True):
+    for panel, width in zip(panels, widths, strict=True):
         pen.text((left, _GAP), panel.label, fill="black", font=font)
-        canvas.paste(image, (left, _GAP + _LABEL))
+        canvas.paste(panel.image, (left, _GAP + _LABEL))
         left += width + _GAP
     return canvas

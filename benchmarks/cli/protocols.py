@@ -23,7 +23,7 @@ _COLUMNS = {
     cls=Verb,
     examples=(
         "bench protocols           all, as a table",
-        "bench protocols hsnet     one, a line for each part",
+        "bench protocols hsnet     only this one",
         "bench protocols --json    for a program",
     ),
 )
@@ -45,11 +45,7 @@ def protocols(name: str | None, as_json: bool) -> None:
         return
     from benchmarks.console import print_table
 
-    texts = [{key: _text(row[key]) for key in _COLUMNS} for row in rows]
-    if name:
-        print_table(("", name), [(_COLUMNS[key], text) for key, text in texts[0].items()])
-    else:
-        print_table(list(_COLUMNS.values()), [list(text.values()) for text in texts])
+    print_table(list(_COLUMNS.values()), [[_text(row[key]) for key in _COLUMNS] for row in rows])
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,166 @@
+"""Masks of outside programs: scored as a model's own, or refused by name."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from benchmarks.cli import main
+from benchmarks.errors import BenchError
+from benchmarks.metrics import EpisodeCounts, fb_iou, miou
+from benchmarks.protocols import get_protocol
+from benchmarks.runner import run_matrix
+from benchmarks.score import Predictions, file_name, score
+from benchmarks.store import RunKey, read_result
+from datasets_prep.prepared import PreparedDataset
+from tests.tiny import tiny_config, tiny_dataset
+
+
+class Quiet:
+    def run_started(self, key: RunKey, total: int, done: int) -> None: ...
+    def advanced(self, episodes: int) -> None: ...
+    def run_finished(self, outcome: object) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny dataset and a run of the colour model on it, masks kept."""
+    root = tmp_path_factory.mktemp("measured")
+    tiny_dataset(root / "data")
+    config = tiny_config(
+        root,
+        datasets=[
+            {"name": "tiny", "folds": [0], "shots": [1], "protocol": protocol}
+            for protocol in ("fixed-v1", "hsnet")
+        ],
+        save_predictions=True,
+    )
+    run_matrix(config, listener=Quiet())
+    return root
+
+
+@pytest.fixture
+def masks(measured: Path, tmp_path: Path) -> Path:
+    kept = measured / "results/tiny/fixed-v1/colour/fold0_1shot/predictions"
+    return Path(shutil.copytree(kept, tmp_path / "masks"))
+
+
+def answer(measured: Path, folder: Path, protocol: str = "fixed-v1") -> Predictions:
+    dataset = PreparedDataset(measured / "data", "tiny")
+    return Predictions(folder, dataset, get_protocol(protocol), 0, 1, "outside")
+
+
+def refusal(predictions: Predictions, results: Path) -> str:
+    with pytest.raises(BenchError) as caught:
+        score(predictions, results)
+    assert not list(results.rglob("*.parquet"))
+    return str(caught.value)
+
+
+def test_masks_of_a_run_score_as_the_run(measured: Path, masks: Path, tmp_path: Path) -> None:
+    record = score(answer(measured, masks), tmp_path)
+    ours = read_result(tmp_path, RunKey("tiny", "fixed-v1", "outside", 0, 1))
+    theirs = read_result(measured / "results", RunKey("tiny", "fixed-v1", "colour", 0, 1))
+    assert np.array_equal(ours.counts.areas, theirs.counts.areas)
+    assert ours.queries == theirs.queries
+    assert (record.miou, record.fb_iou) == (theirs.record.miou, theirs.record.fb_iou)
+    assert record.setup.model.kind == "predictions"
+    assert record.setup.episodes == theirs.record.setup.episodes
+
+
+def test_masks_on_the_protocols_grid_score_as_the_run(measured: Path, tmp_path: Path) -> None:
+    kept = measured / "results/tiny/hsnet/colour/fold0_1shot/predictions"
+    record = score(answer(measured, kept, "hsnet"), tmp_path)
+    theirs = read_result(measured / "results", RunKey("tiny", "hsnet", "colour", 0, 1))
+    assert (record.miou, record.fb_iou) == (theirs.record.miou, theirs.record.fb_iou)
+
+
+def test_masks_of_the_original_size_are_brought_to_the_grid(measured: Path, tmp_path: Path) -> None:
+    """The ground truth itself scores 1 at its own size under a protocol with another grid."""
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    predictions = answer(measured, folder, "hsnet")
+    dataset = predictions.dataset
+    for episode in dataset.episodes("hsnet", 0, 1):
+        mask = dataset.mask(episode.query, episode.class_index) == 1
+        Image.fromarray(mask).save(folder / file_name(episode.index))  # mode 1
+    record = score(predictions, tmp_path / "results")
+    assert (record.miou, record.fb_iou) == (1.0, 1.0)
+
+
+def test_any_value_but_zero_is_foreground(measured: Path, masks: Path, tmp_path: Path) -> None:
+    before = score(answer(measured, masks), tmp_path / "a")
+    for path in masks.iterdir():
+        ones = (np.asarray(Image.open(path)) > 0).astype(np.uint8) * 3
+        Image.fromarray(ones).save(path)
+    after = score(answer(measured, masks), tmp_path / "b")
+    assert after.miou == before.miou
+    assert after.setup.model.config != before.setup.model.config  # other files, other digest
+
+
+def test_counts_are_those_of_a_plain_loop(measured: Path, masks: Path, tmp_path: Path) -> None:
+    predictions = answer(measured, masks)
+    record = score(predictions, tmp_path)
+    rows, classes = [], []
+    for episode in predictions.dataset.episodes("fixed-v1", 0, 1):
+        mask = np.asarray(Image.open(masks / f"{episode.index:06d}.png")) != 0
+        truth = predictions.dataset.mask(episode.query, episode.class_index)
+        fg, ok = truth == 1, truth != 255
+        rows.append([(mask & fg).sum(), ((mask | fg) & ok).sum(),
+                     (~mask & ~fg & ok).sum(), ((~mask | ~fg) & ok).sum()])  # fmt: skip
+        classes.append(episode.class_index)
+    counts = EpisodeCounts(np.arange(len(rows)), np.array(classes), np.array(rows))
+    assert record.miou == miou(counts, [0, 1], "left out")
+    assert record.fb_iou == fb_iou(counts)
+
+
+def test_missing_and_extra_files_are_named(measured: Path, masks: Path, tmp_path: Path) -> None:
+    (masks / "000007.png").unlink()
+    (masks / "000003.png").rename(masks / "3.png")
+    message = refusal(answer(measured, masks), tmp_path / "results")
+    for said in ("000003.png is missing", "000007.png is missing", "3.png belongs to no episode"):
+        assert said in message
+    assert "nothing was scored" in message
+
+
+def test_wrong_size_mode_and_damage_are_named(measured: Path, masks: Path, tmp_path: Path) -> None:
+    width, height = Image.open(masks / "000001.png").size
+    Image.new("L", (width + 1, height)).save(masks / "000001.png")
+    Image.new("RGB", Image.open(masks / "000002.png").size).save(masks / "000002.png")
+    (masks / "000004.png").write_bytes((masks / "000004.png").read_bytes()[:40])
+    message = refusal(answer(measured, masks), tmp_path / "results")
+    assert f"000001.png is {width + 1}×{height}, the query" in message
+    assert f"is {width}×{height}" in message
+    assert "000002.png has mode RGB, not a single channel" in message
+    assert "000004.png cannot be read" in message
+
+
+def test_many_problems_are_counted(measured: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    message = refusal(answer(measured, tmp_path / "empty"), tmp_path / "results")
+    assert message.count("is missing") == 10 and message.endswith("and 990 more")
+
+
+def test_a_measured_result_is_never_overwritten(measured: Path, masks: Path) -> None:
+    dataset = PreparedDataset(measured / "data", "tiny")
+    taken = Predictions(masks, dataset, get_protocol("fixed-v1"), 0, 1, "colour")
+    with pytest.raises(BenchError, match="choose another --name"):
+        score(taken, measured / "results")
+
+
+def test_the_command(measured: Path, masks: Path, tmp_path: Path) -> None:
+    args = ["score", str(masks), "--dataset", "tiny", "--fold", "0", "--shots", "1",
+            "--data-root", str(measured / "data"), "--results-root", str(tmp_path)]  # fmt: skip
+    done = CliRunner().invoke(main, [*args, "--name", "mine", "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["run"] == "tiny/fixed-v1/mine/fold0_1shot"
+    again = CliRunner().invoke(main, [*args, "--name", "mine"])
+    assert again.exit_code == 0 and "mIoU" in again.stdout
+    for args_, said in ((["--name", "../x"], "cannot name a result"), ([], "Missing option")):
+        wrong = CliRunner().invoke(main, [*args, *args_])
+        assert wrong.exit_code == 2 and said in wrong.stderr
