@@ -67,8 +67,7 @@ def test_an_empty_file_holds_the_defaults() -> None:
     [
         (
             "device: cpu\nresult_root: x\n",
-            "bench.yaml, line 2: result_root: unknown key 'result_root'; "
-            "did you mean results_root",
+            "bench.yaml, line 2: result_root: unknown key 'result_root'; did you mean results_root",
         ),
         (
             "datasets:\n  - name: shapes\n    shot: [1]\n",
