@@ -84,9 +84,15 @@ def find_masked(folder: Path, classes: Sequence[str]) -> tuple[list[Entry], list
     A class without a mask for an image is absent from it; an image without any mask is a problem.
     """
     images, problems = _files(folder / "images", IMAGE_TYPES)
+    there = mask_classes(folder)
+    problems += [
+        Problem("folder of a class that is not in --classes", str(folder / "masks" / name))
+        for name in there
+        if name not in classes
+    ]
     masks: dict[str, list[tuple[int, Path]]] = {}
     for index, name in enumerate(classes):
-        if not (folder / "masks" / name).is_dir():
+        if name not in there:
             problems.append(Problem("class without a folder", str(folder / "masks" / name)))
             continue
         files, more = _files(folder / "masks" / name, LABEL_TYPES)

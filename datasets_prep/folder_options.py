@@ -18,7 +18,7 @@ class FolderOptions(BuilderOptions):
     )
     name: str = Field(description="Name under which the dataset is stored.")
     classes: tuple[str, ...] = Field(
-        (), description="Class names in the order of the label values; masks/ has them by itself."
+        (), description="Class names in the order of the label values; for masks/ all, sorted."
     )
     ignore: tuple[int, ...] | None = Field(
         None, description="Values to ignore in label files; for labels/ 255 unless given."
