@@ -55,19 +55,20 @@ class ResNet(nn.Module):
 
     Args:
         blocks: bottlenecks in each of the four stages.
+        width: channels of the first convolution; the stages end in 4, 8, 16 and 32 times as many.
     """
 
-    def __init__(self, blocks: tuple[int, int, int, int]) -> None:
+    def __init__(self, blocks: tuple[int, int, int, int], width: int = 64) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        channels = 64
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        channels = width
         for stage, count in enumerate(blocks):
-            width = 64 * 2**stage
+            inner = width * 2**stage
             rows = []
             for index in range(count):
-                rows.append(Bottleneck(channels, width, 2 if stage and not index else 1))
-                channels = 4 * width
+                rows.append(Bottleneck(channels, inner, 2 if stage and not index else 1))
+                channels = 4 * inner
             self.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
         self.fc = nn.Linear(channels, 1000)
 
