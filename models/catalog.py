@@ -20,6 +20,7 @@ MODELS = Registry(
         "prototype": "models.prototype:Prototype",
         "dense-nn": "models.dense_nn:DenseNN",
         "diffews": "models.diffews:DiffewS",
+        "hsnet": "models.hsnet:HSNet",
     },
 )
 
