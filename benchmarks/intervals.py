@@ -60,6 +60,81 @@ def over_folds(folds: Sequence[Floats]) -> Floats:
     return np.mean(folds, axis=0)  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class ClassClusters:
+    """What is drawn of one class: its query images.
+
+    Attributes:
+        index: the class.
+        share: per run, the weight of the class's IoU in the mIoU; over all classes they sum to 1.
+        areas: images × models × runs × 4, columns as in `COUNTS`.
+    """
+
+    index: int
+    share: Floats
+    areas: Floats
+
+
+def cluster(
+    models: Sequence[EpisodeCounts],
+    queries: Sequence[str],
+    classes: Sequence[int],
+    undrawn: Undrawn,
+    runs: int = 1,
+) -> list[ClassClusters]:
+    """Sum the episodes of one fold by class and query image; arguments as in `bootstrap`."""
+    first = models[0]
+    for other in models[1:]:
+        if not np.array_equal(first.class_id, other.class_id):
+            raise ValueError("the models were not measured on the same episodes")
+    run = _run_numbers(len(first), runs)
+    images = np.unique(np.asarray(queries, dtype=str), return_inverse=True)[1]
+    areas = np.stack([model.areas for model in models], axis=1)
+    shares = _shares(first.class_id, run, classes, undrawn)
+    found = []
+    for index, share in zip(classes, shares.T, strict=True):
+        if share.any():
+            rows = np.flatnonzero(first.class_id == index)
+            names, places = np.unique(images[rows], return_inverse=True)
+            sums = np.zeros((len(names), len(shares), len(models), 4))
+            np.add.at(sums, (places, run[rows]), areas[rows])
+            found.append(ClassClusters(index, share, sums.swapaxes(1, 2)))
+    return found
+
+
+def draw(own: ClassClusters, seed: int, resamples: int = RESAMPLES) -> Floats:
+    """Draws × models × runs × 4: sums over as many images, drawn again, as the class has."""
+    number, rest = len(own.areas), own.areas.shape[1:]
+    if not number:
+        return np.zeros((resamples, *rest))
+    random = np.random.default_rng([seed, own.index])
+    flat = own.areas.reshape(number, -1)
+    blocks = []
+    for start in range(0, resamples, _BLOCK):
+        block = min(_BLOCK, resamples - start)
+        picks = random.integers(number, size=(block, number))
+        picks += number * np.arange(block)[:, None]
+        weights = np.bincount(picks.ravel(), minlength=block * number).reshape(block, number)
+        # Pixel sums stay far below 2^53, so the product is exact in any order.
+        blocks.append(weights.astype(np.float64) @ flat)
+    return np.concatenate(blocks).reshape(resamples, *rest)
+
+
+def pooled_iou(sums: Floats) -> Floats:
+    """Class IoU of all runs together, from ... × runs × 4."""
+    return _ratio(sums.sum(axis=-2)[..., :2])
+
+
+def shared_iou(sums: Floats, share: Floats) -> Floats:
+    """What a class adds to the mIoU, from ... × runs × 4."""
+    return (_ratio(sums[..., :2]) * share).sum(axis=-1)  # type: ignore[no-any-return]
+
+
+def total_fb_iou(totals: Floats) -> Floats:
+    """FB-IoU from sums over all classes, ... × runs × 4."""
+    return (_ratio(totals[..., :2]) + _ratio(totals[..., 2:])).mean(axis=-1) / 2  # type: ignore[no-any-return]
+
+
 def bootstrap(
     models: Sequence[EpisodeCounts],
     queries: Sequence[str],
@@ -87,32 +162,19 @@ def bootstrap(
     Raises:
         ValueError: if the models were not measured on the same episodes.
     """
-    first = models[0]
-    for other in models[1:]:
-        if not np.array_equal(first.class_id, other.class_id):
-            raise ValueError("the models were not measured on the same episodes")
-    run = _run_numbers(len(first), runs)
-    images = np.unique(np.asarray(queries, dtype=str), return_inverse=True)[1]
-    areas = np.stack([model.areas for model in models], axis=1)
-    shares = _shares(first.class_id, run, classes, undrawn)
     intervals: list[dict[int, Interval]] = [{} for _ in models]
     mious = np.zeros((resamples, len(models)))
-    totals = np.zeros((resamples, len(models), len(shares), 4))
-    for index, share in zip(classes, shares.T, strict=True):
-        if not share.any():
-            continue
-        rows = np.flatnonzero(first.class_id == index)
-        clusters = _cluster(areas[rows], images[rows], run[rows], len(shares))
-        sums = _draw(clusters, resamples, np.random.default_rng([seed, index]))
-        class_ious = _ratio(sums.sum(axis=2)[..., :2])
-        for own, values in zip(intervals, class_ious.T, strict=True):
-            own[index] = interval(values)
-        mious += (_ratio(sums[..., :2]) * share).sum(axis=-1)
+    totals = np.zeros((resamples, len(models), min(runs, max(len(models[0]), 1)), 4))
+    for own in cluster(models, queries, classes, undrawn, runs):
+        sums = draw(own, seed, resamples)
+        for found, values in zip(intervals, pooled_iou(sums).T, strict=True):
+            found[own.index] = interval(values)
+        mious += shared_iou(sums, own.share)
         totals += sums
-    fb_ious = (_ratio(totals[..., :2]) + _ratio(totals[..., 2:])).mean(axis=-1) / 2
+    fb_ious = total_fb_iou(totals)
     return [
-        Draws(own, miou, fb_iou)
-        for own, miou, fb_iou in zip(intervals, mious.T.copy(), fb_ious.T.copy(), strict=True)
+        Draws(found, miou, fb_iou)
+        for found, miou, fb_iou in zip(intervals, mious.T.copy(), fb_ious.T.copy(), strict=True)
     ]
 
 
@@ -128,31 +190,6 @@ def _shares(class_id: Integers, run: Integers, classes: Sequence[int], undrawn: 
     for column, index in enumerate(classes):
         counts[run[class_id == index], column] = True
     return counts / counts.sum(axis=1, keepdims=True) / len(counts)  # type: ignore[no-any-return]
-
-
-def _cluster(areas: Integers, images: Integers, run: Integers, runs: int) -> Floats:
-    """Episodes × models × 4 summed to images × models × runs × 4."""
-    names, places = np.unique(images, return_inverse=True)
-    sums = np.zeros((len(names), runs, *areas.shape[1:]))
-    np.add.at(sums, (places, run), areas)
-    return sums.swapaxes(1, 2)
-
-
-def _draw(clusters: Floats, resamples: int, random: np.random.Generator) -> Floats:
-    """Draws × the clusters' other axes: sums over as many clusters drawn as there are."""
-    number, rest = len(clusters), clusters.shape[1:]
-    if not number:
-        return np.zeros((resamples, *rest))
-    flat = clusters.reshape(number, -1)
-    blocks = []
-    for start in range(0, resamples, _BLOCK):
-        block = min(_BLOCK, resamples - start)
-        picks = random.integers(number, size=(block, number))
-        picks += number * np.arange(block)[:, None]
-        weights = np.bincount(picks.ravel(), minlength=block * number).reshape(block, number)
-        # Pixel sums stay far below 2^53, so the product is exact in any order.
-        blocks.append(weights.astype(np.float64) @ flat)
-    return np.concatenate(blocks).reshape(resamples, *rest)
 
 
 def _ratio(sums: Floats) -> Floats:

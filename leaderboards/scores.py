@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from benchmarks import metrics
-from benchmarks.intervals import Draws, Interval, bootstrap, interval, over_folds
+from benchmarks.intervals import Draws, Interval, interval, over_folds
 from benchmarks.records import ModelRecord, ProtocolRecord, RunRecord
 from benchmarks.store import Result
+from leaderboards import figures
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _setting(results: Sequence[Result]) -> Setting:
     for result in results:
         by_fold[result.key.fold].append(result)
     for fold, models in by_fold.items():
-        for result, own in zip(models, _bootstrap(fold, models), strict=True):
+        for result, own in zip(models, figures.draws(models), strict=True):
             by_model[result.key.model][fold] = _score(result, own)
             draws[result.key.model, fold] = own
     rows = [_row(model, folds, draws) for model, folds in by_model.items()]
@@ -170,28 +170,15 @@ def _setting(results: Sequence[Result]) -> Setting:
     )
 
 
-def _bootstrap(fold: int, models: Sequence[Result]) -> list[Draws]:
-    setup = models[0].record.setup
-    return bootstrap(
-        [result.counts for result in models],
-        models[0].queries,
-        list(setup.dataset.classes),
-        setup.protocol.undrawn,
-        setup.protocol.runs,
-        seed=fold,
-    )
-
-
 def _score(result: Result, draws: Draws) -> FoldScore:
-    setup = result.record.setup
-    classes, protocol = list(setup.dataset.classes), setup.protocol
-    ious = metrics.class_ious(result.counts, classes, protocol.undrawn)
-    miou = metrics.miou(result.counts, classes, protocol.undrawn, protocol.runs)
     return FoldScore(
         result.record,
-        Figure(miou, interval(draws.miou)),
-        Figure(metrics.fb_iou(result.counts, protocol.runs), interval(draws.fb_iou)),
-        {index: Figure(iou, draws.class_iou[index]) for index, iou in ious.items()},
+        Figure(figures.miou(result), interval(draws.miou)),
+        Figure(figures.fb_iou(result), interval(draws.fb_iou)),
+        {
+            index: Figure(iou, draws.class_iou[index])
+            for index, iou in figures.class_ious(result).items()
+        },
     )
 
 

@@ -2,10 +2,10 @@
 
 import math
 
-from benchmarks import metrics
 from benchmarks.errors import BenchError
 from benchmarks.protocols import get_protocol
 from benchmarks.store import Result
+from leaderboards import figures
 
 _TOLERANCE = 1e-9
 
@@ -55,12 +55,10 @@ def _check_counts(result: Result) -> None:
 
 def _check_figures(result: Result) -> None:
     """Recompute what the record says from the counts."""
-    record, counts = result.record, result.counts
-    protocol, classes = record.setup.protocol, list(record.setup.dataset.classes)
-    ious = metrics.class_ious(counts, classes, protocol.undrawn)
+    record, ious = result.record, figures.class_ious(result)
     pairs = {
-        "miou": (record.miou, metrics.miou(counts, classes, protocol.undrawn, protocol.runs)),
-        "fb_iou": (record.fb_iou, metrics.fb_iou(counts, protocol.runs)),
+        "miou": (record.miou, figures.miou(result)),
+        "fb_iou": (record.fb_iou, figures.fb_iou(result)),
         **{
             f"class_iou of class {index}": (
                 record.class_iou.get(index, math.nan),

@@ -1,0 +1,241 @@
+"""Two models on the same episodes: is one better, by how much, and where.
+
+Both models answer the same episodes, so their difference is far less uncertain than either
+figure. Its interval is the bootstrap of `benchmarks.intervals` with both models on the same draws.
+"""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from statistics import fmean
+
+import numpy as np
+
+from benchmarks.errors import BenchError
+from benchmarks.intervals import (
+    RESAMPLES,
+    Floats,
+    draw,
+    interval,
+    over_folds,
+    pooled_iou,
+    shared_iou,
+    total_fb_iou,
+)
+from benchmarks.store import Result, RunKey
+from leaderboards import figures
+from leaderboards.collect import episodes_digest
+from leaderboards.scores import Figure
+from leaderboards.significance import holm, permutation_test
+
+MOST_DIFFERENT = 10
+Pair = tuple[Result, Result]
+
+
+@dataclass(frozen=True)
+class ClassDifference:
+    """One class: both models' IoU in 0..1, and the difference a - b."""
+
+    name: str
+    a: float
+    b: float
+    difference: Figure
+
+
+@dataclass(frozen=True)
+class EpisodeDifference:
+    """One episode: both models' IoU on its query, in 0..1."""
+
+    fold: int
+    episode: int
+    class_name: str
+    query: str
+    a: float
+    b: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Model a against model b in one setting; differences are a - b, in 0..1.
+
+    Attributes:
+        setting: dataset, protocol and shots of both.
+        folds: the folds that both were measured on, of `of`.
+        a_miou: mean over those folds; likewise `b_miou`.
+        miou: the difference in mIoU; likewise `fb_iou`.
+        p: two-sided p-value of the permutation test on the mIoU.
+        adjusted_p: after Holm's correction for all comparisons of the setting.
+        wins: episodes in which a has the higher IoU; ties and losses likewise.
+        classes: where a is best first.
+        episodes: those that differ most.
+    """
+
+    a: str
+    b: str
+    setting: str
+    folds: tuple[int, ...]
+    of: int
+    a_miou: float
+    b_miou: float
+    miou: Figure
+    fb_iou: Figure
+    p: float
+    adjusted_p: float
+    wins: int
+    ties: int
+    losses: int
+    classes: tuple[ClassDifference, ...]
+    episodes: tuple[EpisodeDifference, ...]
+
+
+def compare_all(results: Iterable[Result]) -> list[Comparison]:
+    """Compare every two models in every setting that they share.
+
+    Raises:
+        BenchError: if there is nothing to compare, or two models were not measured on the same
+            episodes; both digests are named.
+    """
+    settings: dict[str, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        settings[setting_name(result.key)][result.key.model].append(result)
+    comparisons = []
+    for models in settings.values():
+        own = [compare(models[a], models[b]) for a, b in combinations(models, 2)]
+        adjusted = holm([comparison.p for comparison in own])
+        comparisons += [
+            replace(comparison, adjusted_p=p) for comparison, p in zip(own, adjusted, strict=True)
+        ]
+    if not comparisons:
+        raise BenchError(
+            "there are no two models with results in one dataset, protocol and number of shots"
+        )
+    return comparisons
+
+
+def compare(a: Sequence[Result], b: Sequence[Result]) -> Comparison:
+    """Compare two models on the folds that both were measured on.
+
+    Args:
+        a: one model's results in one setting, one a fold.
+        b: the other's in the same setting.
+
+    Raises:
+        BenchError: if they have no fold in common, or were not measured on the same episodes;
+            both digests are named.
+    """
+    pairs = _pairs(a, b)
+    differences = [_differ(pair) for pair in pairs.values()]
+    episodes = [episode for pair in pairs.values() for episode in _episodes(pair)]
+    gaps = [episode.a - episode.b for episode in episodes]
+    a_miou, b_miou = (fmean(figures.miou(pair[i]) for pair in pairs.values()) for i in (0, 1))
+    a_fb, b_fb = (fmean(figures.fb_iou(pair[i]) for pair in pairs.values()) for i in (0, 1))
+    p = permutation_test({fold: figures.clusters(pair) for fold, pair in pairs.items()})
+    return Comparison(
+        a=a[0].key.model,
+        b=b[0].key.model,
+        setting=setting_name(a[0].key),
+        folds=tuple(pairs),
+        of=a[0].record.setup.dataset.folds,
+        a_miou=a_miou,
+        b_miou=b_miou,
+        miou=Figure(a_miou - b_miou, interval(over_folds([own.miou for own in differences]))),
+        fb_iou=Figure(a_fb - b_fb, interval(over_folds([own.fb_iou for own in differences]))),
+        p=p,
+        adjusted_p=p,
+        wins=sum(gap > 0 for gap in gaps),
+        ties=sum(gap == 0 for gap in gaps),
+        losses=sum(gap < 0 for gap in gaps),
+        classes=tuple(
+            sorted(
+                (found for own in differences for found in own.classes),
+                key=lambda found: (-found.difference.value, found.name),
+            )
+        ),
+        episodes=tuple(
+            heapq.nlargest(MOST_DIFFERENT, episodes, key=lambda found: abs(found.a - found.b))
+        ),
+    )
+
+
+def setting_name(key: RunKey) -> str:
+    """Dataset, protocol and shots, for people."""
+    return f"{key.dataset}, {key.protocol}, {key.shots}-shot"
+
+
+def _pairs(a: Sequence[Result], b: Sequence[Result]) -> dict[int, Pair]:
+    of_a = {result.key.fold: result for result in a}
+    of_b = {result.key.fold: result for result in b}
+    common = sorted(of_a.keys() & of_b.keys())
+    if not common:
+        raise BenchError(f"{a[0].key} and {b[0].key} have no fold in common; run one of both")
+    pairs = {fold: (of_a[fold], of_b[fold]) for fold in common}
+    for pair in pairs.values():
+        check_same(*pair)
+    return pairs
+
+
+_SAME: Mapping[str, Callable[[Result], Hashable]] = {
+    "datasets": lambda result: result.record.setup.dataset.digest,
+    "episode lists": lambda result: result.record.setup.episodes.digest,
+    "numbers of episodes": lambda result: result.record.setup.episodes.count,
+    "queries, classes or pixels": episodes_digest,
+}
+
+
+def check_same(a: Result, b: Result) -> None:
+    """Refuse two results that were not measured on the same episodes.
+
+    Raises:
+        BenchError: naming both, and what differs with both digests.
+    """
+    for what, value in _SAME.items():
+        if value(a) != value(b):
+            raise BenchError(
+                f"{a.key} and {b.key} cannot be compared: they were measured on different {what}, "
+                f"{str(value(a))[:16]} and {str(value(b))[:16]}"
+            )
+
+
+@dataclass(frozen=True)
+class _Difference:
+    miou: Floats
+    fb_iou: Floats
+    classes: tuple[ClassDifference, ...]
+
+
+def _differ(pair: Pair) -> _Difference:
+    """Draws of the differences on one fold."""
+    setup = pair[0].record.setup
+    a, b = (figures.class_ious(result) for result in pair)
+    mious = np.zeros(RESAMPLES)
+    totals: Floats = np.zeros(1)
+    classes = []
+    for own in figures.clusters(pair):
+        sums = draw(own, setup.fold)
+        class_gap = _gap(pooled_iou(sums))
+        mious += _gap(shared_iou(sums, own.share))
+        totals = totals + sums
+        difference = Figure(a[own.index] - b[own.index], interval(class_gap))
+        name = setup.dataset.classes[own.index]
+        classes.append(ClassDifference(name, a[own.index], b[own.index], difference))
+    return _Difference(mious, _gap(total_fb_iou(totals)), tuple(classes))
+
+
+def _gap(models: Floats) -> Floats:
+    return models[..., 0] - models[..., 1]
+
+
+def _episodes(pair: Pair) -> list[EpisodeDifference]:
+    a, b = (result.counts for result in pair)
+    setup = pair[0].record.setup
+    a_ious, b_ious = ((own.areas[:, 0] / np.maximum(own.areas[:, 1], 1)).tolist() for own in (a, b))
+    return [
+        EpisodeDifference(
+            setup.fold, episode, setup.dataset.classes[index], query, a_ious[row], b_ious[row]
+        )
+        for row, (episode, index, query) in enumerate(
+            zip(a.episode.tolist(), a.class_id.tolist(), pair[0].queries, strict=True)
+        )
+    ]

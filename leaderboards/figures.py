@@ -1,0 +1,54 @@
+"""A result's figures, as its own protocol has them."""
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks import intervals, metrics
+from benchmarks.store import Result
+
+
+def classes(result: Result) -> list[int]:
+    """The novel classes of the result's fold."""
+    return list(result.record.setup.dataset.classes)
+
+
+def miou(result: Result) -> float:
+    """The fold's mIoU in 0..1."""
+    protocol = result.record.setup.protocol
+    return metrics.miou(result.counts, classes(result), protocol.undrawn, protocol.runs)
+
+
+def fb_iou(result: Result) -> float:
+    """The fold's FB-IoU in 0..1."""
+    return metrics.fb_iou(result.counts, result.record.setup.protocol.runs)
+
+
+def class_ious(result: Result) -> Mapping[int, float]:
+    """IoU in 0..1 of every class that counts."""
+    return metrics.class_ious(result.counts, classes(result), result.record.setup.protocol.undrawn)
+
+
+def draws(models: Sequence[Result]) -> list[intervals.Draws]:
+    """Draws of one fold's figures; all `models` were measured on the same episodes."""
+    first = models[0]
+    protocol = first.record.setup.protocol
+    return intervals.bootstrap(
+        [result.counts for result in models],
+        first.queries,
+        classes(first),
+        protocol.undrawn,
+        protocol.runs,
+        seed=first.key.fold,
+    )
+
+
+def clusters(models: Sequence[Result]) -> list[intervals.ClassClusters]:
+    """What is drawn again of one fold; all `models` were measured on the same episodes."""
+    first = models[0]
+    protocol = first.record.setup.protocol
+    return intervals.cluster(
+        [result.counts for result in models],
+        first.queries,
+        classes(first),
+        protocol.undrawn,
+        protocol.runs,
+    )

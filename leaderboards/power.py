@@ -1,0 +1,111 @@
+"""How many episodes it takes to tell two models apart.
+
+The uncertainty of a difference falls with the root of the number of episodes, as long as they
+bring new query images. So from its size in a run follows the number that a smaller difference
+would take (the usual formula for a two-sided test of a normal difference).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, sqrt
+from statistics import NormalDist
+from statistics import correlation as pearson
+
+import numpy as np
+
+from benchmarks.errors import BenchError
+from benchmarks.intervals import over_folds
+from benchmarks.store import Result
+from leaderboards import figures
+from leaderboards.compare import check_same, setting_name
+
+POINTS = (0.005, 0.01, 0.02, 0.03, 0.05)
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a list of episodes can tell.
+
+    Attributes:
+        models: the model, or the two whose difference was measured.
+        setting: dataset, protocol and shots.
+        episodes: of all folds.
+        images: distinct pairs of class and query image among them.
+        deviation: the standard deviation of a difference in mIoU, in 0..1.
+        correlation: between both models' mIoU over draws; 0 is assumed of a single model.
+        chance: with which a true difference shall be found.
+        detectable: the smallest difference, in 0..1, that these episodes find with that chance.
+        needed: per difference, how many episodes would find it.
+    """
+
+    models: tuple[str, ...]
+    setting: str
+    episodes: int
+    images: int
+    deviation: float
+    correlation: float
+    chance: float
+    detectable: float
+    needed: Mapping[float, int]
+
+
+def power(
+    models: Sequence[Sequence[Result]],
+    *,
+    chance: float = 0.8,
+    level: float = 0.05,
+    points: Iterable[float] = POINTS,
+) -> Power:
+    """What the episodes of one setting can tell.
+
+    Args:
+        models: one model's results, one a fold, or two models' on the same episodes. Of one, the
+            other is taken to be as uncertain and independent, which asks for too many episodes:
+            models mostly find the same queries hard.
+        chance: with which a true difference shall be found, in 0..1.
+        level: of the two-sided test.
+        points: differences in 0..1.
+
+    Raises:
+        BenchError: if the two were not measured on the same episodes.
+    """
+    folds = _by_fold(models)
+    draws = [figures.draws(own) for own in folds]
+    mious = [over_folds([fold[index].miou for fold in draws]) for index in range(len(models))]
+    spread = [float(np.std(own)) for own in mious]
+    if len(models) == 1:
+        deviation, correlation = sqrt(2) * spread[0], 0.0
+    else:
+        deviation = float(np.std(mious[0] - mious[1]))
+        correlation = pearson(*(own.tolist() for own in mious)) if min(spread) > 0 else 0.0
+    episodes = sum(len(own[0].counts) for own in folds)
+    normal = NormalDist()
+    detectable = (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(chance)) * deviation
+    return Power(
+        models=tuple(own[0].key.model for own in models),
+        setting=setting_name(models[0][0].key),
+        episodes=episodes,
+        images=sum(len(own.areas) for fold in folds for own in figures.clusters(fold)),
+        deviation=deviation,
+        correlation=correlation,
+        chance=chance,
+        detectable=detectable,
+        needed={point: ceil(episodes * (detectable / point) ** 2) for point in points},
+    )
+
+
+def _by_fold(models: Sequence[Sequence[Result]]) -> list[list[Result]]:
+    """The results of each fold that all models have."""
+    folds: dict[int, list[Result]] = defaultdict(list)
+    for own in models:
+        for result in own:
+            folds[result.key.fold].append(result)
+    common = [found for _, found in sorted(folds.items()) if len(found) == len(models)]
+    if not common:
+        raise BenchError(
+            f"{' and '.join(str(own[0].key) for own in models)} have no fold in common"
+        )
+    for found in common:
+        check_same(found[0], found[-1])
+    return common
