@@ -126,6 +126,39 @@ def test_protocols_say_everything_that_fixes_a_number() -> None:
     assert refused("protocols", "hsnt").startswith("unknown protocol 'hsnt'; did you mean hsnet")
 
 
+def test_models_are_listed_with_their_options() -> None:
+    entries = {entry["name"]: entry for entry in json.loads(bench("models", "--json").stdout)}
+    assert {"prototype", "dense-nn", "random", "diffews"} <= entries.keys()
+    assert entries["oracle-box"]["kind"] == "oracle"
+    options = {option["name"]: option for option in entries["dense-nn"]["options"]}
+    assert options["backbone"]["default"] == "efficientnet-lite0"
+    table = bench("models").stdout
+    assert all(name in table for name in entries)
+    assert "efficientnet-lite0" in bench("models", "show", "dense-nn").stdout
+    assert refused("models", "show", "dense").startswith("unknown model 'dense'; did you mean")
+
+
+def test_check_passes_what_keeps_the_contract_and_names_what_does_not() -> None:
+    good = json.loads(bench("models", "check", MODEL, "--device", "cpu", "--json").stdout)
+    assert good and all(finding["passed"] for finding in good)
+    Path("bad.py").write_text(
+        "from tests.tiny import ColourModel\n"
+        "class Bad(ColourModel):\n"
+        "    def encode_image(self, images):\n"
+        "        made = super().encode_image(images)\n"
+        "        images.zero_()\n"
+        "        return made\n"
+    )
+    said = bench("models", "check", "bad.py", "--device", "cpu", code=1).stdout
+    assert "wrong inputs are left unchanged" in said
+    assert "the images it was given were changed in place" in said
+
+
+def test_converting_what_is_not_there_names_it() -> None:
+    assert "nothing" in refused("models", "convert", "sd2", "nothing", "out")
+    assert not Path("out").exists()
+
+
 # --- episodes ---
 
 
