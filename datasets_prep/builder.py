@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from datasets_prep.folds import FoldSet
 from datasets_prep.progress import Progress
-from datasets_prep.records import ImageRecord
-from datasets_prep.sources import SourceFile
+
+if TYPE_CHECKING:
+    from datasets_prep.records import ImageRecord
+    from datasets_prep.sources import SourceFile
 
 Areas = Mapping[str, Mapping[int, int]]  # image id -> class -> pixels
 Splits = Mapping[str, str]  # image id -> split
@@ -63,7 +65,7 @@ class Content:
     """
 
     classes: tuple[str, ...]
-    images: Iterable[ImageRecord]
+    images: "Iterable[ImageRecord]"
     folds: Callable[[Areas, Splits], FoldSet]
     count: int | None = None
     notes: tuple[str, ...] = field(default=())
@@ -84,7 +86,7 @@ class Builder(Protocol):
     def dataset(self) -> str:
         """The name under which the result is stored."""
 
-    def sources(self) -> Sequence[SourceFile]:
+    def sources(self) -> "Sequence[SourceFile]":
         """Files to be had before `build`; empty for generated or local data."""
 
     def describe(self) -> Mapping[str, object]:

@@ -3,18 +3,19 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.folds import FoldSet, NovelInTrain
-from datasets_prep.pascal.images import Measured, measure_all, with_labels
-from datasets_prep.pascal.lists import ListFiles, make_folds
 from datasets_prep.pascal.release import CLASSES, VOC2012_SBD, ListName, Release
-from datasets_prep.pascal.report import check_lists
-from datasets_prep.pascal.union import LABELS, union
 from datasets_prep.sources import SourceFile, contents
+
+# Help texts import this module; what decodes images waits inside `build`.
+if TYPE_CHECKING:
+    from datasets_prep.pascal.images import Measured
+    from datasets_prep.pascal.lists import ListFiles
 
 
 class PascalOptions(BuilderOptions):
@@ -70,6 +71,10 @@ class Pascal:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
+        from datasets_prep.pascal.images import measure_all, with_labels
+        from datasets_prep.pascal.lists import ListFiles
+        from datasets_prep.pascal.union import LABELS, union
+
         items = union(
             self._folder(workspace, self.release.voc),
             self._folder(workspace, self.release.sbd),
@@ -99,11 +104,14 @@ class Pascal:
     def _folds(
         self,
         workspace: Workspace,
-        files: ListFiles,
-        measured: Sequence[Measured],
+        files: "ListFiles",
+        measured: Sequence["Measured"],
         areas: Areas,
         splits: Splits,
     ) -> FoldSet:
+        from datasets_prep.pascal.lists import make_folds
+        from datasets_prep.pascal.report import check_lists
+
         hits = {result.record.image_id: result.hits for result in measured}
         folds = make_folds(self.options.lists, self.options.novel, files, areas, hits, splits)
         counts = self.release.counts.get(self.options.lists)
