@@ -21,6 +21,7 @@ MODELS = Registry(
         "dense-nn": "models.dense_nn:DenseNN",
         "diffews": "models.diffews:DiffewS",
         "hsnet": "models.hsnet:HSNet",
+        "patnet": "models.patnet:PATNet",
     },
 )
 

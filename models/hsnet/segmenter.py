@@ -101,7 +101,8 @@ class OverLevels:
             maps, kept = query[level], _part(support, level)
             vectors = self.comparison.query(index, maps, kept)
             grid = (maps.shape[2], maps.shape[3])
-            correlations.append(correlate(vectors, kept["vectors"], kept["inside"], grid)[None])
+            correlation = correlate(vectors, kept["vectors"], kept["inside"], grid)
+            correlations.append(correlation[None].to(maps.dtype))
         logits = self.network.hpn_learner(correlations).float()
         size = (self.side, self.side)
         background, foreground = F.interpolate(logits, size, mode="bilinear", align_corners=True)[0]
