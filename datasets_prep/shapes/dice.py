@@ -14,9 +14,9 @@ class Dice:
     def __init__(self, *seed: int) -> None:
         self._random = RandomState(list(seed))
 
-    def field(self, rows: int, columns: int) -> NDArray[np.float64]:
-        """Independent numbers in [0, 1): rows×columns."""
-        return self._random.random_sample((rows, columns))
+    def field(self, rows: int, columns: int) -> NDArray[np.float32]:
+        """Independent numbers in [0, 1], rounded to single precision: rows×columns."""
+        return self._random.random_sample((rows, columns)).astype(np.float32)
 
     def between(self, low: float, high: float) -> float:
         """A number in [low, high)."""

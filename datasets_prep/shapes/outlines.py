@@ -31,7 +31,7 @@ class Outline:
         reach: its farthest point from the centre, in units.
     """
 
-    distance: NDArray[np.float64]
+    distance: NDArray[np.float32]
     area: float
     reach: float
 
@@ -43,7 +43,7 @@ def outline(name: str) -> Outline:
     inside, outside = _squared_distance(~region), _squared_distance(region)
     cells = np.where(region, np.sqrt(inside) - 0.5, 0.5 - np.sqrt(outside))
     return Outline(
-        distance=cells * _CELL,
+        distance=(cells * _CELL).astype(np.float32),
         area=int(np.count_nonzero(region)) * _CELL * _CELL,
         reach=float(np.sqrt((_X * _X + _Y * _Y)[region].max())),
     )

@@ -1,14 +1,14 @@
 """Colours and textures: what a surface looks like, apart from its outline."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.shapes.dice import Dice
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]  # float32
 Colour = tuple[float, float, float]
 Pattern = Literal["grain", "stripes", "checks", "dots"]
 PATTERNS: tuple[Pattern, ...] = ("grain", "stripes", "checks", "dots")
@@ -44,7 +44,7 @@ class Surface:
         mix = grain[row & (GRAIN - 1), column & (GRAIN - 1)]
         if self.pattern != "grain":
             mix = 0.3 * mix + 0.7 * _mix(self.pattern, u / self.period, v / self.period)
-        dark, light = np.array(self.dark)[:, None], np.array(self.light)[:, None]
+        dark, light = np.array((self.dark, self.light), dtype=np.float32)[..., None]
         colours: Array = dark + (light - dark) * mix
         return colours
 
@@ -89,7 +89,7 @@ def rgb(hue: float, saturation: float, value: float) -> Colour:
 
 def noise(knots: Array, step: int) -> Array:
     """Smooth value noise that repeats: n×m knots become (n·step)×(m·step) values in 0..1."""
-    t = (np.arange(step) + 0.5) / step
+    t = (np.arange(step, dtype=np.float32) + 0.5) / step
     t = t * t * (3.0 - 2.0 * t)
     for _ in range(2):  # along the rows, then, transposed, along the columns
         following = np.concatenate((knots[:, 1:], knots[:, :1]), axis=1)
@@ -100,7 +100,8 @@ def noise(knots: Array, step: int) -> Array:
 
 def _wave(t: Array) -> Array:
     """A flattened triangle wave of period 1, 0..1."""
-    return np.clip(np.abs((t - np.floor(t)) * 6.0 - 3.0) - 1.0, 0.0, 1.0)
+    wave: Array = np.clip(np.abs((t - np.floor(t)) * 6.0 - 3.0) - 1.0, 0.0, 1.0)
+    return wave
 
 
 def _mix(pattern: Pattern, u: Array, v: Array) -> Array:

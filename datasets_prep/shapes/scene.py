@@ -39,6 +39,8 @@ LOOKS: dict[str, Look] = {
 }
 CLASSES = tuple(LOOKS)
 
+_PIXELS = np.arange(SIZE, dtype=np.float32) + 0.5  # their centres
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -67,7 +69,7 @@ class Canvas:
     """The picture and its label map while things are painted on them, back to front."""
 
     def __init__(self, dice: Dice) -> None:
-        self.pixels = np.zeros((3, SIZE * SIZE))
+        self.pixels = np.zeros((3, SIZE * SIZE), dtype=np.float32)
         self.labels = np.zeros(SIZE * SIZE, dtype=np.uint8)
         self.grain = noise(dice.field(16, 16), GRAIN // 16)
 
@@ -78,7 +80,8 @@ class Canvas:
         """
         reach = place.unit * place.outline.reach + SHADOW
         columns, rows = _span(place.x, reach)[None, :], _span(place.y, reach)[:, None]
-        across, down = columns + (0.5 - place.x), rows + (0.5 - place.y)
+        across = _PIXELS[columns] - place.x
+        down = _PIXELS[rows] - place.y
         u = across * place.cosine + down * place.sine
         v = down * place.cosine - across * place.sine
         depth = _distance(place.outline, -u if place.flip else u, v, place.unit)
@@ -135,7 +138,7 @@ def render(*seed: int, first: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
 
 
 def _backdrop(canvas: Canvas, dice: Dice) -> None:
-    across, down = np.arange(SIZE)[None, :] + 0.5, np.arange(SIZE)[:, None] + 0.5
+    across, down = _PIXELS[None, :], _PIXELS[:, None]
     cosine, sine = dice.turn(1.0)
     u, v = (across * cosine + down * sine).ravel(), (down * cosine - across * sine).ravel()
     first, second = ground(dice), ground(dice)
@@ -183,7 +186,7 @@ def _place(
 
 def _developed(canvas: Canvas, dice: Dice) -> NDArray[np.uint8]:
     """The picture in light that falls unevenly, with a little noise: SIZE×SIZE×3."""
-    steps = np.arange(SIZE) / SIZE - 0.5
+    steps = _PIXELS / SIZE - 0.5
     light = (
         dice.between(0.75, 1.1)
         + dice.between(-0.4, 0.4) * steps[None, :]
