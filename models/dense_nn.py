@@ -24,6 +24,9 @@ class DenseNN(OverPatches, BaseSegmenter):
     card = Card(
         title="Dense nearest neighbour",
         summary="nearest foreground against nearest background patch of a frozen backbone",
+        weights="efficientnet-lite0 or another backbone's",
+        licence="the backbone's",
+        training_data="the backbone's",
         sees_test_classes=SEES_TEST_CLASSES,
     )
 

@@ -103,14 +103,15 @@ class CentrePrior(Blind, BaseSegmenter):
     """A fixed ellipse in the middle, with the image's aspect ratio, that covers a stated share."""
 
     class Options(catalog.Options):
-        """Options of the centre prior.
+        """Options of the centre prior."""
 
-        Attributes:
-            share: the share of the image that the ellipse covers, between 0 and 1; from π/4 on
-                the image's edges cut it.
-        """
-
-        share: float = Field(default=0.25, gt=0, lt=1)
+        share: float = Field(
+            default=0.25,
+            gt=0,
+            lt=1,
+            description="the share of the image that the ellipse covers; from π/4 on the image's "
+            "edges cut it",
+        )
 
     card = Card(
         title="Centre prior",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, Self
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from models.backbones.base import Backbone, load_backbone
@@ -27,21 +27,25 @@ SEES_TEST_CLASSES = {
 
 
 class PatchOptions(Options):
-    """Options of a model over frozen patch features.
+    """Options of a model over frozen patch features."""
 
-    Attributes:
-        backbone: a name of `models.backbones.BACKBONES`.
-        weights: a file, a folder or a hub id `owner/name[@revision]`; "random" for tests; None for
-            the published weights.
-        layer: the layer to read, several joined by "+"; None for the backbone's usual ones.
-        size: side in pixels of the square that images are squashed to, rounded up to what the
-            backbone needs; "native" keeps an image's own size, rounded likewise.
-    """
-
-    backbone: str = "efficientnet-lite0"
-    weights: str | None = None
-    layer: str | None = None
-    size: PositiveInt | Literal["native"] = 320
+    backbone: str = Field(
+        default="efficientnet-lite0", description="a name of models.backbones.BACKBONES"
+    )
+    weights: str | None = Field(
+        default=None,
+        description="a file, a folder or a hub id owner/name[@revision]; "
+        'by default the published weights; "random" for tests',
+    )
+    layer: str | None = Field(
+        default=None,
+        description='the layer to read, or several joined by "+"; by default the usual ones',
+    )
+    size: PositiveInt | Literal["native"] = Field(
+        default=320,
+        description="side in pixels of the square that images are squashed to, rounded up to what "
+        'the backbone needs; "native" keeps an image\'s own size, rounded to that',
+    )
 
 
 class OverPatches:

@@ -31,6 +31,9 @@ class Prototype(OverPatches, BaseSegmenter):
         summary="masked average prototypes of a frozen backbone, cosine, no training",
         source="https://arxiv.org/abs/1908.06391",
         year=2019,
+        weights="efficientnet-lite0 or another backbone's",
+        licence="the backbone's",
+        training_data="the backbone's",
         sees_test_classes=SEES_TEST_CLASSES,
     )
 

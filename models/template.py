@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from models import catalog
@@ -26,13 +27,9 @@ class MeanColour(BaseSegmenter):
     """Nearest mean colour; 1. say here what yours does and where it comes from."""
 
     class Options(catalog.Options):
-        """2. What a user may set, with `--option KEY=VALUE` or in bench.yaml.
+        """2. What a user may set, with `--option KEY=VALUE` or in bench.yaml."""
 
-        Attributes:
-            patch: pixels per side of a patch.
-        """
-
-        patch: int = 4
+        patch: int = Field(default=4, ge=1, description="pixels per side of a patch")
 
     card = Card(title="Mean colour", summary="nearest mean colour of the supports")
 

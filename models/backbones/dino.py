@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.backbones.base import RANDOM, Backbone, choose_layers, freeze, layer_table, seeded
 from models.errors import ModelError
-from models.weights import file_digest, locate, tensor_digest
+from models.weights import read_transformers, tensor_digest
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class Variant:
     licence: str
     training_data: str
 
+    @property
+    def architecture(self) -> str:
+        """The class in transformers; only DINOv3 has register tokens here."""
+        return "DINOv3ViTModel" if self.registers else "Dinov2Model"
+
     def network(self) -> nn.Module:
         """The bare network with random weights."""
         import transformers
@@ -69,28 +74,17 @@ class Variant:
 
 def _pretrained(variant: Variant, spec: str) -> tuple[nn.Module, str, str]:
     """A network with published weights, where they came from and their digest."""
-    import transformers
-
     hint = (
         f"give a folder with config.json and model.safetensors of {variant.repo or 'the network'}, "
         "or a hub id, as the option weights=PATH|OWNER/NAME[@REVISION]"
     )
-    located = locate(spec, hint=hint)
-    folder = locate(spec, hint=hint, filenames=("config.json",)).path.parent
-    if folder != located.path.parent:
-        raise ModelError(f"{spec} is one file, and its config.json is needed too; {hint}")
-    network, info = transformers.AutoModel.from_pretrained(
-        folder, local_files_only=True, output_loading_info=True
+    network, source, digest = read_transformers(
+        variant.architecture, spec, name=variant.name, hint=hint
     )
-    if network.config.hidden_size != variant.width or network.config.patch_size != variant.patch:
-        raise ModelError(f"{located.source} is no {variant.name}: its width or patch size differs")
-    wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
-    if wrong:
-        raise ModelError(
-            f"{located.source} does not fit {variant.name}: {len(wrong)} tensors are missing or "
-            f"of another shape ({', '.join(wrong[:3])})"
-        )
-    return network, located.source, file_digest(located.path)
+    config: Any = network.config
+    if (config.hidden_size, config.patch_size) != (variant.width, variant.patch):
+        raise ModelError(f"{source} is no {variant.name}: its width or patch size differs")
+    return network, source, digest
 
 
 def _build(
