@@ -10,6 +10,8 @@ from tabulate import tabulate
 from benchmarks.errors import BenchError
 from leaderboards import markdown, wording
 from leaderboards.collect import LeftOut, collect
+from leaderboards.published import reported
+from leaderboards.reported import PAGE, reported_page
 from leaderboards.scores import Setting, settings
 
 
@@ -41,9 +43,13 @@ def build(results_root: Path, output: Path) -> Built:
     """
     found = collect(results_root, output / "results")
     boards = settings(found.results)
-    pages = {"README.md": markdown.overview(boards, found.left_out)}
+    numbers = list(reported())
+    pages = {
+        "README.md": markdown.overview(boards, found.left_out),
+        PAGE: reported_page(numbers, boards),
+    }
     for dataset, group in groupby(boards, key=lambda setting: setting.dataset):
-        pages[f"{dataset}.md"] = markdown.dataset_page(list(group), found.left_out)
+        pages[f"{dataset}.md"] = markdown.dataset_page(list(group), found.left_out, numbers)
     files = []
     for name, text in pages.items():
         files.append(output / name)

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from urllib.parse import quote
 
-from tabulate import tabulate
-
 from leaderboards import wording
 from leaderboards.collect import LeftOut
+from leaderboards.published import Reported
+from leaderboards.reported import PAGE, reported_tables
 from leaderboards.scores import Row, Setting
+from leaderboards.table import escape, table
 
 _WIDE = 5  # more folds than this stand in a table of their own
 
@@ -35,12 +36,19 @@ _HOW_TO_READ = """\
 """
 
 
+_LITERATURE = (
+    "As published, not measured by this suite, and not ranked: protocols differ. "
+    f"[More of them]({PAGE})."
+)
+
+
 def overview(settings: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
     """`README.md`."""
     parts = [
         "# Leaderboards",
         "Written by `bench leaderboard` from the results store; do not edit.",
         _overview_table(settings) if settings else "There are no results yet; run `bench run`.",
+        f"Numbers of the literature stand apart: [reported]({PAGE}).",
         "## How to read the boards",
         _HOW_TO_READ.strip(),
         *_left_out(left_out),
@@ -48,8 +56,10 @@ def overview(settings: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
     return _page(parts)
 
 
-def dataset_page(settings: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
-    """The page of the one dataset that all `settings` are of."""
+def dataset_page(
+    settings: Sequence[Setting], left_out: Sequence[LeftOut], numbers: Sequence[Reported]
+) -> str:
+    """The page of the one dataset that all `settings` are of, and what is published of it."""
     first = next(iter(settings[0].records.values())).setup.dataset
     tested = {
         index
@@ -58,13 +68,16 @@ def dataset_page(settings: Sequence[Setting], left_out: Sequence[LeftOut]) -> st
         for index in record.setup.dataset.classes
     }
     parts = [
-        f"# {_escape(first.name)}",
-        f"{len(tested)} test classes in {first.folds} folds ({_escape(first.lists)} lists), "
+        f"# {escape(first.name)}",
+        f"{len(tested)} test classes in {first.folds} folds ({escape(first.lists)} lists), "
         f"dataset digest `{wording.prefix(first.digest)}`. "
         "[How to read this page](README.md#how-to-read-the-boards).",
     ]
     for name, group in groupby(settings, key=lambda setting: setting.protocol.name):
         parts += _protocol(name, list(group))
+    literature = reported_tables(numbers, first.name, settings)
+    if literature:
+        parts += ["## Reported in the literature", _LITERATURE, *literature]
     return _page([*parts, *_left_out([out for out in left_out if out.key.dataset == first.name])])
 
 
@@ -78,8 +91,8 @@ def _protocol(name: str, settings: Sequence[Setting]) -> list[str]:
         "Aggregation": protocol.aggregation,
     }
     parts = [
-        f"## Protocol {_escape(name)}",
-        "\n".join(f"- {what}: {_escape(fact)}" for what, fact in facts.items()),
+        f"## Protocol {escape(name)}",
+        "\n".join(f"- {what}: {escape(fact)}" for what, fact in facts.items()),
         "Episode lists, as number of episodes and digest:",
         _lists_table(settings),
     ]
@@ -114,13 +127,13 @@ def _main_table(setting: Setting, rows: Sequence[Row]) -> str:
         ]
         for rank, row in zip(wording.ranks(rows), rows, strict=True)
     ]
-    return _table(head, body, "rl" + "r" * (len(head) - 2))
+    return table(head, body, "rl" + "r" * (len(head) - 2))
 
 
 def _folds_table(setting: Setting, rows: Sequence[Row]) -> str:
     head = ["Model", *map(str, setting.folds)]
     body = [[wording.named(row), *_by_fold(row, setting.folds)] for row in rows]
-    return _table(head, body, "l" + "r" * len(setting.folds))
+    return table(head, body, "l" + "r" * len(setting.folds))
 
 
 def _by_fold(row: Row, folds: Iterable[int]) -> list[str]:
@@ -144,7 +157,7 @@ def _lists_table(settings: Sequence[Setting]) -> str:
         ]
         body.append([wording.shot(setting.shots) + (", cut" if setting.limit else ""), *cells])
     head = ["List", *(f"fold {fold}" for fold in folds)]
-    return _table(head, body, "l" * len(head))
+    return table(head, body, "l" * len(head))
 
 
 def _details_table(settings: Sequence[Setting]) -> str:
@@ -166,7 +179,7 @@ def _details_table(settings: Sequence[Setting]) -> str:
             )
             shots.setdefault(facts, []).append(str(setting.shots))
     body = [[*facts[:2], ", ".join(shots[facts]), *facts[2:]] for facts in sorted(shots)]
-    return _table(head, body, "llrrlllll")
+    return table(head, body, "llrrlllll")
 
 
 def _distinct(values: Iterable[str]) -> str:
@@ -197,29 +210,13 @@ def _overview_table(settings: Sequence[Setting]) -> str:
                 ),
             ]
         )
-    return _table(head, body, "llrrll")
+    return table(head, body, "llrrll")
 
 
 def _left_out(left_out: Sequence[LeftOut]) -> list[str]:
     if not left_out:
         return []
-    return ["## Left out", "\n".join(f"- {_escape(line)}" for line in wording.reasons(left_out))]
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[object]], align: str) -> str:
-    sides = {"l": "left", "r": "right"}
-    return tabulate(
-        [[_escape(str(cell)) for cell in row] for row in body],
-        head,
-        tablefmt="pipe",
-        colalign=[sides[letter] for letter in align] if body else None,
-        disable_numparse=True,
-    )
-
-
-def _escape(text: str) -> str:
-    """Names and messages are text, not markup."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return ["## Left out", "\n".join(f"- {escape(line)}" for line in wording.reasons(left_out))]
 
 
 def _page(parts: Sequence[str]) -> str:

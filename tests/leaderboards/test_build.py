@@ -66,7 +66,12 @@ def test_building_twice_writes_the_same_bytes(root: Path, built: Built, tmp_path
     assert [path.name for path in again.files] == [path.name for path in built.files]
     for old, new in zip(built.files, again.files, strict=True):
         assert old.read_bytes() == new.read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "one.md", "toy.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "README.md",
+        "one.md",
+        "reported.md",
+        "toy.md",
+    ]
 
 
 def test_rows_are_sorted_by_miou_and_only_comparable_ones_are_ranked(built: Built) -> None:
