@@ -1,16 +1,23 @@
 """Every verb explains itself at once, without importing what computes."""
 
 import json
+import re
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from benchmarks.cli import main
+from benchmarks.protocols import PROTOCOLS
+from datasets_prep.catalog import DATASETS
+from models.catalog import MODELS
+
+ROOT = Path(__file__).parents[2]
 
 HEAVY = ("torch", "transformers", "diffusers", "datasets", "pyarrow", "scipy", "pandas", "rich")
 SECONDS = 0.4
@@ -84,23 +91,36 @@ def test_every_help_has_examples_and_explains_everything(
         assert explained, f"{' '.join(path)}: {param.name} is not explained"
 
 
-def test_examples_use_options_that_exist() -> None:
+def unknown_words(example: str) -> set[str]:
+    """Flags of a command line that its verb does not have."""
     by_path = dict(EVERY)
-    for _, command in EVERY:
-        for example in getattr(command, "examples", ()):
-            words = example.split()
-            if words[0] != "bench":
-                continue
-            path: tuple[str, ...] = ()
-            while words[1:] and (*path, words[1]) in by_path:
-                path = (*path, words.pop(1))
-            known = {
-                name
-                for param in by_path[path].get_params(click.Context(by_path[path]))
-                for name in (*param.opts, *param.secondary_opts)
-            }
-            used = {word for word in words if word.startswith("--")}
-            assert used <= known | {"--help"}, example
+    words = example.partition("#")[0].split()
+    path: tuple[str, ...] = ()
+    while words[1:] and (*path, words[1]) in by_path:
+        path = (*path, words.pop(1))
+    known = {
+        name
+        for param in by_path[path].get_params(click.Context(by_path[path]))
+        for name in (*param.opts, *param.secondary_opts)
+    }
+    assert path or "--help" in words, example
+    return {word for word in words if word.startswith("--")} - known - {"--help"}
+
+
+def test_examples_use_options_that_exist() -> None:
+    examples = [e for _, command in EVERY for e in getattr(command, "examples", ())]
+    assert not [e for e in examples if e.startswith("bench ") and unknown_words(e)]
+
+
+def test_the_readme_uses_commands_that_exist_and_names_everything() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [line for line in lines if line.startswith("bench ")]
+    assert len(commands) > 15
+    assert not [line for line in commands if unknown_words(line)]
+    missing = [n for n in (*DATASETS, *PROTOCOLS, *MODELS) if f"`{n}`" not in text]
+    assert not missing, f"README.md does not name {missing}"
 
 
 def test_version() -> None:
