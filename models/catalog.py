@@ -22,6 +22,7 @@ MODELS = Registry(
         "diffews": "models.diffews:DiffewS",
         "hsnet": "models.hsnet:HSNet",
         "patnet": "models.patnet:PATNet",
+        "vrp-sam": "models.vrp_sam:VRPSAM",
     },
 )
 
