@@ -1,0 +1,9 @@
+"""Segment Anything (Kirillov et al., ICCV 2023): one image encoder for every model that prompts it.
+
+Models with the same weights share the image embeddings, whose key and geometry are here.
+"""
+
+from models.sam.decoder import Guidance
+from models.sam.network import Sam, load_sam
+
+__all__ = ["Guidance", "Sam", "load_sam"]

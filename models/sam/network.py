@@ -1,0 +1,247 @@
+"""SAM with its weights: embed images once, decode any prompts on an embedding."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.backbones.base import IMAGENET_MEAN, freeze
+from models.errors import ModelError
+from models.geometry import LongestSide, Size
+from models.pretrained import Pretrained, chosen_weights, hint, load_pretrained, normalised
+from models.sam.checkpoint import bare_network, is_original, renamed
+from models.sam.decoder import Guidance, decode
+from models.segmenter import Features
+from models.weights import fill, read_weights, torch_dtype
+
+PUBLISHED = "facebook/sam-vit-huge"
+LICENCE = "Apache-2.0 (as the hub says)"
+TRAINING_DATA = "SA-1B: 11 million photographs, 1.1 billion masks without class names"
+
+# Objects of the test classes are among the masks of SA-1B, their names are not.
+SEES_TEST_CLASSES = {
+    "*": "unknown",
+    "camvid": "partly",
+    "coco": "partly",
+    "fss1000": "partly",
+    "pascal": "partly",
+    "shapes": "no",
+}
+
+
+@dataclass(frozen=True)
+class Sam:
+    """SAM's image encoder, prompt encoder and mask decoder.
+
+    Attributes:
+        pretrained: transformers' `SamModel` with its origin.
+        dtype: what the network computes in.
+    """
+
+    pretrained: Pretrained
+    dtype: str
+
+    @property
+    def size(self) -> int:
+        """Side of the square that the image encoder sees, in pixels."""
+        return int(self.pretrained.network.config.vision_config.image_size)
+
+    @property
+    def geometry(self) -> LongestSide:
+        """The longest side scaled to `size`, padded with the mean colour."""
+        return LongestSide(self.size, IMAGENET_MEAN)
+
+    @property
+    def key(self) -> str:
+        """Names what `encode` computes: models with equal keys share embeddings."""
+        return f"sam@{self.pretrained.digest[:16]}:{self.dtype}"
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> list[Features]:
+        """Embed images.
+
+        Args:
+            images: B×3×size×size in 0..1, on the grid of `geometry`.
+
+        Returns:
+            Per image `embedding`, C×h×w, and `content`, int64: the height and width in pixels that
+            are no padding.
+        """
+        network = self.pretrained.network
+        pixels = normalised(images, next(network.parameters()))
+        contents = [content(image) for image in images]
+        for image, (height, width) in zip(pixels, contents, strict=True):
+            # Exactly 0, as SAM pads; the geometry's mean colour is rounded to 8 bits.
+            image[:, height:], image[:, :, width:] = 0, 0
+        embeddings = network.get_image_embeddings(pixels)
+        return [
+            Features(
+                {
+                    "embedding": embedding.clone(),
+                    "content": torch.tensor(size, device=embedding.device),
+                }
+            )
+            for embedding, size in zip(embeddings, contents, strict=True)
+        ]
+
+    @torch.no_grad()
+    def prompt(
+        self,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        boxes: Tensor | None = None,
+        masks: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Encode P prompts of N points, a box and a mask each, any of them None.
+
+        Args:
+            points: P×N×2, (x, y) in pixels of the grid.
+            labels: P×N, 1 foreground, 0 background.
+            boxes: P×4, (left, top, right, bottom), in pixels, all inside.
+            masks: P×4h×4w logits.
+
+        Returns:
+            Tokens P×M×C and maps P×C×h×w (or 1×C×h×w without masks), for `decode`.
+        """
+        network = self.pretrained.network
+        reference = next(network.parameters())
+
+        def placed(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(reference.device)[None]
+
+        sparse, dense = network.prompt_encoder(
+            input_points=placed(points),
+            input_labels=placed(labels),
+            input_boxes=placed(boxes),
+            input_masks=None if masks is None else masks[:, None].to(reference),
+        )
+        return sparse[0], dense
+
+    @torch.no_grad()
+    def decode(
+        self,
+        embedding: Tensor,
+        sparse: Tensor,
+        dense: Tensor,
+        guidance: Guidance | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode P encoded prompts on one image.
+
+        Args:
+            embedding: C×h×w, from `encode`.
+            sparse: P×M×C tokens, from `prompt` or a model's own.
+            dense: P×C×h×w or 1×C×h×w, from `prompt`.
+            guidance: see `decoder.Guidance`.
+
+        Returns:
+            float32: mask logits P×4×4h×4w and predicted IoU P×4, the single mask first and then
+            the three for ambiguous prompts.
+        """
+        network = self.pretrained.network
+        places = network.get_image_wide_positional_embeddings()[0]
+        masks, scores = decode(
+            network.mask_decoder, embedding.to(places), places, sparse, dense, guidance
+        )
+        return masks.float(), scores.float()
+
+    def enlarge(self, maps: Tensor) -> Tensor:
+        """Maps stretched bilinearly to the whole grid: B×h×w to B×size×size."""
+        return F.interpolate(
+            maps[:, None], (self.size, self.size), mode="bilinear", align_corners=False
+        )[:, 0]
+
+
+def load_sam(
+    model: str, *, weights: str | None, random: str | None, device: str, dtype: str
+) -> Sam:
+    """SAM with the weights that a user named.
+
+    Args:
+        model: the model that uses it, for messages.
+        weights: a folder, a hub id, or an original checkpoint `sam_vit_*.pth`.
+        random: "tiny" for seeded random weights of a tiny size.
+        device: a torch device.
+        dtype: "fp32", "fp16" or "bf16".
+
+    Raises:
+        ModelError: for weights that are not named, missing or do not fit.
+    """
+    spec = chosen_weights(model, PUBLISHED, weights, random)
+    if Path(spec).suffix == ".pth":
+        pretrained = _original(model, spec, device, dtype)
+    else:
+        pretrained = load_pretrained(
+            model,
+            "SamModel",
+            PUBLISHED,
+            tiny_network,
+            weights=weights,
+            random=random,
+            device=device,
+            dtype=dtype,
+        )
+    return Sam(pretrained, dtype)
+
+
+def _original(model: str, path: str, device: str, dtype: str) -> Pretrained:
+    """SAM from a checkpoint of the original repository."""
+    read = read_weights(path, hint=hint(PUBLISHED))
+    with torch.device("meta"):
+        network = bare_network(read.tensors) if is_original(read.tensors) else None
+    if network is None:
+        raise ModelError(
+            f"{path} is no checkpoint of SAM with a ViT-B, ViT-L or ViT-H (sam_vit_*.pth); "
+            + hint(PUBLISHED)
+        )
+    fill(network, type(read)(renamed(read.tensors), read.source, read.digest), name=model)
+    return Pretrained(freeze(network, device, torch_dtype(dtype)), read.source, read.digest)
+
+
+def tiny_network() -> nn.Module:
+    """SAM on 64×64 pixels, with 56,000 random parameters, large enough to give clear masks."""
+    import transformers
+
+    spread = {"initializer_range": 0.2}
+    vision = spread | {
+        "hidden_size": 32,
+        "output_channels": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 64,
+        "patch_size": 16,
+        "window_size": 2,
+        "global_attn_indexes": [1],
+        "num_pos_feats": 8,
+        "mlp_dim": 64,
+    }
+    prompt = {"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 8}
+    decoder = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "mlp_dim": 32,
+        "iou_head_hidden_dim": 16,
+    }
+    config = transformers.SamConfig(
+        vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder, **spread
+    )
+    network: nn.Module = transformers.SamModel(config)
+    return network
+
+
+def content(image: Tensor) -> Size:
+    """Height and width, from the top left, of the part of a padded image that is no padding.
+
+    The padding is known by its colour. An image of nothing else is all content.
+
+    Args:
+        image: 3×H×W in 0..1, padded by `LongestSide` with ImageNet's mean.
+    """
+    fill_colour = image.new_tensor([round(value * 255) / 255 for value in IMAGENET_MEAN])
+    inside = ((image - fill_colour[:, None, None]).abs() > 1e-3).any(0)
+    if not inside.any():
+        return inside.shape[0], inside.shape[1]
+    height, width = (int(inside.any(axis).nonzero()[-1]) + 1 for axis in (1, 0))
+    return height, width
