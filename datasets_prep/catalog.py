@@ -7,4 +7,5 @@ DATASETS: Mapping[str, str] = {
     "shapes": "datasets_prep.shapes:Shapes",
     "folder": "datasets_prep.folder:Folder",
     "pascal": "datasets_prep.pascal:Pascal",
+    "coco": "datasets_prep.coco:Coco",
 }

@@ -1,0 +1,182 @@
+"""Prepare COCO-20i from the archives of COCO 2014, or from the few images that are tested on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.coco.classes import CLASSES
+from datasets_prep.coco.fetch import fetch_images
+from datasets_prep.coco.images import Item, records
+from datasets_prep.coco.index import read_index
+from datasets_prep.coco.lists import check_known, derived_folds, named_images, with_novel
+from datasets_prep.coco.release import COCO2014, FOLDS, Release
+from datasets_prep.coco.render import MaskMode
+from datasets_prep.coco.report import check_lists
+from datasets_prep.disk import ensure_space
+from datasets_prep.folds import FoldSet, NovelInTrain
+from datasets_prep.listreport import REPORT
+from datasets_prep.records import Split
+from datasets_prep.sources import SourceFile, contents
+from datasets_prep.splitfiles import coco_folds
+
+
+class CocoOptions(BuilderOptions):
+    """Choices that give other masks, other lists, or fewer images."""
+
+    masks: MaskMode = Field(
+        default="overlap-last",
+        description="How outlines become labels: whole objects, later ones on top; first polygons "
+        "(the published generator); or a mask for each class, which may overlap.",
+    )
+    lists: Literal["published", "derived"] = Field(
+        default="published",
+        description="Fold lists: HSNet's files, or all pairs of at least 2048 pixels.",
+    )
+    novel: NovelInTrain = Field(
+        default="background",
+        description="Novel classes in training images: background (most codebases), ignore "
+        "(RePRI), or drop the image (BAM).",
+    )
+    only: Literal["test", "eval"] | None = Field(
+        default=None,
+        description="Leave images out: test keeps val2014 alone, eval only the single images of "
+        "the hsnet and fixed-v1 lists, without any image archive.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.only == "eval" and self.lists != "published":
+            raise ValueError("--only eval needs --lists published: others need every image's mask")
+        return self
+
+
+class Coco:
+    """COCO-20i: 122,218 annotated images, 80 classes, four folds of twenty novel classes."""
+
+    name: ClassVar[str] = "coco"
+    summary: ClassVar[str] = "COCO-20i: COCO 2014, 80 classes in 4 folds"
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[BuilderOptions]] = CocoOptions
+
+    def __init__(self, options: CocoOptions, release: Release = COCO2014) -> None:
+        self.options = options
+        self.release = release
+
+    @property
+    def dataset(self) -> str:
+        """The name under which the result is stored."""
+        return self.name
+
+    def sources(self) -> Sequence[SourceFile]:
+        """The annotations, the image archives and the lists that the options ask for."""
+        release, only = self.release, self.options.only
+        archives = {None: (release.train, release.val), "test": (release.val,), "eval": ()}[only]
+        wanted = ("val",) if only else ("trn", "val")
+        lists = [file for name, file in release.fold_lists.items() if name.startswith(wanted)]
+        return (
+            release.annotations,
+            *archives,
+            *(lists if self.options.lists == "published" else ()),
+        )
+
+    def describe(self) -> Mapping[str, object]:
+        """The options; all shape the content."""
+        return self.options.model_dump()
+
+    def disk_needed(self) -> int:
+        """The image table twice, and the single images, about."""
+        return {None: 2_000_000_000, "test": 700_000_000, "eval": 4_500_000_000}[self.options.only]
+
+    def build(self, workspace: Workspace) -> Content:
+        """Index the annotations and render every image; see `Builder.build`.
+
+        Raises:
+            DatasetError: naming every file that is missing or wrong.
+        """
+        published = self._published(workspace)
+        items: list[Item] = []
+        notes: tuple[str, ...] = ()
+        if self.options.only is None:
+            items += self._archived(workspace, self.release.train, "train")
+        if self.options.only == "eval" and published is not None:
+            items += self._single(workspace, published)
+            notes = (f"only the {len(items):,} images of the hsnet and fixed-v1 lists",)
+        else:
+            items += self._archived(workspace, self.release.val, "test")
+        return Content(
+            classes=CLASSES,
+            images=records(items, workspace.jobs),
+            folds=partial(self._folds, workspace, published),
+            count=len(items),
+            notes=notes,
+        )
+
+    def _published(self, workspace: Workspace) -> FoldSet | None:
+        if self.options.lists != "published":
+            return None
+        parts = [
+            [
+                workspace.sources[self.release.fold_lists[f"{part}/fold{fold}.pkl"].name]
+                for fold in range(FOLDS)
+            ]
+            for part in (("val",) if self.options.only else ("val", "trn"))
+        ]
+        return coco_folds(parts[0], None if self.options.only else parts[1])
+
+    def _archived(self, workspace: Workspace, archive: SourceFile, split: Split) -> list[Item]:
+        """All annotated images of an archive; those outside the dataset's folder are copied."""
+        file = self._annotations(workspace, archive)
+        entries = read_index(file, workspace.progress)
+        folder = kept = self._unpacked(workspace, archive)
+        if not (workspace.embed_images or folder.is_relative_to(workspace.root)):
+            kept = workspace.raw / f"{archive.stem}-copied"
+            kept.mkdir(parents=True, exist_ok=True)
+            paths = (folder / entry.name for entry in entries if not (kept / entry.name).exists())
+            ensure_space(kept, sum(path.stat().st_size for path in paths if path.exists()))
+        return [
+            Item(entry, split, file, folder / entry.name, kept / entry.name, self.options.masks)
+            for entry in entries
+        ]
+
+    def _single(self, workspace: Workspace, published: FoldSet) -> list[Item]:
+        """The test images of the episode lists, fetched one by one."""
+        file = self._annotations(workspace, self.release.val)
+        tested = frozenset(named_images(self.dataset, published, workspace.shots))
+        entries = [e for e in read_index(file, workspace.progress) if e.image_id in tested]
+        check_known(tested, (entry.image_id for entry in entries))
+        folder = workspace.raw / f"{self.release.val.stem}-single"
+        names = [entry.name for entry in entries]
+        fetch_images(names, folder, self.release.single, workspace.progress)
+        masks = self.options.masks
+        return [Item(e, "test", file, folder / e.name, folder / e.name, masks) for e in entries]
+
+    def _annotations(self, workspace: Workspace, archive: SourceFile) -> Path:
+        folder = self._unpacked(workspace, self.release.annotations)
+        return folder / f"instances_{archive.stem}.json"
+
+    def _unpacked(self, workspace: Workspace, source: SourceFile) -> Path:
+        path = workspace.sources[source.name]
+        return contents(source, path, workspace.raw, workspace.progress)
+
+    def _folds(
+        self, workspace: Workspace, published: FoldSet | None, areas: Areas, splits: Splits
+    ) -> FoldSet:
+        folds = published if published is not None else derived_folds(areas, splits)
+        if self.options.only == "eval":
+            (workspace.root / REPORT).unlink(missing_ok=True)  # it tells of more images
+            return replace(folds, novel_in_train=self.options.novel)
+        check_known((i for fold in folds.folds for i, _ in (*fold.test, *fold.train)), areas)
+        return check_lists(
+            with_novel(folds, self.options.novel, areas),
+            self.options.masks,
+            areas,
+            splits,
+            self.release.counts,
+            workspace.root,
+            workspace.progress,
+        )

@@ -1,0 +1,122 @@
+"""One image of COCO: its file checked, its labels rendered."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets_prep.coco.classes import CLASS_OF
+from datasets_prep.coco.index import Entry
+from datasets_prep.coco.render import MaskMode, Thing, first_polygon, overlap_last, per_class
+from datasets_prep.coco.segmentation import encode
+from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.imagefile import ImageFile, checked_image, keep_copy
+from datasets_prep.parallel import ordered_map
+from datasets_prep.records import ImageRecord, Split, label_record, masks_sha256
+
+
+@dataclass(frozen=True)
+class Item:
+    """All that a process needs to make one record.
+
+    Attributes:
+        entry: the image in its annotation file.
+        split: "train" for train2014, "test" for val2014.
+        annotations: the annotation file.
+        image: the JPEG.
+        kept_image: where it is to lie; `image` itself if it may stay where it is.
+        masks: how labels are made of outlines.
+    """
+
+    entry: Entry
+    split: Split
+    annotations: Path
+    image: Path
+    kept_image: Path
+    masks: MaskMode
+
+
+def records(items: Iterable[Item], jobs: int) -> Iterator[ImageRecord]:
+    """Every image rendered, in order, in up to `jobs` processes.
+
+    Raises:
+        DatasetError: at the end, naming every file that is wrong.
+    """
+    wrong: list[str] = []
+    for result in ordered_map(make_record, items, jobs):
+        if isinstance(result, str):
+            wrong.append(result)
+        elif not wrong:
+            yield result
+    refuse("these files are wrong:", wrong)
+
+
+def make_record(item: Item) -> ImageRecord | str:
+    """Check the image and render its labels; what is wrong, if anything is."""
+    entry = item.entry
+    try:
+        image = checked_image(item.image)
+        if (image.width, image.height) != (entry.width, entry.height):
+            return (
+                f"{item.image} is {image.width}×{image.height}, but {entry.width}×{entry.height} "
+                f"in {item.annotations}"
+            )
+        record = _labelled(item, image, read_things(item.annotations, entry))
+    except DatasetError as error:
+        return str(error)
+    except ValueError as error:
+        return f"{item.annotations}: {error} (of {entry.name})"
+    except OSError as error:
+        return f"{item.annotations} cannot be read: {error}"
+    if item.kept_image != item.image:
+        keep_copy(item.image, item.kept_image, image.sha256)
+    return record
+
+
+def read_things(annotations: Path, entry: Entry) -> list[Thing]:
+    """The objects of an image that are no crowds, in the order of the file.
+
+    Raises:
+        ValueError: naming a crowd whose RLE does not fit the image.
+    """
+    things = []
+    with annotations.open("rb") as file:
+        for start, stop in entry.places:
+            file.seek(start)
+            value = json.loads(file.read(stop - start))
+            number, outline = value["id"], value["segmentation"]
+            if not value.get("iscrowd"):
+                things.append(Thing(number, CLASS_OF[value["category_id"]], outline))
+            elif isinstance(outline, dict):
+                _check_crowd(number, outline, entry)
+    return things
+
+
+def _check_crowd(number: int, outline: dict[str, Any], entry: Entry) -> None:
+    try:
+        encode(outline, entry.height, entry.width)
+    except ValueError as error:
+        raise ValueError(f"annotation {number} {error}") from None
+
+
+def _labelled(item: Item, image: ImageFile, things: Sequence[Thing]) -> ImageRecord:
+    entry, file = item.entry, item.kept_image
+    if item.masks == "per-class":
+        found = per_class(things, entry.height, entry.width)
+        masks = tuple((index, counts) for index, (counts, _) in found.items())
+        return ImageRecord(
+            image_id=entry.image_id,
+            image=file,
+            image_sha256=image.sha256,
+            width=entry.width,
+            height=entry.height,
+            split=item.split,
+            label_map=None,
+            labels_sha256=masks_sha256(masks),
+            areas={index: pixels for index, (_, pixels) in found.items()},
+            masks=masks,
+        )
+    render = overlap_last if item.masks == "overlap-last" else first_polygon
+    labels = render(things, entry.height, entry.width)
+    return label_record(entry.image_id, file, image.sha256, item.split, labels)
