@@ -107,7 +107,15 @@ class PATNet(OverLevels, BaseSegmenter):
         weights="not released; a best_model.pt of the authors' train.py",
         licence="no LICENSE file in the repository",
         training_data="all 20 classes of PASCAL VOC 2012 with SBD; ImageNet-1k labels",
-        sees_test_classes={"*": "unknown", "coco": "partly", "pascal": "yes", "shapes": "no"},
+        sees_test_classes={
+            "*": "unknown",
+            "chestxray": "no",
+            "coco": "partly",
+            "deepglobe": "no",
+            "isic2018": "no",
+            "pascal": "yes",
+            "shapes": "no",
+        },
     )
 
     @classmethod

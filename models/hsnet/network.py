@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from pydantic import PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator
 from torch import nn
 
 from models.backbones.base import RANDOM, freeze, seeded
@@ -21,18 +21,20 @@ _TINY_BLOCKS, _TINY_WIDTH = (1, 1, 1, 1), 4
 
 
 class HSNetOptions(Options):
-    """Options of HSNet and PATNet.
+    """Options of HSNet and PATNet."""
 
-    Attributes:
-        weights: a checkpoint that the authors' code wrote (`best_model.pt`), backbone included.
-        random: random weights of this size in its place, for tests.
-        size: side in pixels of the square that images are squashed to, a multiple of 32, or the
-            published 400; None for 400, or 64 where the weights are tiny.
-    """
-
-    weights: str | None = None
-    random: Literal["tiny"] | None = None
-    size: PositiveInt | None = None
+    weights: str | None = Field(
+        default=None,
+        description="a checkpoint that the authors' code wrote (best_model.pt), with its backbone",
+    )
+    random: Literal["tiny"] | None = Field(
+        default=None, description="random weights of this size in its place, for tests"
+    )
+    size: PositiveInt | None = Field(
+        default=None,
+        description=f"side in pixels of the square that images are squashed to: {SIZE} or a "
+        f"multiple of 32; by default {SIZE}, or {TINY_SIZE} where the weights are random",
+    )
 
     @field_validator("size")
     @classmethod

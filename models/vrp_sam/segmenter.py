@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from models.backbones.base import RANDOM, freeze, seeded
@@ -31,18 +32,20 @@ _HINT = (
 
 
 class VRPSAMOptions(Options):
-    """Options of VRP-SAM.
+    """Options of VRP-SAM."""
 
-    Attributes:
-        weights: a checkpoint of the reference encoder that the authors' code wrote, backbone
-            included.
-        sam: a folder, a hub id, or an original checkpoint `sam_vit_*.pth`.
-        random: random weights of this size in place of both, for tests.
-    """
-
-    weights: str | None = None
-    sam: str | None = None
-    random: Literal["tiny"] | None = None
+    weights: str | None = Field(
+        default=None,
+        description="a checkpoint of the reference encoder that the authors' code wrote "
+        "(best_model.pt), with its backbone",
+    )
+    sam: str | None = Field(
+        default=None,
+        description="a folder, a hub id owner/name[@revision], or a file sam_vit_*.pth",
+    )
+    random: Literal["tiny"] | None = Field(
+        default=None, description="random weights of this size in place of both, for tests"
+    )
 
 
 class VRPSAM(BaseSegmenter):
