@@ -1,9 +1,13 @@
 """Networks of the transformers library: published weights, or seeded tiny ones for tests."""
 
-from collections.abc import Callable
+import contextlib
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RANDOM, freeze, seeded
@@ -115,10 +119,14 @@ def chosen_weights(model: str, published: str, weights: str | None, random: str 
 
 def hint(published: str) -> str:
     """How to get weights, for the end of a message."""
+    return f"give {_where(published)}, or the option random=tiny to try it without"
+
+
+def _where(published: str) -> str:
+    """What the option `weights` takes."""
     return (
-        "give a folder with config.json and model.safetensors, or a hub id, as the option "
-        f"weights=PATH|OWNER/NAME[@REVISION] (usually {published}), "
-        "or the option random=tiny to try it without"
+        "a folder with config.json and model.safetensors, or a hub id, as the option "
+        f"weights=PATH|OWNER/NAME[@REVISION] (usually {published})"
     )
 
 
@@ -145,22 +153,51 @@ def _read(model: str, architecture: str, published: str, spec: str) -> tuple[nn.
             f"{model} needs a transformers with {architecture}, which {transformers.__version__} "
             "lacks; upgrade with: pip install 'transformers>=5'"
         )
-    located = locate(spec, hint=hint(published))
-    folder = locate(spec, hint=hint(published), filenames=("config.json",)).path.parent
-    if folder != located.path.parent:
+    if Path(spec).is_file():
         raise ModelError(
-            f"{spec} is one file, and its config.json is needed too; {hint(published)}"
+            f"{spec} is one file, and the config.json beside it is needed too; "
+            f"give {_where(published)}"
         )
-    network, info = cls.from_pretrained(
-        folder,
-        local_files_only=True,
-        output_loading_info=True,
-        use_safetensors=located.path.suffix == ".safetensors",
-    )
-    wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    located = locate(spec, hint=hint(published))
+    config = locate(spec, hint=hint(published), filenames=("config.json",)).path
+    kind = str(json.loads(config.read_text()).get("model_type"))
+    # The hub calls one set of weights sam2 or sam2_video.
+    if kind.split("_")[0] != cls.config_class.model_type.split("_")[0]:
+        raise ModelError(
+            f"{located.source} are weights of {kind}, not of {model}; {hint(published)}"
+        )
+    with _quiet():
+        try:
+            network, info = cls.from_pretrained(
+                config.parent,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
+                use_safetensors=located.path.suffix == ".safetensors",
+            )
+        except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"cannot read {located.source} for {model}: {reason}") from error
+    wrong = sorted(info["missing_keys"]) + sorted(name for name, *_ in info["mismatched_keys"])
     if wrong:
         raise ModelError(
             f"{located.source} does not fit {model}: {len(wrong)} tensors are missing or of "
             f"another shape ({', '.join(wrong[:3])})"
         )
     return network, located.source, file_digest(located.path)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' progress bars and loading reports: what matters becomes an error."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
