@@ -1,0 +1,216 @@
+"""SAM 2's video memory as a few-shot segmenter: supports are earlier frames of the query's video.
+
+transformers' Sam2VideoModel (Ravi et al., "SAM 2: Segment Anything in Images and Videos", ICLR
+2025), used through its inference session: image features, and what the memory keeps of a frame
+with its mask, enter the session ready-made, so that neither is computed twice.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.catalog import Card
+from models.geometry import Squash
+from models.pretrained import Pretrained, PretrainedOptions, load_pretrained, normalised
+from models.segmenter import BaseSegmenter, Features
+
+_PUBLISHED = "facebook/sam2.1-hiera-large"
+_OBJECT = 0  # the session's number of the one object
+# What later frames read of a frame with a mask.
+_KEPT = ("maskmem_features", "maskmem_pos_enc", "object_pointer")
+
+
+class SAM2Memory(BaseSegmenter):
+    """Supports are frames 0 to K-1 with their masks, the query is frame K.
+
+    The query attends to the memory of all supports and to their object pointers, which carry how
+    many frames ago they were: so the order of the supports matters a little. Where SAM 2 finds the
+    object absent, all scores are -1024. A support without foreground enters as a frame where the
+    object is not seen. Frames are squashed and resized bicubically, as SAM 2's video predictor
+    does; its filling of small holes, which needs its own CUDA kernels, is left out.
+    """
+
+    Options = PretrainedOptions
+    card = Card(
+        title="SAM 2 memory",
+        summary="SAM 2's video memory: supports as frames with masks, the query as the next frame",
+        source="https://arxiv.org/abs/2408.00714",
+        year=2024,
+        weights=_PUBLISHED,
+        licence="Apache-2.0 (as the hub says)",
+        training_data="SA-1B and SA-V: masks in photographs and videos, without class names",
+        sees_test_classes={
+            "*": "unknown",
+            "camvid": "partly",
+            "coco": "partly",
+            "fss1000": "partly",
+            "pascal": "partly",
+            "shapes": "no",
+        },
+    )
+    support_reads_pixels = False
+
+    def __init__(self, pretrained: Pretrained, dtype: str = "fp32") -> None:
+        self.network = pretrained.network
+        self.geometry = Squash(int(self.network.config.image_size), "bicubic")
+        self.image_key = f"sam2@{pretrained.digest[:16]}:{dtype}"
+        self.config = {"weights": pretrained.source, "size": self.geometry.size}
+        self.weights_digest = pretrained.digest
+        self.parameters = pretrained.parameters
+        self.comparable = not pretrained.random
+        self.card = pretrained.card(type(self).card)
+
+    @classmethod
+    def load(cls, options: PretrainedOptions, *, device: str, dtype: str) -> "SAM2Memory":
+        """SAM 2 with the weights that `options` name.
+
+        Raises:
+            ModelError: for weights that are not named, missing or do not fit.
+        """
+        pretrained = load_pretrained(
+            "sam2-memory",
+            "Sam2VideoModel",
+            _PUBLISHED,
+            tiny_network,
+            weights=options.weights,
+            random=options.random,
+            device=device,
+            dtype=dtype,
+        )
+        return cls(pretrained, dtype)
+
+    @torch.no_grad()
+    def encode_image(self, images: Tensor) -> list[Features]:
+        """Per image, `level0` (the finest) to `level2`: (h·w)×1×C each."""
+        levels = self._image_features(images).fpn_hidden_states
+        return [
+            Features({f"level{n}": level[:, [index]].clone() for n, level in enumerate(levels)})
+            for index in range(len(images))
+        ]
+
+    @torch.inference_mode()
+    def encode_support(
+        self, images: Tensor, masks: Tensor, features: Sequence[Features]
+    ) -> list[Features]:
+        """Per support, its spatial memory, that memory's position encoding and object pointer."""
+        encoded = []
+        for mask, feature in zip(masks, features, strict=True):
+            session = self._session([feature])
+            session.add_mask_inputs(_OBJECT, 0, mask[None, None])
+            session.obj_with_new_inputs = [_OBJECT]
+            self.network(session, frame_idx=0)
+            frame = session.output_dict_per_obj[_OBJECT]["cond_frame_outputs"][0]
+            encoded.append(Features({name: frame[name].clone() for name in _KEPT}))
+        return encoded
+
+    @torch.inference_mode()
+    def segment(
+        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
+    ) -> Tensor:
+        """SAM 2's mask logits, B×h×w at a quarter of the grid's resolution, foreground > 0."""
+        scores = []
+        for query, shots in zip(queries, supports, strict=True):
+            session = self._session([*[None] * len(shots), query])
+            for frame, shot in enumerate(shots):
+                session.store_output(_OBJECT, frame, output_value=dict(shot.tensors))
+            output = self.network(session, frame_idx=len(shots), run_mem_encoder=False)
+            scores.append(output.pred_masks[0, 0].float())
+        return torch.stack(scores)
+
+    def _session(self, frames: Sequence[Features | None]) -> Any:
+        """A session with one object, over frames whose image features are given or not needed."""
+        from transformers import Sam2VideoInferenceSession
+
+        device = self.network.device
+        session = Sam2VideoInferenceSession(
+            video=torch.empty(len(frames), 0),  # features stand in for the pixels
+            inference_device=device,
+            inference_state_device=device,
+            video_storage_device=device,
+            dtype=self.network.dtype,
+            max_vision_features_cache_size=len(frames),
+        )
+        session.obj_id_to_idx(_OBJECT)
+        for index, frame in enumerate(frames):
+            if frame is not None:
+                levels = [frame[f"level{n}"] for n in range(len(frame.tensors))]
+                places = [*[None] * (len(levels) - 1), self._places]
+                session.cache.cache_vision_features(
+                    index, {"vision_feats": levels, "vision_pos_embeds": places}
+                )
+        return session
+
+    @functools.cached_property
+    def _places(self) -> Tensor:
+        """Position encoding of the coarsest level, (h·w)×1×C: the same for every image."""
+        side = self.geometry.size
+        places: Tensor = self._image_features(torch.zeros(1, 3, side, side)).fpn_position_encoding[
+            -1
+        ]
+        return places
+
+    @torch.no_grad()
+    def _image_features(self, images: Tensor) -> Any:
+        pixels = normalised(images, next(self.network.parameters()))
+        return self.network.get_image_features(pixels)
+
+
+def tiny_network() -> nn.Module:
+    """SAM 2 on 64×64 pixels, with random parameters large enough to give clear masks."""
+    import transformers
+
+    backbone = transformers.Sam2HieraDetConfig(
+        hidden_size=8,
+        num_attention_heads=1,
+        image_size=[64, 64],
+        blocks_per_stage=[1, 1, 2, 1],
+        embed_dim_per_stage=[8, 16, 32, 64],
+        num_attention_heads_per_stage=[1, 2, 4, 8],
+        window_size_per_stage=[4, 2, 2, 2],
+        global_attention_blocks=[3],
+        window_positional_embedding_background_size=[4, 4],
+        initializer_range=0.2,
+    )
+    vision = transformers.Sam2VisionConfig(
+        backbone_config=backbone,
+        backbone_channel_list=[64, 32, 16, 8],
+        fpn_hidden_size=128,
+        num_feature_levels=3,
+        backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
+        initializer_range=0.2,
+    )
+    config = transformers.Sam2VideoConfig(
+        vision_config=vision,
+        prompt_encoder_config={
+            "hidden_size": 128,
+            "image_size": 64,
+            "patch_size": 16,
+            "mask_input_channels": 8,
+        },
+        mask_decoder_config={
+            "hidden_size": 128,
+            "mlp_dim": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "iou_head_depth": 2,
+            "iou_head_hidden_dim": 16,
+        },
+        image_size=64,
+        memory_attention_hidden_size=128,
+        memory_attention_num_layers=2,
+        memory_attention_feed_forward_hidden_size=32,
+        memory_attention_rope_feat_sizes=[4, 4],
+        memory_encoder_hidden_size=128,
+        memory_encoder_output_channels=64,
+        mask_downsampler_embed_dim=128,
+        memory_fuser_embed_dim=128,
+        memory_fuser_intermediate_dim=32,
+        initializer_range=0.2,
+    )
+    network: nn.Module = transformers.Sam2VideoModel(config)
+    # Random weights would as likely say that there is no object, and then nothing else.
+    network.get_parameter("mask_decoder.pred_obj_score_head.proj_out.bias").data.fill_(10)
+    return network
