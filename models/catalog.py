@@ -20,9 +20,15 @@ MODELS = Registry(
         "prototype": "models.prototype:Prototype",
         "dense-nn": "models.dense_nn:DenseNN",
         "diffews": "models.diffews:DiffewS",
+        "seggpt": "models.seggpt:SegGPT",
+        "clipseg": "models.clipseg:CLIPSeg",
+        "persam": "models.persam:PerSAM",
+        "persam-f": "models.persam_f:PerSAMF",
+        "sam2-memory": "models.sam2_memory:SAM2Memory",
         "hsnet": "models.hsnet:HSNet",
         "patnet": "models.patnet:PATNet",
         "vrp-sam": "models.vrp_sam:VRPSAM",
+        "insid3": "models.insid3:INSID3",
     },
 )
 

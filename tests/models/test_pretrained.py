@@ -1,0 +1,135 @@
+"""Weights from a folder, the messages where there are none, and what a card then says."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.catalog import MODELS, Options, load_model
+from models.errors import ModelError
+from models.pretrained import load_pretrained, normalised
+
+NAMES = ("seggpt", "clipseg", "persam", "persam-f", "sam2-memory")
+
+
+def network_of(model: Any) -> Any:
+    return model.sam.pretrained.network if hasattr(model, "sam") else model.network
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_saved_network_is_read_back(name: str, tmp_path: Path) -> None:
+    random = load_model(name, {"random": "tiny"})
+    folder = tmp_path / "saved"
+    network_of(random).save_pretrained(folder)
+    read = load_model(name, {"weights": str(folder)})
+
+    expected = network_of(random).state_dict()
+    assert network_of(read).state_dict().keys() == expected.keys()
+    assert all(torch.equal(t, expected[k]) for k, t in network_of(read).state_dict().items())
+    file = (folder / "model.safetensors").read_bytes()
+    assert read.weights_digest == hashlib.sha256(file).hexdigest()
+    assert read.comparable
+    assert read.card.weights == "saved/model.safetensors"
+    assert read.card.licence
+    assert read.card.sees_test_classes["shapes"] == "no"
+    assert read.config["weights"] == "saved/model.safetensors"
+    assert not any(weight.requires_grad for weight in network_of(read).parameters())
+    assert not network_of(read).training
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_random_weights_are_seeded_and_not_comparable(name: str) -> None:
+    one, two = (load_model(name, {"random": "tiny"}) for _ in range(2))
+    assert one.weights_digest == two.weights_digest
+    assert one.image_key == two.image_key
+    assert not one.comparable
+    assert one.card.weights == "random"
+    assert one.card.sees_test_classes == {"*": "no"}
+    assert one.parameters > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_weights_the_message_names_the_usual_ones(name: str) -> None:
+    usual = MODELS[name].card.weights
+    with pytest.raises(ModelError, match=rf"{name} has no weights.*{usual}.*random=tiny"):
+        load_model(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cards_are_complete(name: str) -> None:
+    card = MODELS[name].card
+    assert card.source.startswith("https://arxiv.org/abs/")
+    assert card.year is not None
+    assert card.licence
+    assert card.training_data != "none"
+    assert set(card.sees_test_classes.values()) <= {"yes", "no", "partly", "unknown"}
+    assert {"*", "pascal", "coco", "fss1000", "shapes"} <= set(card.sees_test_classes)
+    assert issubclass(MODELS[name].Options, Options)
+
+
+def test_both_weights_and_random_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="weights or random, not both"):
+        load_model("persam", {"weights": str(tmp_path), "random": "tiny"})
+
+
+def test_incomplete_folders_and_single_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no model\.safetensors.*CIDAS/clipseg"):
+        load_model("clipseg", {"weights": str(tmp_path)})
+    load_model("clipseg", {"random": "tiny"}).network.save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    with pytest.raises(
+        ModelError, match=r"safetensors is one file.*config\.json beside it is needed"
+    ):
+        load_model("clipseg", {"weights": str(file)})
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        load_model("clipseg", {"weights": str(tmp_path)})
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    load_model("persam", {"random": "tiny"}).sam.pretrained.network.save_pretrained(tmp_path)
+    for name in ("seggpt", "sam2-memory"):
+        with pytest.raises(ModelError, match=rf"are weights of sam, not of {name}"):
+            load_model(name, {"weights": str(tmp_path)})
+
+
+def test_weights_that_lack_tensors_or_have_others_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    network = load_model("clipseg", {"random": "tiny"}).network
+    network.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    name = "decoder.film_mul.bias"
+    capfd.readouterr()
+    without = {key: tensor for key, tensor in tensors.items() if key != name}
+    for changed in (without, {**tensors, name: torch.zeros(3)}):
+        save_file(changed, tmp_path / "model.safetensors", {"format": "pt"})
+        with pytest.raises(ModelError, match=rf"1 tensors are missing or of another.*\({name}\)"):
+            load_model("clipseg", {"weights": str(tmp_path)})
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ModelError, match=r"cannot read .*model\.safetensors for clipseg"):
+        load_model("clipseg", {"weights": str(tmp_path)})
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_old_transformers_is_named() -> None:
+    with pytest.raises(ModelError, match=r"needs a transformers with Sam9Model.*pip install"):
+        load_pretrained(
+            "sam9",
+            "Sam9Model",
+            "owner/name",
+            torch.nn.Identity,
+            weights="owner/name",
+            random=None,
+            device="cpu",
+            dtype="fp32",
+        )
+
+
+def test_images_are_normalised_with_imagenets_numbers() -> None:
+    images = torch.tensor([0.485, 0.456 + 0.224, 0.0])[:, None, None]
+    expected = torch.tensor([0, 1, -0.406 / 0.225])[:, None, None]
+    torch.testing.assert_close(normalised(images, images), expected)
