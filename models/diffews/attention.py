@@ -45,6 +45,7 @@ class AttentionBank:
         self.layers = len(names)
         self.keep: Keep | None = None
         self.kept: list[Kept] = []
+        self.whole = False
         self.supports: SupportBank | None = None
         self.bias: Mapping[int, Tensor] = {}
         ours = {name: BankAttention(self, layer) for layer, name in enumerate(names)}
@@ -54,9 +55,17 @@ class AttentionBank:
         """Give the U-Net its former processors back."""
         self._unet.set_attn_processor(dict(self._before))
 
-    def record(self, run: Callable[[], object], keep: Keep = "kv") -> list[Kept]:
-        """Run a support pass and return what each layer kept; `run` stops after the last one."""
-        self.keep, self.kept = keep, []
+    def record(
+        self, run: Callable[[], object], keep: Keep = "kv", whole: bool = False
+    ) -> list[Kept]:
+        """Run a support pass and return what each layer kept.
+
+        Args:
+            run: the pass; it is left once the last layer has kept its part.
+            keep: keys and values, or the states that they are projected from.
+            whole: let the pass run to its end, though nothing reads the rest.
+        """
+        self.keep, self.kept, self.whole = keep, [], whole
         try:
             run()
         except _AllKept:
@@ -125,7 +134,7 @@ class BankAttention:
 
     def _keep(self, *states: Tensor) -> None:
         self.bank.kept.append(states)
-        if len(self.bank.kept) == self.bank.layers:
+        if len(self.bank.kept) == self.bank.layers and not self.bank.whole:
             raise _AllKept
 
 

@@ -30,9 +30,11 @@ class DiffewSOptions(catalog.Options):
         tiny_decoder: the AutoencoderTiny's folder.
         support_features: what a support keeps for its queries: keys and values (`kv`), or the
             states they are projected from (`hidden`), half as large but projected at every use.
-        channels_last: memory layout of the convolutions.
+        channels_last: memory layout of the convolutions. Faster, but on a CPU torch's group
+            normalisation rounds more in it: decoded images then differ by up to 1e-3.
         fold_upsampling: compute upsampling and the convolution behind it as one.
-        compile: compile the convolutional parts with `torch.compile`.
+        compile: compile the VAE with `torch.compile`; the first images of a size then take
+            minutes.
         vae_slicing: let the VAE see one image at a time.
         noise: added to the query latent; `oi2m` has none.
         interaction: overrides the checkpoint's `Design`, as do the four below.

@@ -1,16 +1,16 @@
 """DiffewS as a `Segmenter`: encode once, pass the supports once, one step for each query."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from models.catalog import Card, parse_options
 from models.diffews import injection
-from models.diffews.attention import AttentionBank
+from models.diffews.attention import AttentionBank, Kept
 from models.diffews.decoder import tiny_decoder, vae_decoder
 from models.diffews.design import Design, require_built
 from models.diffews.features import inside_of, kept_of, pack
@@ -46,9 +46,15 @@ class DiffewS(BaseSegmenter):
         options: as given.
         parts: U-Net, VAE and prompt.
         passes: the U-Net's two passes.
+        stages: the methods that stage timings tell apart, by the stage's name.
     """
 
     support_reads_pixels = False
+    stages: ClassVar[Mapping[str, str]] = {
+        "support_pass": "support_pass",
+        "query_pass": "mask_latents",
+        "decode": "decode",
+    }
     Options = DiffewSOptions
     card = Card(
         title="DiffewS",
@@ -158,7 +164,7 @@ class DiffewS(BaseSegmenter):
             levels = len(self.parts.unet.down_blocks)
             grids = injection.token_grids((latents.shape[2], latents.shape[3]), levels)
             inside = injection.token_masks(masks, grids)
-        return pack(self.passes.support(latents, self.options.support_features), inside)
+        return pack(self.support_pass(latents), inside)
 
     @torch.inference_mode()
     def segment(
@@ -168,6 +174,10 @@ class DiffewS(BaseSegmenter):
         decoded = self.decode(self.mask_latents(queries, supports))
         options = self.options
         return margins(decoded, options.threshold, options.threshold_rule, options.scoring)
+
+    def support_pass(self, latents: Tensor) -> list[Kept]:
+        """What each self-attention keeps of supports B×C×h×w, as `Kept` by layer."""
+        return self.passes.support(latents, self.options.support_features)
 
     @torch.inference_mode()
     def mask_latents(

@@ -1,0 +1,29 @@
+"""The way that encodes everything afresh, one episode at a time."""
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from models.diffews import DiffewS
+from models.segmenter import Features, Segmenter
+
+# K supports, each an image (1×3×H×W) with its mask (1×H×W), and a query (1×3×H×W), to scores
+# (1×H×W). Grids may differ.
+NaivePath = Callable[[Sequence[tuple[Tensor, Tensor]], Tensor], Tensor]
+
+
+def naive_path(model: Segmenter) -> NaivePath:
+    """What one episode costs without any cache: the authors' own way where we know it."""
+    if isinstance(model, DiffewS):
+        from benchmarks.speed.naive_diffews import NaiveDiffewS
+
+        return NaiveDiffewS(model)
+
+    def run(supports: Sequence[tuple[Tensor, Tensor]], query: Tensor) -> Tensor:
+        encoded: list[Features] = []
+        for image, mask in supports:
+            features = model.encode_image(image) if model.support_uses_features else []
+            encoded += model.encode_support(image, mask, features)
+        return model.segment(model.encode_image(query), [encoded])
+
+    return run
