@@ -66,9 +66,11 @@ class Evaluator:
         self.encodes = EncodeCounts()
         data = loader.dataset.digest
         shared = trait(model, "image_key")
-        # What nobody shares is keyed by this evaluator.
-        self._image_scope = ("image", data, shared or id(self), model.geometry)
-        self._support_scope = ("support", data, id(self))
+        # What nobody shares is keyed by a thing of this evaluator, which the keys keep alive: an id
+        # could come back with the next evaluator and bring another model's features.
+        own = object()
+        self._image_scope = ("image", data, shared or own, model.geometry)
+        self._support_scope = ("support", data, own)
 
     def grid_of(self, image_id: str) -> Size:
         """The model's grid size for an image."""
