@@ -8,7 +8,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from benchmarks.errors import BenchError
-from leaderboards import markdown, wording
+from leaderboards import markdown, page, wording
 from leaderboards.collect import LeftOut, collect
 from leaderboards.published import reported
 from leaderboards.reported import PAGE, reported_page
@@ -33,7 +33,7 @@ class Built:
 
 
 def build(results_root: Path, output: Path) -> Built:
-    """Write `README.md` and one page per dataset below `output`.
+    """Write `README.md`, a page per dataset, `index.html` and its data below `output`.
 
     They hold what is in the results store and what is committed in `output/results`. The same
     results give the same bytes.
@@ -50,6 +50,9 @@ def build(results_root: Path, output: Path) -> Built:
     }
     for dataset, group in groupby(boards, key=lambda setting: setting.dataset):
         pages[f"{dataset}.md"] = markdown.dataset_page(list(group), found.left_out, numbers)
+    data = page.board_data(boards, numbers)
+    pages["board.json"] = page.to_json(data) + "\n"
+    pages["index.html"] = page.html(data)
     files = []
     for name, text in pages.items():
         files.append(output / name)

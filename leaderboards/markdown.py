@@ -171,19 +171,15 @@ def _details_table(settings: Sequence[Setting]) -> str:
                 row.model.name + (f" (first {setting.limit})" if setting.limit else ""),
                 row.model.title,
                 wording.parameters(row.model.parameters),
-                _distinct(wording.prefix(setup.model.weights_digest) for setup in setups),
-                _distinct(setup.model.sees_test_classes for setup in setups),
-                _distinct(record.hardware for record in row.records),
-                _distinct(setup.dtype for setup in setups),
+                wording.distinct(wording.prefix(setup.model.weights_digest) for setup in setups),
+                wording.distinct(setup.model.sees_test_classes for setup in setups),
+                wording.distinct(record.hardware for record in row.records),
+                wording.distinct(setup.dtype for setup in setups),
                 row.date,
             )
             shots.setdefault(facts, []).append(str(setting.shots))
     body = [[*facts[:2], ", ".join(shots[facts]), *facts[2:]] for facts in sorted(shots)]
     return table(head, body, "llrrlllll")
-
-
-def _distinct(values: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(values))
 
 
 def _overview_table(settings: Sequence[Setting]) -> str:

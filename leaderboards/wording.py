@@ -1,6 +1,6 @@
 """How figures, digests and sizes are written, the same on every board."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from leaderboards.collect import LeftOut
 from leaderboards.scores import Figure, Row, Setting
@@ -71,6 +71,11 @@ def tiers(setting: Setting) -> list[tuple[str, list[Row]]]:
         ("Generalist: test classes were seen in training, or may have been", general),
     ]
     return [(title, rows) for title, rows in named if rows]
+
+
+def distinct(values: Iterable[str]) -> str:
+    """Each value once."""
+    return ", ".join(dict.fromkeys(values))
 
 
 def reasons(left_out: Sequence[LeftOut]) -> list[str]:

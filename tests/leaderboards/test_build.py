@@ -68,6 +68,8 @@ def test_building_twice_writes_the_same_bytes(root: Path, built: Built, tmp_path
         assert old.read_bytes() == new.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "README.md",
+        "board.json",
+        "index.html",
         "one.md",
         "reported.md",
         "toy.md",

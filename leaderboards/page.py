@@ -1,0 +1,134 @@
+"""`index.html`: the boards as one file that needs nothing but a browser."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from leaderboards import wording
+from leaderboards.published import Reported
+from leaderboards.scores import Figure, Row, Setting
+
+_WEB = Path(__file__).with_name("web")
+
+
+def board_data(settings: Sequence[Setting], numbers: Iterable[Reported]) -> dict[str, Any]:
+    """Everything that the page shows, as JSON; figures as [value, low, high] in percent."""
+    return {
+        "settings": [_setting(setting) for setting in settings],
+        "reported": [_reported(number) for number in numbers],
+    }
+
+
+def to_json(data: Mapping[str, Any]) -> str:
+    """The data as text that can stand inside a script element: no name can end it."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def html(data: Mapping[str, Any]) -> str:
+    """The page with its styles, scripts and data in it."""
+    page = _read("index.html")
+    parts = {
+        "/* STYLE */": _read("board.css").strip(),
+        "/* SCRIPT */": _read("plots.js").strip() + "\n" + _read("board.js").strip(),
+        "/* DATA */": to_json(data),
+    }
+    for mark, text in parts.items():
+        before, _, after = page.partition(mark)
+        page = before + text + after
+    return page
+
+
+def _read(name: str) -> str:
+    return (_WEB / name).read_text(encoding="utf-8")
+
+
+def _setting(setting: Setting) -> dict[str, Any]:
+    ranks: dict[str, str] = {}
+    for _, rows in wording.tiers(setting):
+        ranks |= dict(zip((row.model.name for row in rows), wording.ranks(rows), strict=True))
+    return {
+        "dataset": setting.dataset,
+        "protocol": setting.protocol.name,
+        "shots": setting.shots,
+        "limit": setting.limit,
+        "folds": len(setting.folds),
+        "classes": [
+            [[str(index), name] for index, name in record.setup.dataset.classes.items()]
+            for _, record in sorted(setting.records.items())
+        ],
+        "facts": _facts(setting),
+        "rows": [_row(row, ranks[row.model.name]) for row in setting.rows],
+    }
+
+
+def _facts(setting: Setting) -> dict[str, str]:
+    protocol, records = setting.protocol, sorted(setting.records.items())
+    dataset = records[0][1].setup.dataset
+    return {
+        "Protocol": protocol.name,
+        "Seed": protocol.seed,
+        "Resolution": protocol.resolution,
+        "Ignored pixels": protocol.ignore,
+        "Classes that no episode drew": "count as 0" if protocol.undrawn == "zero" else "left out",
+        "Aggregation": protocol.aggregation,
+        "Dataset digest": dataset.digest,
+        "Fold lists": dataset.lists,
+        **{
+            f"Episodes of fold {fold}": f"{record.setup.episodes.count}, list digest "
+            f"{record.setup.episodes.digest}"
+            for fold, record in records
+        },
+    }
+
+
+def _row(row: Row, rank: str) -> dict[str, Any]:
+    setups = [record.setup for record in row.records]
+    classes = {
+        str(index): _figure(figure)
+        for score in row.folds.values()
+        for index, figure in score.class_iou.items()
+    }
+    return {
+        "name": row.model.name,
+        "title": row.model.title,
+        "kind": row.model.kind,
+        "comparable": all(setup.model.comparable for setup in setups),
+        "strict": row.strict,
+        "marks": list(row.marks),
+        "rank": int(rank) if row.ranked else None,
+        "miou": _figure(row.miou),
+        "fb_iou": _figure(row.fb_iou),
+        "folds": {str(fold): _figure(score.miou) for fold, score in sorted(row.folds.items())},
+        "classes": classes,
+        "ms": round(row.milliseconds, 3),
+        "parameters": row.model.parameters,
+        "seen": wording.distinct(setup.model.sees_test_classes for setup in setups),
+        "hardware": wording.distinct(record.hardware for record in row.records),
+        "dtype": wording.distinct(setup.dtype for setup in setups),
+        "weights": wording.distinct(wording.prefix(s.model.weights_digest) for s in setups),
+        "date": row.date,
+    }
+
+
+def _figure(figure: Figure | None) -> list[float] | None:
+    if figure is None:
+        return None
+    values = (figure.value, figure.interval.low, figure.interval.high)
+    return [round(100 * value, 2) for value in values]
+
+
+def _reported(number: Reported) -> dict[str, Any]:
+    entry = number.entry
+    return {
+        "method": f"{entry.method} ({entry.variant})" if entry.variant else entry.method,
+        "dataset": entry.dataset,
+        "setting": entry.setting,
+        "shots": number.shots,
+        "miou": number.miou,
+        "fb_iou": number.fb_iou,
+        "protocol": number.protocol,
+        "source": number.source + (f", {entry.table}" if entry.table else ""),
+        "note": entry.note,
+    }

@@ -1,0 +1,270 @@
+const board = JSON.parse(document.getElementById("data").textContent);
+const at = (id) => document.getElementById(id);
+const NONE = "–";
+
+/* Elements are built from text, never from markup: names come from files. */
+function make(space, tag, attributes, children) {
+  const node = space ? document.createElementNS(space, tag) : document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes || {})) {
+    if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+const h = (tag, attributes, ...children) => make(null, tag, attributes, children);
+const svg = (tag, attributes, ...children) =>
+  make("http://www.w3.org/2000/svg", tag, attributes, children);
+const option = (value, text) => h("option", { value }, text);
+
+const percent = (figure) => (figure ? figure[0].toFixed(1) : NONE);
+const ends = (figure) => (figure ? `${figure[1].toFixed(1)}–${figure[2].toFixed(1)}` : NONE);
+const short = (n) =>
+  n >= 1e9 ? `${(n / 1e9).toFixed(1)}B` : n >= 1e6 ? `${(n / 1e6).toFixed(1)}M`
+    : n >= 1e3 ? `${(n / 1e3).toFixed(1)}K` : `${n}`;
+const time = (ms) => (ms >= 100 ? ms.toFixed(0) : ms >= 1 ? ms.toFixed(1) : ms.toFixed(2));
+
+/* State: what is shown, kept in the address so that a view can be passed on. */
+const state = { dataset: "", protocol: "", shots: "", tier: "all", sort: "miou", down: "1", cost: "ms" };
+const hidden = new Set();
+for (const [key, value] of new URLSearchParams(location.hash.slice(1))) {
+  if (key in state) state[key] = value;
+}
+
+const unique = (values) => [...new Set(values)];
+const protocolOf = (s) => (s.limit === null ? s.protocol : `${s.protocol}, first ${s.limit}`);
+const ofDataset = () => board.settings.filter((s) => s.dataset === state.dataset);
+const ofProtocol = () => ofDataset().filter((s) => protocolOf(s) === state.protocol);
+const setting = () => ofProtocol().find((s) => String(s.shots) === state.shots);
+
+function choices() {
+  const pick = (id, values, label) => {
+    if (!values.includes(state[id])) state[id] = values.length ? values[0] : "";
+    at(id).replaceChildren(...values.map((value) => option(value, label ? label(value) : value)));
+    at(id).value = state[id];
+  };
+  const datasets = unique([
+    ...board.settings.map((s) => s.dataset),
+    ...board.reported.map((n) => n.dataset),
+  ]);
+  pick("dataset", datasets);
+  pick("protocol", unique(ofDataset().map(protocolOf)), (name) =>
+    name.includes(", first ") ? `${name}: not comparable` : name);
+  const shots = ofProtocol().length
+    ? ofProtocol().map((s) => s.shots)
+    : board.reported.filter((n) => n.dataset === state.dataset).map((n) => n.shots);
+  pick("shots", unique(shots).sort((a, b) => a - b).map(String), (k) => `${k}-shot`);
+  at("tier").value = state.tier;
+}
+
+function shown(s) {
+  if (!s) return [];
+  const text = at("search").value.trim().toLowerCase();
+  return s.rows.filter((row) =>
+    (state.tier === "all" || (state.tier === "strict") === row.strict) &&
+    (at("extras").checked || (row.kind === "model" && row.comparable) || row.kind === "predictions") &&
+    `${row.name} ${row.title}`.toLowerCase().includes(text));
+}
+
+/* Columns: how a row is read, shown and sorted. `wide` ones are left out on phones. */
+function columns(s) {
+  const folds = s.folds > 1 ? [...Array(s.folds).keys()] : [];
+  return [
+    { id: "rank", head: "Rank", value: (r) => r.rank, show: (r) => r.rank ?? NONE, up: true },
+    { id: "name", head: "Model", value: (r) => r.name.toLowerCase(), up: true, name: true },
+    { id: "miou", head: "mIoU", value: (r) => r.miou && r.miou[0], show: (r) => percent(r.miou) },
+    { id: "interval", head: "95% interval", value: (r) => r.miou && r.miou[1], show: (r) => ends(r.miou) },
+    { id: "bar", head: "Interval as a bar", bar: true, wide: true },
+    ...folds.map((f) => ({
+      id: `fold${f}`, group: "folds", head: `fold ${f}`, wide: true,
+      value: (r) => r.folds[f] && r.folds[f][0], show: (r) => percent(r.folds[f]),
+    })),
+    { id: "fb", head: "FB-IoU", value: (r) => r.fb_iou && r.fb_iou[0], show: (r) => percent(r.fb_iou) },
+    { id: "ms", head: "ms", up: true, value: (r) => r.ms, show: (r) => time(r.ms) },
+    { id: "parameters", head: "Parameters", up: true, wide: true, value: (r) => r.parameters, show: (r) => short(r.parameters) },
+    { id: "seen", head: "Test classes seen", text: true, wide: true, value: (r) => r.seen, show: (r) => r.seen, up: true },
+    { id: "hardware", head: "Device", text: true, wide: true, value: (r) => r.hardware, show: (r) => r.hardware, up: true },
+    { id: "dtype", head: "dtype", text: true, wide: true, value: (r) => r.dtype, show: (r) => r.dtype, up: true },
+    { id: "date", head: "Date", text: true, wide: true, value: (r) => r.date, show: (r) => r.date },
+    { id: "weights", head: "Weights", text: true, wide: true, value: (r) => r.weights, show: (r) => r.weights, up: true },
+  ];
+}
+const group = (column) => column.group || column.id;
+
+function sorted(rows, column) {
+  const sign = state.down === "1" ? -1 : 1;
+  const key = (row) => column.value(row) ?? null;
+  return [...rows].sort((a, b) => {
+    const [x, y] = [key(a), key(b)];
+    if (x === null || y === null) return (x === null) - (y === null);
+    return x < y ? -sign : x > y ? sign : 0;
+  });
+}
+
+function drawTable(s, rows) {
+  const table = at("results").querySelector("table");
+  const [caption, head, body] = [table.caption, table.tHead, table.tBodies[0]];
+  if (!s) {
+    caption.textContent = "Nothing was measured on this dataset yet.";
+    head.replaceChildren();
+    body.replaceChildren();
+    return;
+  }
+  caption.textContent =
+    `${s.dataset}, ${protocolOf(s)}, ${s.shots}-shot; figures in percent` +
+    (s.limit === null ? "" : "; only part of each list was run: not comparable");
+  const all = columns(s);
+  const visible = all.filter((column) => !hidden.has(group(column)));
+  const by = all.find((column) => column.id === state.sort && column.value) || all[2];
+  head.replaceChildren(h("tr", {}, ...visible.map((column) => {
+    const classes = [column.name && "name", column.text && "text", column.wide && "wide"];
+    const label = column.value
+      ? h("button", { type: "button", "data-sort": column.id }, column.head) : column.head;
+    const order = column === by ? (state.down === "1" ? "descending" : "ascending") : null;
+    return h("th", { scope: "col", class: classes.filter(Boolean).join(" "), "aria-sort": order }, label);
+  })));
+  const whole = rows.filter((row) => row.miou);
+  const low = Math.min(...whole.map((row) => row.miou[1]));
+  const span = Math.max(1, Math.max(...whole.map((row) => row.miou[2])) - low);
+  const place = (value) => `${(96 * (value - low)) / span + 2}%`;
+  body.replaceChildren(...sorted(rows, by).map((row) => h("tr", { class: row.rank ? null : "faint" },
+    ...visible.map((column) => {
+      const classes = [column.text && "text", column.wide && "wide"].filter(Boolean).join(" ");
+      if (column.name) {
+        return h("th", { scope: "row", class: "name", title: row.title }, row.name,
+          ...row.marks.map((mark) => h("span", { class: "mark" }, mark)));
+      }
+      if (!column.bar) return h("td", { class: classes }, String(column.show(row)));
+      if (!row.miou) return h("td", { class: classes }, NONE);
+      const bar = h("i", {});
+      bar.style.left = place(row.miou[1]);
+      bar.style.width = `${(96 * (row.miou[2] - row.miou[1])) / span}%`;
+      const dot = h("b", {});
+      dot.style.left = place(row.miou[0]);
+      return h("td", { class: classes }, h("span", { class: "range", "aria-hidden": "true" }, bar, dot),
+        h("span", { class: "hidden" }, ends(row.miou)));
+    }))));
+}
+
+function drawClasses(s, rows) {
+  if (!s || !rows.length) {
+    at("classes").replaceChildren(h("p", { class: "hint" }, "Nothing to show."));
+    return;
+  }
+  const body = [];
+  s.classes.forEach((classes, fold) => {
+    if (s.classes.length > 1) {
+      body.push(h("tr", { class: "fold" }, h("th", { scope: "rowgroup", colspan: rows.length + 1 }, `fold ${fold}`)));
+    }
+    for (const [index, name] of classes) {
+      body.push(h("tr", {}, h("th", { scope: "row", class: "name text" }, name), ...rows.map((row) => {
+        const figure = row.classes[index];
+        if (!figure) return h("td", {}, NONE);
+        const cell = h("td", { title: `${row.name}, ${name}: ${ends(figure)}` }, percent(figure));
+        cell.style.setProperty("--v", figure[0]);
+        return cell;
+      })));
+    }
+  });
+  at("classes").replaceChildren(h("table", { class: "heat" },
+    h("caption", {}, "Class IoU in percent, the stronger the colour the more"),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name" }, "Class"),
+      ...rows.map((row) => h("th", { scope: "col" }, row.name)))),
+    h("tbody", {}, ...body)));
+}
+
+function drawReported() {
+  const rows = board.reported.filter((n) => n.dataset === state.dataset && String(n.shots) === state.shots &&
+    (state.tier === "all" || n.setting === state.tier));
+  if (!rows.length) {
+    at("reported").replaceChildren(h("p", { class: "hint" }, "Nothing is recorded for this choice."));
+    return;
+  }
+  rows.sort((a, b) => (b.miou ?? 0) - (a.miou ?? 0));
+  at("reported").replaceChildren(h("table", {},
+    h("thead", {}, h("tr", {}, ...["Method", "mIoU", "FB-IoU", "Setting", "Protocol as published", "Read in", "Note"]
+      .map((text, index) => h("th", { scope: "col", class: index ? (index > 2 ? "text" : null) : "name" }, text)))),
+    h("tbody", {}, ...rows.map((n) => h("tr", {},
+      h("th", { scope: "row", class: "name" }, n.method),
+      h("td", {}, n.miou === null ? NONE : String(n.miou)),
+      h("td", {}, n.fb_iou === null ? NONE : String(n.fb_iou)),
+      h("td", { class: "text" }, n.setting),
+      h("td", { class: "text wrap" }, n.protocol),
+      h("td", { class: "text wrap" }, n.source),
+      h("td", { class: "text wrap" }, n.note))))));
+}
+
+function drawFacts(s) {
+  const facts = s ? Object.entries(s.facts) : [];
+  at("facts").replaceChildren(...facts.flatMap(([what, value]) => [h("dt", {}, what), h("dd", {}, value)]));
+}
+
+function drawColumns(s) {
+  if (!s) return;
+  const names = new Map(columns(s).filter((column) => !column.name)
+    .map((column) => [group(column), column.group ? "Folds" : column.head]));
+  at("columns").querySelector("div").replaceChildren(...[...names].map(([id, name]) => {
+    const box = h("input", { type: "checkbox", value: id });
+    box.checked = !hidden.has(id);
+    box.addEventListener("change", () => {
+      if (box.checked) hidden.delete(id);
+      else hidden.add(id);
+      draw();
+    });
+    return h("label", { class: "check" }, box, name);
+  }));
+}
+
+function draw() {
+  choices();
+  const s = setting();
+  const rows = shown(s);
+  const best = [...rows].sort((a, b) => (b.miou ? b.miou[0] : -1) - (a.miou ? a.miou[0] : -1));
+  drawTable(s, rows);
+  drawCost(rows);
+  drawCurve();
+  drawClasses(s, best);
+  drawReported();
+  drawFacts(s);
+  at("status").textContent = s ? `${rows.length} of ${s.rows.length} models shown` : "";
+  try {
+    history.replaceState(null, "", `#${new URLSearchParams(state)}`);
+  } catch {
+    /* Some browsers refuse this for files; the page works without it. */
+  }
+}
+
+at("filters").addEventListener("submit", (event) => event.preventDefault());
+for (const id of ["dataset", "protocol", "shots", "tier"]) {
+  at(id).addEventListener("change", () => {
+    state[id] = at(id).value;
+    draw();
+    drawColumns(setting());
+  });
+}
+at("search").addEventListener("input", draw);
+at("extras").addEventListener("change", draw);
+for (const radio of document.querySelectorAll("input[name=cost]")) {
+  radio.checked = radio.value === state.cost;
+  radio.addEventListener("change", () => {
+    state.cost = radio.value;
+    draw();
+  });
+}
+at("results").addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-sort]");
+  if (!button) return;
+  const id = button.dataset.sort;
+  const column = columns(setting()).find((own) => own.id === id);
+  state.down = state.sort === id ? (state.down === "1" ? "0" : "1") : column.up ? "0" : "1";
+  state.sort = id;
+  draw();
+  at("results").querySelector(`[data-sort="${id}"]`).focus();
+});
+document.addEventListener("click", (event) => {
+  if (!at("columns").contains(event.target)) at("columns").open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") at("columns").open = false;
+});
+draw();
+drawColumns(setting());
