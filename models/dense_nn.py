@@ -79,12 +79,14 @@ def foreground_patches(mask: Tensor, grid: torch.Size) -> Tensor:
 
 def _unit_rows(patches: Tensor) -> Tensor:
     """C×h×w patches as h·w rows of unit length."""
-    return F.normalize(patches.flatten(1).T, dim=1)
+    return F.normalize(patches.flatten(1).T.contiguous(), dim=1)
 
 
 def _nearest(rows: Tensor, shots: Sequence[Features], kind: str) -> Tensor:
     """The greatest cosine of each row with the patches of one kind, -1 where there are none."""
-    patches = torch.cat([shot[kind] for shot in shots])
-    if len(patches) == 0:
-        return rows.new_full((len(rows),), -1.0)
-    return (rows @ patches.T).amax(1)
+    best = rows.new_full((len(rows),), -1.0)
+    # Shot by shot: the products stay in the processor's cache, and no patches are copied.
+    for patches in (shot[kind] for shot in shots):
+        if len(patches):
+            best = torch.maximum(best, (rows @ patches.T).amax(1))
+    return best
