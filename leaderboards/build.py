@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from benchmarks.errors import BenchError
 from leaderboards import markdown, page, wording
-from leaderboards.collect import LeftOut, collect
+from leaderboards.collect import LeftOut, Places, collect
 from leaderboards.published import reported
 from leaderboards.reported import PAGE, reported_page
 from leaderboards.scores import Setting, settings
@@ -41,7 +41,7 @@ def build(results_root: Path, output: Path) -> Built:
     Raises:
         BenchError: if `output` cannot be written.
     """
-    found = collect(results_root, output / "results")
+    found = collect(Places(results_root, output / "results"))
     boards = settings(found.results)
     numbers = list(reported())
     pages = {

@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchError
-from benchmarks.store import Result, RunKey, find_runs, read_result
-from leaderboards.committed import find_committed, read_committed
+from benchmarks.store import Result, RunKey, find_runs, is_complete, read_result
+from leaderboards.committed import committed_json, find_committed, read_committed
 from leaderboards.verify import check_result
-
-Finder = Callable[[Path], list[RunKey]]
-Reader = Callable[[Path, RunKey], Result]
 
 
 @dataclass(frozen=True, order=True)
@@ -36,31 +33,48 @@ class Collection:
     left_out: tuple[LeftOut, ...]
 
 
-def collect(results_root: Path, committed_root: Path) -> Collection:
-    """Read every finished run and keep those that belong together.
+@dataclass(frozen=True)
+class Places:
+    """Where results are.
 
-    Args:
-        results_root: a results store.
-        committed_root: results that are kept in a repository. Of a run that is in both, the one
-            that was measured later is taken.
+    Attributes:
+        store: a results store.
+        committed: results that are kept in a repository.
     """
-    sound: dict[RunKey, Result] = {}
+
+    store: Path
+    committed: Path
+
+    def runs(self) -> list[RunKey]:
+        """Every result in either place, sorted."""
+        return sorted({*find_runs(self.store), *find_committed(self.committed)})
+
+    def read(self, key: RunKey) -> Result:
+        """Read a result; of a run that is in both places, the one that was measured later.
+
+        Raises:
+            BenchError: if it is damaged.
+        """
+        found = []
+        if committed_json(self.committed, key).is_file():
+            found.append(read_committed(self.committed, key))
+        if is_complete(key.folder(self.store)):
+            found.append(read_result(self.store, key))
+        return max(found, key=lambda result: result.record.started)
+
+
+def collect(places: Places) -> Collection:
+    """Read every result and keep those that are sound and belong together."""
+    sound: list[Result] = []
     left_out: list[LeftOut] = []
-    sources: tuple[tuple[Path, Finder, Reader], ...] = (
-        (committed_root, find_committed, read_committed),
-        (results_root, find_runs, read_result),
-    )
-    for root, find, read in sources:
-        for key in find(root):
-            try:
-                result = read(root, key)
-                check_result(result)
-            except BenchError as error:
-                left_out.append(LeftOut(key, str(error)))
-                continue
-            if key not in sound or sound[key].record.started < result.record.started:
-                sound[key] = result
-    kept, strangers = agreeing(sound[key] for key in sorted(sound))
+    for key in places.runs():
+        try:
+            result = places.read(key)
+            check_result(result)
+            sound.append(result)
+        except BenchError as error:
+            left_out.append(LeftOut(key, str(error)))
+    kept, strangers = agreeing(sound)
     return Collection(tuple(kept), tuple(sorted([*left_out, *strangers])))
 
 

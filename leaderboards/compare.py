@@ -61,7 +61,11 @@ class Comparison:
     """Model a against model b in one setting; differences are a - b, in 0..1.
 
     Attributes:
-        setting: dataset, protocol and shots of both.
+        dataset: of both.
+        protocol: of both.
+        folder: the protocol's folder in the store, another one for lists of which only part was
+            run.
+        shots: of both.
         folds: the folds that both were measured on, of `of`.
         a_miou: mean over those folds; likewise `b_miou`.
         miou: the difference in mIoU; likewise `fb_iou`.
@@ -74,7 +78,10 @@ class Comparison:
 
     a: str
     b: str
-    setting: str
+    dataset: str
+    protocol: str
+    folder: str
+    shots: int
     folds: tuple[int, ...]
     of: int
     a_miou: float
@@ -88,6 +95,16 @@ class Comparison:
     losses: int
     classes: tuple[ClassDifference, ...]
     episodes: tuple[EpisodeDifference, ...]
+
+    @property
+    def setting(self) -> str:
+        """Dataset, protocol and shots, for people."""
+        return f"{self.dataset}, {self.folder}, {self.shots}-shot"
+
+    @property
+    def lacks_folds(self) -> bool:
+        """Whether only part of the dataset's folds could be compared."""
+        return len(self.folds) < self.of
 
 
 def compare_all(results: Iterable[Result]) -> list[Comparison]:
@@ -135,7 +152,10 @@ def compare(a: Sequence[Result], b: Sequence[Result]) -> Comparison:
     return Comparison(
         a=a[0].key.model,
         b=b[0].key.model,
-        setting=setting_name(a[0].key),
+        dataset=a[0].key.dataset,
+        protocol=a[0].record.setup.protocol.name,
+        folder=a[0].key.protocol,
+        shots=a[0].key.shots,
         folds=tuple(pairs),
         of=a[0].record.setup.dataset.folds,
         a_miou=a_miou,

@@ -95,6 +95,31 @@ def power(
     )
 
 
+def powers(models: Sequence[Iterable[Result]], *, chance: float = 0.8) -> list[Power]:
+    """What every setting can tell in which all `models` were measured.
+
+    Args:
+        models: one model's results, or two models'.
+        chance: with which a true difference shall be found, in 0..1.
+
+    Raises:
+        BenchError: if there is no such setting, or one of `models` holds several models.
+    """
+    settings: dict[str, list[list[Result]]] = defaultdict(lambda: [[] for _ in models])
+    for index, own in enumerate(models):
+        for result in own:
+            settings[setting_name(result.key)][index].append(result)
+    shared = {name: found for name, found in settings.items() if all(found)}
+    if not shared:
+        raise BenchError("there is no dataset, protocol and number of shots that both share")
+    for found in shared.values():
+        for own in found:
+            names = sorted({result.key.model for result in own})
+            if len(names) > 1:
+                raise BenchError(f"power is asked of one model at a time, not {', '.join(names)}")
+    return [power(found, chance=chance) for found in shared.values()]
+
+
 def _by_fold(models: Sequence[Sequence[Result]]) -> list[list[Result]]:
     """The results of each fold that all models have."""
     folds: dict[int, list[Result]] = defaultdict(list)

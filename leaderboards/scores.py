@@ -19,6 +19,11 @@ class Figure:
     value: float
     interval: Interval
 
+    def signed(self) -> str:
+        """A difference in percent points: `+1.2 (+0.4 to +2.0)`."""
+        low, high = self.interval.low, self.interval.high
+        return f"{100 * self.value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
 
 @dataclass(frozen=True)
 class FoldScore:

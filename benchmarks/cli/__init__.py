@@ -7,14 +7,17 @@ from typing import Any
 
 import click
 
+from benchmarks.cli.compare import compare
 from benchmarks.cli.datasets import datasets
 from benchmarks.cli.doctor import doctor
 from benchmarks.cli.episodes import episodes
 from benchmarks.cli.layout import VerbGroup
 from benchmarks.cli.leaderboard import leaderboard
 from benchmarks.cli.models import models
+from benchmarks.cli.power import power
 from benchmarks.cli.prepare import prepare
 from benchmarks.cli.protocols import protocols
+from benchmarks.cli.results import results
 from benchmarks.cli.run import run
 from benchmarks.cli.score import score
 from benchmarks.cli.show import show
@@ -97,6 +100,9 @@ for verb in (
     run,
     score,
     leaderboard,
+    compare,
+    power,
+    results,
     show,
     doctor,
 ):

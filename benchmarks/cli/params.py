@@ -63,6 +63,14 @@ results_root = option(
     group="Places",
     help="The results store.  [BENCH_RESULTS, then results_root of bench.yaml, then results]",
 )
+boards = option(
+    "--boards",
+    type=PATH,
+    default=Path("leaderboards"),
+    show_default=True,
+    group="Places",
+    help="Folder of the boards; committed results are in its results/.",
+)
 quiet = option("--quiet", "-q", is_flag=True, group="Output", help="No progress, no remarks.")
 as_json = option("--json", "as_json", is_flag=True, group="Output", help="JSON on stdout.")
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.errors import BenchError
 from benchmarks.store import RunKey, read_result
-from leaderboards.collect import agreeing, collect, episodes_digest
+from leaderboards.collect import Places, agreeing, collect, episodes_digest
 from leaderboards.verify import check_result
 from tests.leaderboards.synthetic import write_model, write_run
 
@@ -18,16 +18,16 @@ KEY = RunKey("toy", "fixed-v1", "alpha", 0, 1)
 
 
 def reasons(root: Path) -> dict[str, str]:
-    return {str(out.key): out.reason for out in collect(root, root / "none").left_out}
+    return {str(out.key): out.reason for out in collect(Places(root, root / "none")).left_out}
 
 
 def kept(root: Path) -> list[str]:
-    return sorted({result.key.model for result in collect(root, root / "none").results})
+    return sorted({result.key.model for result in collect(Places(root, root / "none")).results})
 
 
 def test_sound_results_are_kept(tmp_path: Path) -> None:
     keys = write_model(tmp_path, "alpha") + write_model(tmp_path, "beta", protocol="hsnet")
-    found = collect(tmp_path, tmp_path / "none")
+    found = collect(Places(tmp_path, tmp_path / "none"))
     assert [result.key for result in found.results] == sorted(keys)
     assert found.left_out == ()
 
@@ -37,7 +37,7 @@ def test_the_figures_of_every_protocol_can_be_recomputed(tmp_path: Path, protoco
     # Class 2 is never drawn, and in the first of BAM's runs class 1 is not either.
     classes = {0: "disc", 1: "ring", 2: "star"}
     write_run(tmp_path, protocol=protocol, classes=classes)
-    assert collect(tmp_path, tmp_path / "none").left_out == ()
+    assert collect(Places(tmp_path, tmp_path / "none")).left_out == ()
 
 
 @pytest.mark.parametrize("models", [("beta", "gamma"), ("gamma", "beta")])
@@ -53,7 +53,7 @@ def test_the_digest_that_more_models_have_is_the_boards(
     reason = reasons(tmp_path)["toy/fixed-v1/alpha/fold0_1shot"]
     assert "dataset ffffffffffffffff" in reason
     assert "dddddddddddddddd" in reason
-    assert len(collect(tmp_path, tmp_path / "none").left_out) == 8
+    assert len(collect(Places(tmp_path, tmp_path / "none")).left_out) == 8
 
 
 def test_of_two_equally_common_digests_the_later_is_the_boards(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_queries_that_the_other_models_did_not_get_are_found(tmp_path: Path) -> 
 def test_scored_pixels_are_the_same_for_every_model(tmp_path: Path) -> None:
     write_run(tmp_path, name="alpha", skill=0.2)
     write_run(tmp_path, name="beta", skill=0.9, seed=4)
-    first, second = collect(tmp_path, tmp_path / "none").results
+    first, second = collect(Places(tmp_path, tmp_path / "none")).results
     assert episodes_digest(first) == episodes_digest(second)
     assert agreeing([first, second]) == ([first, second], [])
 
@@ -132,7 +132,7 @@ def test_scored_pixels_are_the_same_for_every_model(tmp_path: Path) -> None:
 def test_a_tampered_record_is_left_out(tmp_path: Path, change: object, said: str) -> None:
     write_run(tmp_path)
     edit(tmp_path, change)
-    assert collect(tmp_path, tmp_path / "none").results == ()
+    assert collect(Places(tmp_path, tmp_path / "none")).results == ()
     assert said in reasons(tmp_path)[str(KEY)]
 
 

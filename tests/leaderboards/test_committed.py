@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.errors import BenchError
 from benchmarks.store import Result, RunKey, read_result
-from leaderboards.collect import collect
+from leaderboards.collect import Places, collect
 from leaderboards.committed import (
     committed_json,
     find_committed,
@@ -285,11 +285,11 @@ def test_committed_results_are_on_the_board_and_later_ones_take_their_place(
     committed: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "local"
-    assert len(collect(store, committed).results) == 8 == len(find_committed(committed))
+    assert len(collect(Places(store, committed)).results) == 8 == len(find_committed(committed))
     write_run(store, skill=0.9, record={"started": "2026-12-01T00:00:00"})
     write_run(store, name="beta", skill=0.9, record={"started": "2026-01-01T00:00:00"})
     write_run(store, name="gamma")
-    found = {result.key: result for result in collect(store, committed).results}
+    found = {result.key: result for result in collect(Places(store, committed)).results}
     assert len(found) == 9
     assert found[KEY].record.started == "2026-12-01T00:00:00"
     assert found[RunKey("toy", "fixed-v1", "beta", 0, 1)].record.started.startswith("2026-11")
@@ -297,6 +297,6 @@ def test_committed_results_are_on_the_board_and_later_ones_take_their_place(
 
 def test_a_tampered_committed_result_is_left_out_of_the_board(committed: Path) -> None:
     edit(committed, lambda record: record["run"].update(fb_iou=0.99))
-    found = collect(committed / "none", committed)
+    found = collect(Places(committed / "none", committed))
     assert len(found.results) == 7
     assert [(out.key, out.reason[:20]) for out in found.left_out] == [(KEY, "its fb_iou says 0.99")]

@@ -7,13 +7,13 @@ import pytest
 
 from benchmarks.intervals import bootstrap, interval, over_folds
 from benchmarks.store import read_result
-from leaderboards.collect import collect
+from leaderboards.collect import Places, collect
 from leaderboards.scores import Row, Setting, settings
 from tests.leaderboards.synthetic import write_model, write_run
 
 
 def boards(root: Path) -> list[Setting]:
-    return settings(collect(root, root / "none").results)
+    return settings(collect(Places(root, root / "none")).results)
 
 
 def only_row(root: Path) -> Row:

@@ -1,0 +1,151 @@
+"""`bench compare`: is one model better than another, by how much, and where."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmarks.cli.layout import Verb
+from benchmarks.cli.params import (
+    PATH,
+    argument,
+    as_json,
+    boards,
+    data_root,
+    option,
+    print_json,
+    results_root,
+)
+
+if TYPE_CHECKING:
+    from leaderboards.compare import Comparison
+
+
+@click.command(
+    cls=Verb,
+    examples=(
+        "bench compare dense-nn prototype                     wherever both were measured",
+        "bench compare shapes/dense-nn shapes/prototype       on one dataset",
+        "bench compare dense-nn prototype random              every two, with Holm's correction",
+        "bench compare dense-nn prototype --pictures DIR      and what differs most, drawn",
+    ),
+)
+@argument("names", "Models or runs: parts of their path in the store.", nargs=-1, required=True)
+@option("--dataset", "-d", group="Which results", help="Only on this dataset.")
+@option("--protocol", "-p", group="Which results", help="Only by this protocol.")
+@option("--shots", "-k", type=click.IntRange(1), group="Which results", help="Only at K shots.")
+@option(
+    "--pictures",
+    type=PATH,
+    metavar="DIR",
+    group="Output",
+    help="Draw the episodes that differ most; both runs need --save-predictions.",
+)
+@results_root
+@boards
+@data_root
+@as_json
+def compare(
+    names: Sequence[str],
+    dataset: str | None,
+    protocol: str | None,
+    shots: int | None,
+    pictures: Path | None,
+    results_root: Path | None,
+    boards: Path,
+    data_root: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare models episode by episode.
+
+    Shows the difference in mIoU with its 95% interval, a paired permutation test, episodes won
+    and lost, and for two models every class and the episodes that differ most. Models that were
+    measured on different data or episodes are refused.
+    """
+    from dataclasses import asdict
+
+    from benchmarks.configfile import root
+    from leaderboards.collect import Places
+    from leaderboards.compare import compare_all
+    from leaderboards.select import select
+
+    places = Places(root("results_root", results_root), boards / "results")
+    wanted = {"dataset": dataset, "protocol": protocol, "shots": shots}
+    known = [
+        key
+        for key in places.runs()
+        if all(value in (None, getattr(key, name)) for name, value in wanted.items())
+    ]
+    keys = dict.fromkeys(key for name in names for key in select(known, name))
+    comparisons = compare_all(places.read(key) for key in keys)
+    if as_json:
+        print_json([asdict(comparison) for comparison in comparisons])
+    else:
+        _print(comparisons)
+    if pictures is not None:
+        for comparison in comparisons:
+            _draw(comparison, pictures, root("data_root", data_root), places.store)
+
+
+def _print(comparisons: Sequence["Comparison"]) -> None:
+    from benchmarks.console import print_table
+
+    numbers = ("a", "b", "a - b (95%)", "FB-IoU (95%)", "p", "p (Holm)", "won", "tied", "lost")
+    rows = [
+        (
+            own.setting + (f", {len(own.folds)} of {own.of} folds" if own.lacks_folds else ""),
+            f"{own.a} - {own.b}",
+            f"{100 * own.a_miou:.1f}",
+            f"{100 * own.b_miou:.1f}",
+            own.miou.signed(),
+            own.fb_iou.signed(),
+            f"{own.p:.4f}",
+            f"{own.adjusted_p:.4f}",
+            own.wins,
+            own.ties,
+            own.losses,
+        )
+        for own in comparisons
+    ]
+    print_table(("setting", "a - b", *numbers), rows, title="mIoU in percent", right=numbers)
+    if len({(own.a, own.b) for own in comparisons}) > 1:
+        return
+    for own in comparisons:
+        classes = [
+            (c.name, f"{100 * c.a:.1f}", f"{100 * c.b:.1f}", c.difference.signed())
+            for c in own.classes
+        ]
+        figures = (own.a, own.b, "difference (95%)")
+        print_table(("class", *figures), classes, title=f"{own.setting}: class IoU", right=figures)
+        episodes = [
+            (e.fold, e.episode, e.class_name, e.query, f"{100 * e.a:.1f}", f"{100 * e.b:.1f}")
+            for e in own.episodes
+        ]
+        print_table(
+            ("fold", "episode", "class", "query", own.a, own.b),
+            episodes,
+            title=f"{own.setting}: episodes that differ most",
+            right=("fold", "episode", own.a, own.b),
+        )
+
+
+def _draw(comparison: "Comparison", folder: Path, data_root: Path, store: Path) -> None:
+    """One picture for each model and episode, as `bench show` draws them."""
+    from benchmarks.masks import kept_mask
+    from benchmarks.protocols import get_protocol
+    from benchmarks.show import Prediction, draw
+    from benchmarks.store import RunKey
+    from datasets_prep.prepared import PreparedDataset
+
+    dataset = PreparedDataset(data_root, comparison.dataset)
+    recipe = get_protocol(comparison.protocol).recipe
+    folder.mkdir(parents=True, exist_ok=True)
+    for found in comparison.episodes:
+        episode = dataset.episodes(recipe, found.fold, comparison.shots)[found.episode]
+        for model in (comparison.a, comparison.b):
+            key = RunKey(comparison.dataset, comparison.folder, model, found.fold, comparison.shots)
+            mask = kept_mask(store, key, found.episode)
+            name = f"{key.dataset}_{key.shots}shot_fold{key.fold}_{found.episode:06d}_{model}.png"
+            draw(dataset, episode, Prediction(model, mask)).save(folder / name, format="PNG")
+            click.echo(f"wrote {folder / name}", err=True)
