@@ -32,7 +32,7 @@ _AHEAD = 2  # batches whose images are decoded while one runs
 
 @dataclass
 class EncodeCounts:
-    """How often a model has encoded, for the record and for tests of the cache."""
+    """How often a model has encoded in one run, for the record and for tests of the cache."""
 
     images: int = 0
     supports: int = 0
@@ -99,6 +99,7 @@ class Evaluator:
         Raises:
             BenchError: if scores are not finite or of the wrong shape; the batch is named.
         """
+        self.encodes = EncodeCounts()
         done = {row.episode for row in journal.rows}
         batches = [b for b in plan.batches if not done.issuperset(e.index for e in b.episodes)]
         folder = journal.folder / "predictions" if save_predictions else None

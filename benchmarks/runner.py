@@ -5,6 +5,7 @@ models with the same backbone, weights and geometry share what depends on one im
 """
 
 import gc
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,21 +82,44 @@ def run_matrix(
                 loader = Loader(cell.dataset, config.threads)
                 stack.callback(loader.close)
                 loaders[cell.dataset.name] = loader
-        for wanted in config.models:
+        for wanted, own_cells in _loads(config, every):
             model = load_segmenter(wanted, device, config.dtype)
-            for cell in every:
-                evaluator = Evaluator(
+            evaluators = {
+                name: Evaluator(
                     model,
-                    loaders[cell.dataset.name],
+                    loader,
                     cache,
                     device,
                     encode_batch=_GPU_ENCODE_BATCH if device.type == "cuda" else 1,
                 )
+                for name, loader in loaders.items()
+            }
+            for cell in own_cells:
+                evaluator = evaluators[cell.dataset.name]
                 outcomes.append(_run(config, wanted, evaluator, cell, resume, listener))
                 listener.run_finished(outcomes[-1])
-            del model, evaluator
+            del model, evaluators, evaluator
             gc.collect()
     return outcomes
+
+
+def _loads(config: BenchConfig, every: list[Cell]) -> Iterator[tuple[ModelConfig, list[Cell]]]:
+    """Each model to load with the cells it runs on: once, or once a fold.
+
+    A model trained on base classes has a checkpoint for every fold: its options say where with
+    `{fold}`, as in `weights: hsnet/fold{fold}.pt`.
+    """
+    for wanted in config.models:
+        if not any("{fold}" in str(value) for value in wanted.options.values()):
+            yield wanted, every
+            continue
+        for fold in sorted({cell.fold for cell in every}):
+            options = {
+                key: value.replace("{fold}", str(fold)) if isinstance(value, str) else value
+                for key, value in wanted.options.items()
+            }
+            own = wanted.model_copy(update={"options": options})
+            yield own, [cell for cell in every if cell.fold == fold]
 
 
 def resolve_device(name: str) -> torch.device:

@@ -151,6 +151,26 @@ def test_each_image_and_pair_is_encoded_once(root: Path, tmp_path: Path) -> None
     assert cache.naive_image_encodes == summary.naive_image_encodes
 
 
+def test_shots_of_one_model_share_what_they_encoded(root: Path, tmp_path: Path) -> None:
+    wanted = config(root, tmp_path, limit=None)
+    one, two = (outcome.record.cache for outcome in run_matrix(wanted, listener=Quiet())[:2])
+    assert one is not None
+    assert two is not None
+    distinct = plan_matrix(wanted)[1]
+    # fixed-v1 lists are nested: 2-shot episodes hold every pair of the 1-shot ones.
+    assert one.support_encodes + two.support_encodes == distinct.pairs
+    assert one.image_encodes + two.image_encodes == distinct.images
+
+
+def test_a_checkpoint_may_be_named_by_its_fold(root: Path, tmp_path: Path) -> None:
+    per_fold = [
+        {"name": "folds", "model": "tests.tiny:ColourModel", "options": {"gain": "1{fold}"}}
+    ]
+    outcomes = run_matrix(config(root, tmp_path, models=per_fold), listener=Quiet())
+    gains = {(o.key.fold, o.record.setup.model.config["gain"]) for o in outcomes}
+    assert gains == {(0, 10.0), (1, 11.0)}
+
+
 def test_models_with_one_backbone_share_image_features(root: Path, tmp_path: Path) -> None:
     models = [
         {"name": name, "model": "tests.tiny:ColourModel", "options": {"gain": gain}}
