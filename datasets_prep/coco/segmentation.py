@@ -96,7 +96,7 @@ def run_bounds(rles: Sequence[bytes]) -> list[NDArray[np.int64]]:
     lengths = np.diff(last, prepend=-1)
     values_until = np.searchsorted(last, ends)
     if (
-        characters.size == 0
+        last.size == 0
         or not 0 <= characters.min() <= characters.max() < 2 * _MORE
         or not np.array_equal(last[values_until - 1], ends - 1)
         or lengths.max() > _LONGEST
