@@ -7,7 +7,6 @@ from pathlib import Path
 
 from datasets_prep.backoff import Backoff
 from datasets_prep.checksums import Checksum, recorded, stamp_path, verify
-from datasets_prep.download import download
 from datasets_prep.errors import DatasetError
 from datasets_prep.progress import Progress
 
@@ -54,6 +53,9 @@ def fetch_images(
 
 
 def _have(name: str, *, folder: Path, address: str, backoff: Backoff) -> None:
+    # An HTTP client takes long to import, and not even its options need it.
+    from datasets_prep.download import download
+
     path, stamp = folder / name, stamp_path(folder, name)
     known = recorded(stamp)
     expected = Checksum(sha256=known.sha256) if known else Checksum()
