@@ -6,7 +6,7 @@ keep their aspect as in its PASCAL-5i evaluation (`experiments/pascal_1shot.yaml
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -28,18 +28,23 @@ _KERNEL, _SIGMA = 15, 3.0  # of the Gaussian blur, in pixels
 
 
 class CLIPSegOptions(catalog.Options):
-    """Options of CLIPSeg.
+    """Options of CLIPSeg."""
 
-    Attributes:
-        weights: see `PretrainedOptions`.
-        random: see `PretrainedOptions`.
-        threshold: the probability from which a pixel is foreground. The authors use 0.24 for models
-            trained with negatives and 0.28 for those trained without.
-    """
-
-    weights: str | None = None
-    random: Literal["tiny"] | None = None
-    threshold: float = Field(0.24, gt=0, lt=1)
+    weights: str | None = Field(
+        default=None,
+        description="a folder with config.json and model.safetensors, or a hub id "
+        "owner/name[@revision]",
+    )
+    random: Literal["tiny"] | None = Field(
+        default=None, description="random weights of this size in their place, for tests"
+    )
+    threshold: float = Field(
+        default=0.24,
+        gt=0,
+        lt=1,
+        description="probability above which a pixel is foreground; the authors use 0.24 for "
+        "models trained with negatives, 0.28 for those trained without",
+    )
 
 
 class CLIPSeg(BaseSegmenter):
@@ -84,7 +89,7 @@ class CLIPSeg(BaseSegmenter):
         self.card = pretrained.card(type(self).card)
 
     @classmethod
-    def load(cls, options: CLIPSegOptions, *, device: str, dtype: str) -> "CLIPSeg":
+    def load(cls, options: CLIPSegOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
         """CLIPSeg with the weights that `options` name.
 
         Raises:

@@ -6,15 +6,15 @@ several shots, which the authors do not define, are averaged.
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from models.catalog import Card
-from models.pretrained import PretrainedOptions
 from models.sam import Guidance, Sam, load_sam
-from models.sam.network import LICENCE, PUBLISHED, SEES_TEST_CLASSES, TRAINING_DATA
+from models.sam.network import LICENCE, PUBLISHED, SEES_TEST_CLASSES, TRAINING_DATA, SamOptions
 from models.sam.refine import best, empty, refined
 from models.sam.target import cropped, peak, similarity, target_rows
 from models.segmenter import BaseSegmenter, Features
@@ -30,7 +30,7 @@ class PerSAM(BaseSegmenter):
     refinement is empty and has no box (the authors' code fails there), it is the result.
     """
 
-    Options = PretrainedOptions
+    Options = SamOptions
     card = Card(
         title="PerSAM",
         summary="SAM prompted and guided by the target's embedding, no training",
@@ -54,7 +54,7 @@ class PerSAM(BaseSegmenter):
         self.card = sam.pretrained.card(type(self).card)
 
     @classmethod
-    def load(cls, options: PretrainedOptions, *, device: str, dtype: str) -> "PerSAM":
+    def load(cls, options: SamOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
         """PerSAM over the SAM that `options` name.
 
         Raises:

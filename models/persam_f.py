@@ -5,11 +5,11 @@ SAM runs once per support, not at every step of the training, in which its masks
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from models import catalog
@@ -22,17 +22,19 @@ from models.segmenter import BaseSegmenter, Features
 
 
 class PerSAMFOptions(catalog.Options):
-    """Options of PerSAM-F.
+    """Options of PerSAM-F."""
 
-    Attributes:
-        weights: see `PretrainedOptions`; also an original checkpoint `sam_vit_*.pth`.
-        random: see `PretrainedOptions`.
-        steps: steps of training the two weights of a support.
-    """
-
-    weights: str | None = None
-    random: Literal["tiny"] | None = None
-    steps: PositiveInt = 1000
+    weights: str | None = Field(
+        default=None,
+        description="a folder with config.json and model.safetensors, a hub id "
+        "owner/name[@revision], or an original file sam_vit_*.pth",
+    )
+    random: Literal["tiny"] | None = Field(
+        default=None, description="random weights of this size in their place, for tests"
+    )
+    steps: PositiveInt = Field(
+        default=1000, description="steps of training the two weights of a support"
+    )
 
 
 class PerSAMF(BaseSegmenter):
@@ -70,7 +72,7 @@ class PerSAMF(BaseSegmenter):
         self.card = sam.pretrained.card(type(self).card)
 
     @classmethod
-    def load(cls, options: PerSAMFOptions, *, device: str, dtype: str) -> "PerSAMF":
+    def load(cls, options: PerSAMFOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
         """PerSAM-F over the SAM that `options` name.
 
         Raises:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -17,16 +18,16 @@ from models.weights import file_digest, locate, tensor_digest, torch_dtype
 
 
 class PretrainedOptions(Options):
-    """Options of a model that is nothing but a pretrained network.
+    """Options of a model that is nothing but a pretrained network."""
 
-    Attributes:
-        weights: a folder with `config.json` and `model.safetensors`, or a hub id
-            `owner/name[@revision]`.
-        random: random weights of this size in their place, for tests.
-    """
-
-    weights: str | None = None
-    random: Literal["tiny"] | None = None
+    weights: str | None = Field(
+        default=None,
+        description="a folder with config.json and model.safetensors, or a hub id "
+        "owner/name[@revision]",
+    )
+    random: Literal["tiny"] | None = Field(
+        default=None, description="random weights of this size in their place, for tests"
+    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ with its mask, enter the session ready-made, so that neither is computed twice.
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +64,7 @@ class SAM2Memory(BaseSegmenter):
         self.card = pretrained.card(type(self).card)
 
     @classmethod
-    def load(cls, options: PretrainedOptions, *, device: str, dtype: str) -> "SAM2Memory":
+    def load(cls, options: PretrainedOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
         """SAM 2 with the weights that `options` name.
 
         Raises:

@@ -7,7 +7,7 @@ streams in the merging layer itself, so that even equal examples change the resu
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ class SegGPT(BaseSegmenter):
         self.card = pretrained.card(type(self).card)
 
     @classmethod
-    def load(cls, options: PretrainedOptions, *, device: str, dtype: str) -> "SegGPT":
+    def load(cls, options: PretrainedOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
         """SegGPT with the weights that `options` name.
 
         Raises:

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from models.backbones.base import IMAGENET_MEAN, freeze
+from models.catalog import Options
 from models.errors import ModelError
 from models.geometry import LongestSide, Size
 from models.pretrained import Pretrained, chosen_weights, hint, load_pretrained, normalised
@@ -29,6 +32,19 @@ SEES_TEST_CLASSES = {
     "pascal": "partly",
     "shapes": "no",
 }
+
+
+class SamOptions(Options):
+    """Options of a model that is nothing but SAM."""
+
+    weights: str | None = Field(
+        default=None,
+        description="a folder with config.json and model.safetensors, a hub id "
+        "owner/name[@revision], or an original file sam_vit_*.pth",
+    )
+    random: Literal["tiny"] | None = Field(
+        default=None, description="random weights of this size in their place, for tests"
+    )
 
 
 @dataclass(frozen=True)
