@@ -17,7 +17,7 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from benchmarks.config import BenchConfig, CacheConfig, DatasetConfig, ModelConfig
 from benchmarks.errors import BenchError
 from benchmarks.protocols import PROTOCOLS
-from models.catalog import GROUPS, MODELS
+from models.catalog import GROUPS, MODELS, tiny_options
 from models.registry import unknown
 
 DEFAULT_FILE = Path("bench.yaml")
@@ -117,9 +117,19 @@ def check_name(name: str) -> None:
 
 
 def _members(wanted: ModelConfig) -> list[ModelConfig]:
-    """A group's members; a user's own model given without a name gets one."""
+    """A group's members; a user's own model given without a name gets one.
+
+    In `all`, models whose weights must be fetched run at a tiny random size, under another name.
+    """
     if wanted.model is not None or wanted.name in MODELS:
         return [wanted]
+    if wanted.name == "all":
+        return [
+            ModelConfig(name=f"{name}-tiny", model=name, options=dict(options))
+            if (options := tiny_options(name)) is not None
+            else ModelConfig(name=name)
+            for name in GROUPS["all"]
+        ]
     if wanted.name in GROUPS:
         return [wanted.model_copy(update={"name": name}) for name in GROUPS[wanted.name]]
     return [wanted.model_copy(update={"name": short_name(wanted.name), "model": wanted.name})]

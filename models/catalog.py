@@ -29,6 +29,7 @@ MODELS = Registry(
         "patnet": "models.patnet:PATNet",
         "vrp-sam": "models.vrp_sam:VRPSAM",
         "insid3": "models.insid3:INSID3",
+        "gf-sam": "models.gf_sam:GFSAM",
     },
 )
 
@@ -49,7 +50,9 @@ class Options(BaseModel):
 class Card:
     """What a reader of the leaderboard must know about a model.
 
-    `sees_test_classes` maps a dataset's name to yes, no, partly or unknown; "*" is the default.
+    `sees_test_classes` says per dataset whether training saw masks of the test classes: yes, no,
+    partly or unknown; "*" is the default. Image labels, as in ImageNet, do not count: the
+    literature's strict setting allows them.
     """
 
     title: str
@@ -61,6 +64,17 @@ class Card:
     training_data: str = "none"
     sees_test_classes: Mapping[str, str] | None = None
     kind: str = "model"  # "model", "floor" or "oracle"
+
+
+def tiny_options(name: str) -> Mapping[str, Any] | None:
+    """Options with which a model that lacks its weights runs at a tiny random size.
+
+    None for a model that needs no weights, or has them at hand. A class says more with `tiny`.
+    """
+    cls = MODELS[name]
+    usual = {"random": "tiny"} if "random" in cls.Options.model_fields else None
+    options: Mapping[str, Any] | None = getattr(cls, "tiny", usual)
+    return options
 
 
 def load_model(

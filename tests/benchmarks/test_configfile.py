@@ -132,7 +132,11 @@ def test_a_missing_file_is_named() -> None:
 def test_groups_are_replaced_by_their_members() -> None:
     names = [model.name for model in expand((ModelConfig(name="floors"),))]
     assert names == list(GROUPS["floors"])
-    assert [m.name for m in expand((ModelConfig(name="all"),))] == list(MODELS)
+    every = {model.target: model for model in expand((ModelConfig(name="all"),))}
+    assert list(every) == list(MODELS)
+    assert every["hsnet"].name == "hsnet-tiny"
+    assert every["hsnet"].options == {"random": "tiny"}
+    assert every["prototype"] == ModelConfig(name="prototype")
 
 
 def test_a_model_named_twice_counts_once_but_not_with_other_options() -> None:
