@@ -8,4 +8,5 @@ DATASETS: Mapping[str, str] = {
     "folder": "datasets_prep.folder:Folder",
     "pascal": "datasets_prep.pascal:Pascal",
     "coco": "datasets_prep.coco:Coco",
+    "coco2pascal": "datasets_prep.coco2pascal:Coco2Pascal",
 }
