@@ -1,0 +1,185 @@
+"""What GF-SAM and Matcher share: DINOv2 finds, SAM segments, both frozen and read once an image."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from models.backbones.base import RANDOM, Backbone, load_backbone
+from models.catalog import Card, Options
+from models.errors import ModelError
+from models.sam import Sam, load_sam
+from models.sam import network as sam_network
+from models.segmenter import Features
+
+_SIDE, _TINY_SIDE = 518, 112
+_EMPTY_SUPPORT = 14  # side in pixels of what the authors of both put in the place of an empty mask
+
+
+class DinoSamOptions(Options):
+    """Options of a model over DINOv2 and SAM."""
+
+    backbone: Literal["dinov2-large", "dinov2-base", "dinov2-small"] = Field(
+        default="dinov2-large", description="which DINOv2"
+    )
+    weights: str | None = Field(
+        default=None,
+        description="of DINOv2: a folder or a hub id owner/name[@revision]; by default the "
+        "published weights of the backbone",
+    )
+    sam: str | None = Field(
+        default=None,
+        description="weights of SAM: a folder, a hub id or an original checkpoint sam_vit_*.pth",
+    )
+    random: Literal["tiny"] | None = Field(
+        default=None, description="random weights of this size in place of both, for tests"
+    )
+
+
+@dataclass(frozen=True)
+class DinoSam:
+    """DINOv2 read before its last norm, and SAM.
+
+    Attributes:
+        backbone: the DINOv2.
+        sam: the SAM.
+        side: side of the square that DINOv2 sees, in pixels.
+        dtype: of both, by its short name.
+    """
+
+    backbone: Backbone
+    sam: Sam
+    side: int
+    dtype: str
+
+    @property
+    def patches(self) -> int:
+        """Patches along a side."""
+        return self.side // self.backbone.stride
+
+    @property
+    def image_key(self) -> str:
+        """Names what `encode` computes."""
+        return f"{self.backbone.key}x{self.side}:{self.dtype}+{self.sam.key}"
+
+    @property
+    def weights_digest(self) -> str:
+        """One sha256 over both digests."""
+        both = f"{self.backbone.digest} {self.sam.pretrained.digest}"
+        return hashlib.sha256(both.encode()).hexdigest()
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of both."""
+        return self.backbone.parameters + self.sam.pretrained.parameters
+
+    @property
+    def comparable(self) -> bool:
+        """False where weights are random."""
+        return not (self.backbone.random or self.sam.pretrained.random)
+
+    @property
+    def config(self) -> Mapping[str, object]:
+        """What a result must tell of both."""
+        return {
+            "backbone": self.backbone.name,
+            "weights": self.backbone.weights,
+            "sam": self.sam.pretrained.source,
+            "side": self.side,
+        }
+
+    def card(self, card: Card) -> Card:
+        """A model's card with what these weights bring."""
+        if not self.comparable:
+            return self.sam.pretrained.card(card)
+        return replace(
+            card,
+            weights=f"{self.backbone.name}: {self.backbone.weights}; {self.sam.pretrained.source}",
+        )
+
+    def encode(self, images: Tensor) -> list[Features]:
+        """Both networks' view of images.
+
+        Args:
+            images: B×3×H×W in 0..1, squares of any size; each network sees them stretched
+                bilinearly to its own.
+
+        Returns:
+            Per image `patches`, C×h×w of DINOv2, and `embedding`, of SAM.
+        """
+        patches = self.backbone.features(_stretched(images, self.side))
+        embeddings = self.sam.encode(_stretched(images, self.sam.size))
+        return [
+            Features({"patches": own.clone(), "embedding": other["embedding"]})
+            for own, other in zip(patches, embeddings, strict=True)
+        ]
+
+
+def load_dino_sam(model: str, options: DinoSamOptions, *, device: str, dtype: str) -> DinoSam:
+    """Both networks with the weights that a user named.
+
+    Args:
+        model: the model's name, for messages.
+        options: see `DinoSamOptions`.
+        device: a torch device.
+        dtype: "fp32", "fp16" or "bf16".
+
+    Raises:
+        ModelError: for weights that are missing or do not fit, or named beside `random`.
+    """
+    tiny = options.random is not None
+    if tiny and (options.weights, options.sam) != (None, None):
+        raise ModelError(f"{model}: give the options weights and sam, or random, not both")
+    if not tiny and options.sam is None:
+        raise ModelError(
+            f"{model} has no SAM: give its weights as the option sam=PATH|OWNER/NAME[@REVISION] "
+            f"(usually {sam_network.PUBLISHED}), or the option random=tiny to try it without"
+        )
+    sam = load_sam(model, weights=options.sam, random=options.random, device=device, dtype=dtype)
+    backbone = load_backbone(
+        "dinov2-tiny" if tiny else options.backbone,
+        RANDOM if tiny else options.weights,
+        "prenorm",
+        device=device,
+        dtype=dtype,
+    )
+    return DinoSam(backbone, sam, _TINY_SIDE if tiny else _SIDE, dtype)
+
+
+def dino_sam_card(title: str, summary: str, source: str, year: int) -> Card:
+    """A card of a model over both with their usual weights."""
+    return Card(
+        title=title,
+        summary=summary,
+        source=source,
+        year=year,
+        weights=f"facebook/dinov2-large, {sam_network.PUBLISHED}",
+        licence=f"DINOv2 Apache-2.0; SAM {sam_network.LICENCE}",
+        training_data=f"LVD-142M images, no labels; {sam_network.TRAINING_DATA}",
+        sees_test_classes=sam_network.SEES_TEST_CLASSES,
+    )
+
+
+def stand_in(size: int) -> Tensor:
+    """What the authors of both put in the place of an empty mask: a small square in the middle.
+
+    Args:
+        size: side of the image in pixels.
+
+    Returns:
+        float32 size×size in {0, 1}.
+    """
+    mask = torch.zeros(size, size)
+    inside = slice(size // 2 - _EMPTY_SUPPORT // 2, size // 2 + _EMPTY_SUPPORT // 2)
+    mask[inside, inside] = 1
+    return mask
+
+
+def _stretched(images: Tensor, side: int) -> Tensor:
+    """Images stretched bilinearly to a square, without antialiasing."""
+    return F.interpolate(images, (side, side), mode="bilinear", align_corners=False)

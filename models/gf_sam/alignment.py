@@ -1,0 +1,61 @@
+"""Positive-negative alignment: masks are taken while they bring more foreground than background."""
+
+import torch
+from torch import Tensor
+
+# In patches. What is left of covered patches by rounding would decide otherwise, as masks that
+# bring nothing new are frequent.
+_ROUNDING = 1e-6
+
+
+def aligned(masks: Tensor, labels: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+    """Grow each cluster from its best mask.
+
+    Args:
+        masks: on the patches, P×N in 0..1.
+        labels: cluster of each, P.
+        gain: how much more foreground than background each patch is, N; patches above 0 are
+            positive.
+
+    Returns:
+        Which masks are taken, bool P, and each one's cluster's score: by how much the last mask
+        that was tried there had more positive than negative area of its own, P.
+    """
+    masks, gain = masks.double(), gain.double()
+    taken = torch.zeros(len(masks), dtype=torch.bool, device=masks.device)
+    scores = masks.new_zeros(len(masks))
+    signs = (gain > 0).to(masks.dtype) * 2 - 1
+    means = masks @ gain / (masks.sum(1) + 1e-6)
+    for cluster in range(int(labels.max()) + 1):
+        members = (labels == cluster).nonzero().flatten()
+        covered = torch.zeros_like(gain)
+        surplus = gain.new_zeros(())
+        for index in members[means[members].sort(descending=True, stable=True).indices]:
+            new = masks[index] * (1 - covered)
+            surplus = (new * signs).sum()
+            if surplus > _ROUNDING:
+                covered = covered + new
+                taken[index] = True
+        scores[members] = surplus
+    return taken, scores
+
+
+def merged(masks: Tensor, taken: Tensor, consistent: Tensor, scores: Tensor) -> Tensor:
+    """The union of the masks that are both taken and consistent.
+
+    If that is empty, the mask of greatest score among those that are one of the two (as in the
+    authors' code all others score 0 then, and the first of equals wins).
+
+    Args:
+        masks: bool P×H×W, P at least 1.
+        taken: bool P.
+        consistent: bool P.
+        scores: P.
+
+    Returns:
+        Bool, H×W.
+    """
+    union = masks[taken & consistent].any(0)
+    if union.any():
+        return union
+    return masks[int(torch.where(taken ^ consistent, scores, 0).argmax())]
