@@ -15,7 +15,7 @@ from typing import Any, Literal
 from datasets_prep.errors import DatasetError
 
 Pair = tuple[str, int]  # (image id, class index)
-QueryOrder = Literal["walk", "draw"]
+QueryOrder = Literal["walk", "draw", "cycle"]
 NovelInTrain = Literal["background", "ignore", "drop"]
 
 
@@ -58,7 +58,8 @@ class FoldSet:
     Attributes:
         folds: the folds, by index.
         query_order: "walk" where the published sampler takes queries in list order, wrapping
-            round (PASCAL-5i, FSS-1000); "draw" where it draws class, then query (COCO-20i).
+            round (PASCAL-5i, FSS-1000); "draw" where it draws class, then query (COCO-20i);
+            "cycle" where it takes the classes in turn and draws the query (PATNet's targets).
         published_episodes: the published number of episodes a fold; None where there is none.
         group: regular expression whose first group names an image's video, patient or scene;
             no episode pairs query and support of one group.

@@ -1,9 +1,10 @@
 """The published sampling of HSNet, Matcher and DiffewS, bit for bit.
 
-Source: juhongm999/hsnet, data/{pascal,coco,fss}.py and test.py (seed 0, one process). One legacy
-generator serves a whole list. A draw `choice(names, 1, replace=False)` permutes all names, so an
-index drawn from their number consumes the same stream. Supports are drawn one by one, until K of
-them differ from the query; nothing stops a support from coming twice.
+Source: juhongm999/hsnet, data/{pascal,coco,fss}.py and test.py (seed 0, one process); for classes
+in turn slei109/PATNet, data/{isic,lung,deepglobe}.py. One legacy generator serves a whole list. A
+draw `choice(names, 1, replace=False)` permutes all names, so an index drawn from their number
+consumes the same stream. Supports are drawn one by one, until K of them differ from the query;
+nothing stops a support from coming twice.
 """
 
 from typing import TypeVar
@@ -24,13 +25,15 @@ def draw(pool: EpisodePool, shots: int) -> list[Episode]:
     pool.check(shots, distinct=False)
     random = RandomState(SEED)
     count = pool.folds.published_episodes or EPISODES
-    walk = pool.folds.query_order == "walk"
+    order = pool.folds.query_order
     episodes = []
     for index in range(count):
-        if walk:
+        if order == "walk":
             query, class_index = pool.fold.test[index % len(pool.fold.test)]
         else:
-            class_index = _choice(random, pool.fold.novel)
+            novel = pool.fold.novel
+            cycle = order == "cycle"
+            class_index = novel[index % len(novel)] if cycle else _choice(random, novel)
             query = _choice(random, pool.images(class_index))
         supports: list[str] = []
         while len(supports) < shots:

@@ -247,7 +247,10 @@ def published_draws(pool: EpisodePool, shots: int, count: int) -> list[Episode]:
         if pool.folds.query_order == "walk":
             query, index = pool.fold.test[number % len(pool.fold.test)]
         else:
-            index = int(random.choice(pool.fold.novel, 1, replace=False)[0])
+            if pool.folds.query_order == "cycle":
+                index = pool.fold.novel[number % len(pool.fold.novel)]
+            else:
+                index = int(random.choice(pool.fold.novel, 1, replace=False)[0])
             query = str(random.choice(pool.images(index), 1, replace=False)[0])
         supports: list[str] = []
         while True:
@@ -260,7 +263,15 @@ def published_draws(pool: EpisodePool, shots: int, count: int) -> list[Episode]:
     return episodes
 
 
-@pytest.mark.parametrize("order", ["walk", "draw"])
+def test_hsnet_takes_the_classes_in_turn_where_the_publication_does() -> None:
+    pool = simple_pool()
+    folds = FoldSet(pool.folds.folds, query_order="cycle")
+    drawn = hsnet.draw(EpisodePool("toy", folds, folds.fold(0)), 1)
+    assert [e.class_index for e in drawn[:5]] == [0, 1, 0, 1, 0]
+    assert len({e.query for e in drawn if e.class_index == 0}) == len(pool.images(0))
+
+
+@pytest.mark.parametrize("order", ["walk", "draw", "cycle"])
 @pytest.mark.parametrize("shots", [1, 5])
 def test_hsnet_draws_indices_as_the_published_code_draws_names(order: str, shots: int) -> None:
     pool = simple_pool()
