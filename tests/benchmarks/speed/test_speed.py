@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.errors import BenchError
+from benchmarks.plan import make_plan
 from benchmarks.speed import measure, naive_path
+from benchmarks.speed.cached import CachedPath
 from benchmarks.speed.clock import Clock
 from benchmarks.speed.generated import GeneratedImages
 from datasets_prep.episodes.episode import Episode
@@ -30,13 +32,13 @@ IMAGES, PAIRS = 4, 6  # a b c d; a3 b3 c3 d3, c5 d5
 @pytest.fixture(scope="module")
 def diffews() -> DiffewS:
     torch.set_num_threads(1)
-    model: DiffewS = load_model("diffews", {"random": "tiny", "resolution": 64})
+    model: DiffewS = load_model("diffews", {"random": "tiny", "resolution": 32})
     return model
 
 
 def test_the_naive_path_is_stock_and_gives_the_same_masks(diffews: DiffewS) -> None:
     report = measure(diffews, EPISODES, naive_path(diffews), batch_size=3)
-    assert report.pixels == 5 * 64 * 64
+    assert report.pixels == 5 * 32 * 32
     assert report.different_pixels <= 1 and report.same_masks
     assert report.encodes == {
         "naive": {"image": 15, "support": 10},
@@ -47,7 +49,7 @@ def test_the_naive_path_is_stock_and_gives_the_same_masks(diffews: DiffewS) -> N
     stages = report.stages
     assert stages["encode_support"] > stages["support_pass"] > 0
     assert stages["segment"] > stages["query_pass"] + stages["decode"] > 0
-    assert report.feature_bytes["image"] == 4 * 4 * 8 * 8
+    assert report.feature_bytes["image"] == 4 * 4 * 4 * 4
     assert report.cache_peak_bytes > PAIRS * report.feature_bytes["support"]
     assert report.peak_memory_bytes > 4 * report.parameters
 
@@ -97,10 +99,35 @@ def test_any_segmenter_can_be_measured_whatever_its_grids() -> None:
 
 
 def test_a_cache_too_small_changes_no_mask_but_encodes_again(diffews: DiffewS) -> None:
-    report = measure(diffews, EPISODES, naive_path(diffews), batch_size=1, cache_bytes=150_000)
+    report = measure(diffews, EPISODES, naive_path(diffews), batch_size=1, cache_bytes=36_000)
     assert report.encodes["sample"]["support"] > PAIRS
-    assert report.cache_peak_bytes <= 150_000
+    assert report.cache_peak_bytes <= 36_000
     assert report.same_masks
+
+
+def masks(model: DiffewS, batch_size: int, budget: int) -> Tensor:
+    """The masks of all episodes, in order, through a cache of `budget` bytes."""
+    device = torch.device("cpu")
+    pictures = GeneratedImages(model.geometry, device)
+    plan = make_plan(EPISODES, pictures.grid, batch_size)
+    path = CachedPath(model, pictures, plan, device, encode_batch=1, budget=budget)
+    found = {}
+    for batch in plan.batches:
+        for episode, mask in zip(batch.episodes, path.segment(batch), strict=True):
+            found[episode.index] = mask
+    assert path.cache.peak_bytes <= budget
+    return torch.stack([found[index] for index in range(len(EPISODES))])
+
+
+def test_cached_or_not_and_at_any_cache_size_masks_are_identical(diffews: DiffewS) -> None:
+    everything = masks(diffews, 2, 2**30)
+    assert torch.equal(everything, masks(diffews, 2, 0))
+    assert torch.equal(everything, masks(diffews, 2, 75_000))
+
+
+def test_another_batch_size_changes_next_to_no_pixel(diffews: DiffewS) -> None:
+    one, all_together = masks(diffews, 1, 2**30), masks(diffews, 5, 2**30)
+    assert (one != all_together).sum() <= 1
 
 
 def test_different_masks_are_counted() -> None:
