@@ -9,4 +9,11 @@ DATASETS: Mapping[str, str] = {
     "pascal": "datasets_prep.pascal:Pascal",
     "coco": "datasets_prep.coco:Coco",
     "coco2pascal": "datasets_prep.coco2pascal:Coco2Pascal",
+    "fss1000": "datasets_prep.fss1000:FSS1000",
+    "isic2018": "datasets_prep.crossdomain.isic2018:Isic2018",
+}
+
+# Datasets that are run and averaged together; the four targets of PATNet's cross-domain benchmark.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "cdfss": ("fss1000", "isic2018", "chestxray", "deepglobe"),
 }

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from datasets_prep.errors import DatasetError
+from datasets_prep.errors import DatasetError, refuse
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -52,6 +52,24 @@ def ordered_map(function: Callable[[A], B], items: Iterable[A], jobs: int) -> It
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def ordered_results(function: Callable[[A], B | str], items: Iterable[A], jobs: int) -> Iterator[B]:
+    """Like `ordered_map`, for a function that returns what is wrong with an item as text.
+
+    All items are gone through, so that everything wrong is named at once; after the first one
+    that is wrong, no more results are given.
+
+    Raises:
+        DatasetError: at the end, naming all that is wrong; or if a process dies.
+    """
+    wrong: list[str] = []
+    for result in ordered_map(function, items, jobs):
+        if isinstance(result, str):
+            wrong.append(result)
+        elif not wrong:
+            yield result
+    refuse("these files are wrong:", wrong)
 
 
 def _settle() -> None:

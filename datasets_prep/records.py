@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import datasets
 
 IGNORE = 255
-Split = Literal["train", "test", "all"]
+Split = Literal["train", "val", "test", "all"]
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def read_fss(folder: Path) -> FoldSet:
     The published loader walks the images sorted as strings and draws supports as numbers.
     """
     parts = _parts(folder, "fss")
-    names = sorted(line for line in _text(parts / "test.txt").splitlines() if line)
+    names = fss_names(parts / "test.txt")
     first = FSS_FIRST_CLASS["test"]
     novel = tuple(range(first, first + len(names)))
     by_class = list(zip(novel, names, strict=True))
@@ -113,6 +113,11 @@ def read_fss(folder: Path) -> FoldSet:
     return FoldSet(
         folds=(fold,), query_order="walk", published_episodes=len(test), lists="published"
     )
+
+
+def fss_names(path: Path) -> list[str]:
+    """The class names of one list of FSS-1000, sorted, as their indices go."""
+    return sorted(line for line in _text(path).splitlines() if line)
 
 
 READERS: Mapping[str, Callable[[Path], FoldSet]] = {

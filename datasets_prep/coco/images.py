@@ -10,9 +10,9 @@ from datasets_prep.coco.classes import CLASS_OF
 from datasets_prep.coco.index import Entry
 from datasets_prep.coco.render import MaskMode, Thing, first_polygon, overlap_last, per_class
 from datasets_prep.coco.segmentation import encode
-from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.errors import DatasetError
 from datasets_prep.imagefile import ImageFile, checked_image, keep_copy
-from datasets_prep.parallel import ordered_map
+from datasets_prep.parallel import ordered_results
 from datasets_prep.records import ImageRecord, Split, label_record, masks_sha256
 
 
@@ -43,13 +43,7 @@ def records(items: Iterable[Item], jobs: int) -> Iterator[ImageRecord]:
     Raises:
         DatasetError: at the end, naming every file that is wrong.
     """
-    wrong: list[str] = []
-    for result in ordered_map(make_record, items, jobs):
-        if isinstance(result, str):
-            wrong.append(result)
-        elif not wrong:
-            yield result
-    refuse("these files are wrong:", wrong)
+    return ordered_results(make_record, items, jobs)
 
 
 def make_record(item: Item) -> ImageRecord | str:

@@ -1,0 +1,173 @@
+"""FSS-1000: a thousand classes of ten images each, of which 240 are tested in one fold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.errors import DatasetError
+from datasets_prep.folds import FoldSet
+from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy
+from datasets_prep.parallel import ordered_results
+from datasets_prep.records import ImageRecord, Split, mask_record
+from datasets_prep.sources import SourceFile, contents
+from datasets_prep.splitfiles import FSS_FIRST_CLASS, FSS_IMAGES, fss_names, read_fss
+
+FOREGROUND = 128  # least grey level of the object in a mask (HSNet, data/fss.py)
+
+_HSNET = "https://raw.githubusercontent.com/juhongm999/hsnet"
+_DRIVE = "16TgqOeI_0P41Eh3jWQlxlRXG9KIqtMgI"
+_PARTS: Mapping[str, Split] = {"trn": "train", "val": "val", "test": "test"}
+_LIST_SHA256 = {
+    "trn": "815bce03f2502719ba3bd9c1f79111b74ec8ab63e6111830ff7312de49b1cf17",
+    "val": "9cac02c58602f2789b4e6393200e450e3ba1edae6673d6a87ae2063d0c547aee",
+    "test": "26f1b9e9dd0c4a58c01db306aeb5bccb5de361d544ec1b15f219efc4b74c0bf1",
+}
+
+
+@dataclass(frozen=True)
+class Release:
+    """The archive of images and masks, and HSNet's lists of classes by `trn`, `val` and `test`."""
+
+    archive: SourceFile
+    lists: Mapping[str, SourceFile]
+
+
+def _class_list(part: str, sha256: str) -> SourceFile:
+    path = f"data/splits/fss/{part}.txt"
+    return SourceFile(
+        name=f"fss/{part}.txt",
+        urls=(f"{_HSNET}/6b1bc12/{path}", f"{_HSNET}/main/{path}"),
+        sha256=sha256,
+        extracted_size=0,
+        page="https://github.com/juhongm999/hsnet",
+        note=f"{path} of that repository at commit 6b1bc12",
+    )
+
+
+FSS1000_RELEASE = Release(
+    archive=SourceFile(
+        name="fewshot_data.zip",
+        urls=(f"https://drive.usercontent.google.com/download?id={_DRIVE}&export=download&confirm=t",),
+        extracted_size=1_000_000_000,
+        page=f"https://drive.google.com/file/d/{_DRIVE}/view",
+        note="no hash is published; it unpacks to fewshot_data/fewshot_data/CLASS/1.jpg .. 10.png, "
+        "and any folder fewshot_data of such folders serves as well",
+        folder="fewshot_data/fewshot_data",
+    ),
+    lists={part: _class_list(part, sha256) for part, sha256 in _LIST_SHA256.items()},
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One image: where it and its mask are, and where it is to lie."""
+
+    image_id: str
+    class_index: int
+    split: Split
+    image: Path
+    mask: Path
+    kept_image: Path
+
+
+class FSS1000:
+    """FSS-1000 with HSNet's class indices: 0..519 train, 520..759 val, 760..999 test."""
+
+    name: ClassVar[str] = "fss1000"
+    summary: ClassVar[str] = "FSS-1000: 1000 classes of ten images, 240 tested in one fold"
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[BuilderOptions]] = BuilderOptions
+
+    def __init__(self, options: BuilderOptions, release: Release = FSS1000_RELEASE) -> None:
+        self.options = options
+        self.release = release
+
+    @property
+    def dataset(self) -> str:
+        """The name under which the result is stored."""
+        return self.name
+
+    def sources(self) -> Sequence[SourceFile]:
+        """The archive and the three class lists."""
+        return (self.release.archive, *self.release.lists.values())
+
+    def describe(self) -> Mapping[str, object]:
+        """No options."""
+        return {}
+
+    def disk_needed(self) -> int:
+        """The image table, about."""
+        return 50_000_000
+
+    def build(self, workspace: Workspace) -> Content:
+        """Check every image and mask; see `Builder.build`.
+
+        Raises:
+            DatasetError: naming every file that is missing or wrong.
+        """
+        archive = self.release.archive
+        path = workspace.sources[archive.name]
+        folder = kept = contents(archive, path, workspace.raw, workspace.progress)
+        if not (workspace.embed_images or folder.is_relative_to(workspace.root)):
+            kept = workspace.raw / "images"
+        lists = {part: workspace.sources[file.name] for part, file in self.release.lists.items()}
+        names = {part: fss_names(file) for part, file in lists.items()}
+        items = [
+            _Item(
+                image_id=f"{name}/{number}",
+                class_index=index,
+                split=split,
+                image=folder / name / f"{number}.jpg",
+                mask=folder / name / f"{number}.png",
+                kept_image=kept / name / f"{number}.jpg",
+            )
+            for part, split in _PARTS.items()
+            for index, name in enumerate(names[part], start=FSS_FIRST_CLASS[part])
+            for number in FSS_IMAGES
+        ]
+        return Content(
+            classes=tuple(name for part in _PARTS for name in names[part]),
+            images=ordered_results(_record, items, workspace.jobs),
+            folds=partial(_folds, lists["test"].parent, items),
+            count=len(items),
+        )
+
+
+def _record(item: _Item) -> ImageRecord | str:
+    """Check one image and its mask; what is wrong, if anything is."""
+    try:
+        image = checked_image(item.image)
+        with Image.open(item.mask) as opened:
+            mask = np.asarray(opened.convert("L")) >= FOREGROUND
+    except DatasetError as error:
+        return str(error)
+    except UNREADABLE as error:
+        return f"{item.mask} is not a readable mask: {error}"
+    if mask.shape != (image.height, image.width):
+        return (
+            f"{item.image} is {image.width}×{image.height}, but {item.mask} is "
+            f"{mask.shape[1]}×{mask.shape[0]}"
+        )
+    if item.kept_image != item.image:
+        item.kept_image.parent.mkdir(parents=True, exist_ok=True)
+        keep_copy(item.image, item.kept_image, image.sha256)
+    masks = {item.class_index: mask}
+    return mask_record(item.image_id, item.kept_image, image.sha256, item.split, masks)
+
+
+def _folds(lists: Path, items: Sequence[_Item], areas: Areas, _: Splits) -> FoldSet:
+    published = read_fss(lists)
+    trained = tuple((item.image_id, item.class_index) for item in items if item.split == "train")
+    base = tuple(dict.fromkeys(index for _, index in trained))
+    fold = replace(published.folds[0], base=base, train=trained)
+    empty = [image for image, held in areas.items() if not held]
+    notes = ["classes 520 to 759 are HSNet's val part, for choosing a model; no fold has them"]
+    if empty:
+        notes.append(f"{len(empty)} masks have no pixel: {', '.join(empty[:10])}")
+    return replace(published, folds=(fold,), notes=tuple(notes))
