@@ -1,0 +1,91 @@
+"""One image with label files: both checked, and made a record."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy
+from datasets_prep.parallel import ordered_map
+from datasets_prep.records import ImageRecord, label_record
+
+A = TypeVar("A")
+
+FOREGROUND = 128
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image of one class and its masks.
+
+    Attributes:
+        image_id: unique in the dataset.
+        image: the image file.
+        kept_image: where it is to lie; `image` itself if it may stay where it is.
+        masks: files whose foregrounds are united.
+        class_index: class of the foreground.
+    """
+
+    image_id: str
+    image: Path
+    kept_image: Path
+    masks: tuple[Path, ...]
+    class_index: int = 0
+
+
+def binary_record(item: Item) -> ImageRecord | str:
+    """Check an image and its masks; what is wrong, if anything is.
+
+    A grey value of at least 128 is foreground, as in PATNet's loaders.
+    """
+    try:
+        image = checked_image(item.image)
+        masks = [read_pixels(path, "L") >= FOREGROUND for path in item.masks]
+    except DatasetError as error:
+        return str(error)
+    labels = np.zeros((image.height, image.width), dtype=np.uint8)
+    for path, mask in zip(item.masks, masks, strict=True):
+        if mask.shape != labels.shape:
+            return (
+                f"{item.image} is {image.width}×{image.height}, but {path} is "
+                f"{mask.shape[1]}×{mask.shape[0]}"
+            )
+        labels[mask] = item.class_index + 1
+    if item.kept_image != item.image:
+        keep_copy(item.image, item.kept_image, image.sha256)
+    return label_record(item.image_id, item.kept_image, image.sha256, "all", labels)
+
+
+def read_pixels(path: Path, mode: str) -> NDArray[np.uint8]:
+    """Pixels of an image file in Pillow's `mode`: uint8 H×W for "L", H×W×3 for "RGB".
+
+    Raises:
+        DatasetError: naming the file, if it is missing or damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert(mode), dtype=np.uint8)
+    except UNREADABLE as error:
+        raise DatasetError(f"{path} is not a readable image: {error}") from None
+
+
+def checked_records(
+    make: Callable[[A], ImageRecord | str], items: Iterable[A], jobs: int
+) -> Iterator[ImageRecord]:
+    """Every item made a record, in order, in up to `jobs` processes.
+
+    Raises:
+        DatasetError: at the end, naming every file that is wrong.
+    """
+    wrong: list[str] = []
+    for result in ordered_map(make, items, jobs):
+        if isinstance(result, str):
+            wrong.append(result)
+        elif not wrong:
+            yield result
+    refuse("these files are wrong:", wrong)
