@@ -11,6 +11,7 @@ DATASETS: Mapping[str, str] = {
     "coco2pascal": "datasets_prep.coco2pascal:Coco2Pascal",
     "fss1000": "datasets_prep.fss1000:FSS1000",
     "isic2018": "datasets_prep.crossdomain.isic2018:Isic2018",
+    "chestxray": "datasets_prep.crossdomain.chestxray:ChestXray",
 }
 
 # Datasets that are run and averaged together; the four targets of PATNet's cross-domain benchmark.
