@@ -17,10 +17,12 @@ from benchmarks.cli.models import models
 from benchmarks.cli.power import power
 from benchmarks.cli.prepare import prepare
 from benchmarks.cli.protocols import protocols
+from benchmarks.cli.report import report
 from benchmarks.cli.results import results
 from benchmarks.cli.run import run
 from benchmarks.cli.score import score
 from benchmarks.cli.show import show
+from benchmarks.cli.train import train
 from benchmarks.errors import BenchError
 from datasets_prep.errors import DatasetError
 from models.errors import ModelError
@@ -62,7 +64,7 @@ def _is_mendable(error: Exception) -> bool:
 def _message(error: Exception) -> str:
     if isinstance(error, click.UsageError):
         where = error.ctx.command_path if error.ctx else "bench"
-        return f"{error.format_message().rstrip('.')}; see {where} --help"
+        return f"{error.format_message().rstrip('.')} (see {where} --help)"
     if isinstance(error, click.ClickException):
         return error.format_message()
     if isinstance(error, OSError):
@@ -98,11 +100,13 @@ for verb in (
     models,
     episodes,
     run,
+    train,
     score,
     leaderboard,
     compare,
     power,
     results,
+    report,
     show,
     doctor,
 ):
