@@ -1,5 +1,6 @@
 """Options that several verbs share, and readers of comma-separated lists."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,6 +71,22 @@ boards = option(
     show_default=True,
     group="Places",
     help="Folder of the boards; committed results are in its results/.",
+)
+
+
+def _stay_offline(ctx: click.Context, param: click.Parameter, offline: bool) -> None:
+    # Read once, when huggingface_hub is first imported, which no verb does before it begins.
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+offline = option(
+    "--offline",
+    is_flag=True,
+    expose_value=False,
+    callback=_stay_offline,
+    group="Places",
+    help="Open no connection: use weights that bench models fetch brought.",
 )
 quiet = option("--quiet", "-q", is_flag=True, group="Output", help="No progress, no remarks.")
 as_json = option("--json", "as_json", is_flag=True, group="Output", help="JSON on stdout.")
