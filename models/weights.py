@@ -82,18 +82,29 @@ def locate(spec: str, *, hint: str, filenames: Sequence[str] = FILENAMES) -> Loc
 
 def _from_hub(repo: str, revision: str | None, filenames: Sequence[str], hint: str) -> Located:
     """Fetch the first of `filenames` that the repository has, through the hub's own cache."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HFValidationError
 
     reason: Exception | None = None
     for name in filenames:
         try:
             path = Path(hf_hub_download(repo, name, revision=revision))
+        except GatedRepoError:
+            raise ModelError(
+                f"{repo} is gated: accept its terms at https://huggingface.co/{repo}, then let "
+                f"this machine in with: hf auth login; {hint}"
+            ) from None
         except (EntryNotFoundError, HFValidationError, OSError) as error:
             reason = reason or error
             continue
         # The cache keeps snapshots/<commit>/<file>, whatever revision was asked for.
         return Located(path, f"{repo}@{path.parent.name}")
+    if constants.HF_HUB_OFFLINE:
+        at = f"@{revision}" if revision else ""
+        raise ModelError(
+            f"{' or '.join(filenames)} of {repo}{at} is not on this machine, and no connection may "
+            f"be opened; fetch it without --offline: bench models fetch {repo}{at}; or {hint}"
+        )
     raise ModelError(
         f"cannot get {' or '.join(filenames)} of {repo} from the hub ({_reason(reason)}); {hint}"
     )

@@ -13,6 +13,7 @@ from benchmarks.cli.params import (
     as_names,
     as_shots,
     data_root,
+    offline,
     option,
     print_json,
     quiet,
@@ -129,6 +130,7 @@ _WHAT, _MODEL, _HOW = "What to run", "Models", "How to run it"
 )
 @data_root
 @results_root
+@offline
 @option("--show-config", is_flag=True, group="Output", help="Print what would run, as YAML.")
 @option(
     "--dry-run",
