@@ -10,6 +10,7 @@ from tabulate import tabulate
 from benchmarks.errors import BenchError
 from leaderboards import markdown, page, wording
 from leaderboards.collect import LeftOut, Places, collect
+from leaderboards.plots import board_plots
 from leaderboards.published import reported
 from leaderboards.reported import PAGE, reported_page
 from leaderboards.scores import Setting, settings
@@ -32,11 +33,16 @@ class Built:
     left_out: tuple[LeftOut, ...]
 
 
-def build(results_root: Path, output: Path) -> Built:
+def build(results_root: Path, output: Path, *, plots: bool = False) -> Built:
     """Write `README.md`, a page per dataset, `index.html` and its data below `output`.
 
     They hold what is in the results store and what is committed in `output/results`. The same
     results give the same bytes.
+
+    Args:
+        results_root: the results store.
+        output: where the boards go.
+        plots: draw PNGs too, and show them on the pages; it takes matplotlib.
 
     Raises:
         BenchError: if `output` cannot be written.
@@ -44,27 +50,31 @@ def build(results_root: Path, output: Path) -> Built:
     found = collect(Places(results_root, output / "results"))
     boards = settings(found.results)
     numbers = list(reported())
-    pages = {
+    drawn = board_plots(boards) if plots else {}
+    pages: dict[str, str | bytes] = {
         "README.md": markdown.overview(boards, found.left_out),
         PAGE: reported_page(numbers, boards),
     }
     for dataset, group in groupby(boards, key=lambda setting: setting.dataset):
-        pages[f"{dataset}.md"] = markdown.dataset_page(list(group), found.left_out, numbers)
+        pages[f"{dataset}.md"] = markdown.dataset_page(
+            list(group), found.left_out, numbers, drawn.keys()
+        )
     data = page.board_data(boards, numbers)
     pages["board.json"] = page.to_json(data) + "\n"
     pages["index.html"] = page.html(data)
+    pages |= drawn
     files = []
-    for name, text in pages.items():
+    for name, content in pages.items():
         files.append(output / name)
-        _write(files[-1], text)
+        _write(files[-1], content)
     return Built(_terminal(boards, found.left_out), tuple(files), tuple(boards), found.left_out)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
         partial.replace(path)
     except OSError as error:
         raise BenchError(f"cannot write {path}: {error.strerror}") from None

@@ -1,16 +1,21 @@
 """The boards as markdown: an overview, and a page per dataset."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from urllib.parse import quote
 
 from leaderboards import wording
 from leaderboards.collect import LeftOut
+from leaderboards.plots import plot_name
 from leaderboards.published import Reported
 from leaderboards.reported import PAGE, reported_tables
 from leaderboards.scores import Row, Setting
 from leaderboards.table import escape, table
 
+_PLOTS = {
+    "shots": "mIoU with 95% intervals against the number of shots",
+    "cost": "mIoU with 95% intervals against milliseconds per episode",
+}
 _WIDE = 5  # more folds than this stand in a table of their own
 
 _HOW_TO_READ = """\
@@ -57,9 +62,19 @@ def overview(settings: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
 
 
 def dataset_page(
-    settings: Sequence[Setting], left_out: Sequence[LeftOut], numbers: Sequence[Reported]
+    settings: Sequence[Setting],
+    left_out: Sequence[LeftOut],
+    numbers: Sequence[Reported],
+    plots: Collection[str] = (),
 ) -> str:
-    """The page of the one dataset that all `settings` are of, and what is published of it."""
+    """The page of one dataset.
+
+    Args:
+        settings: all of this dataset.
+        left_out: results that are on no board, of any dataset.
+        numbers: published ones, of any dataset.
+        plots: names of the pictures that there are.
+    """
     first = next(iter(settings[0].records.values())).setup.dataset
     tested = {
         index
@@ -74,14 +89,14 @@ def dataset_page(
         "[How to read this page](README.md#how-to-read-the-boards).",
     ]
     for name, group in groupby(settings, key=lambda setting: setting.protocol.name):
-        parts += _protocol(name, list(group))
+        parts += _protocol(name, list(group), plots)
     literature = reported_tables(numbers, first.name, settings)
     if literature:
         parts += ["## Reported in the literature", _LITERATURE, *literature]
     return _page([*parts, *_left_out([out for out in left_out if out.key.dataset == first.name])])
 
 
-def _protocol(name: str, settings: Sequence[Setting]) -> list[str]:
+def _protocol(name: str, settings: Sequence[Setting], plots: Collection[str]) -> list[str]:
     protocol = settings[0].protocol
     facts = {
         "Seed": protocol.seed,
@@ -98,6 +113,10 @@ def _protocol(name: str, settings: Sequence[Setting]) -> list[str]:
     ]
     for setting in settings:
         parts += _setting(setting)
+    pictures = {plot_name(setting, kind): kind for kind in _PLOTS for setting in settings}
+    parts += [
+        f"![{_PLOTS[kind]}]({quote(path)})" for path, kind in pictures.items() if path in plots
+    ]
     return [*parts, "### Details", _details_table(settings)]
 
 

@@ -1,6 +1,7 @@
 """`index.html`: the boards as one file that needs nothing but a browser."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from leaderboards import wording
 from leaderboards.published import Reported
 from leaderboards.scores import Figure, Row, Setting
 
+_MARK = re.compile(r"/\* ([A-Z]+) \*/")
 _WEB = Path(__file__).with_name("web")
 
 
@@ -28,16 +30,17 @@ def to_json(data: Mapping[str, Any]) -> str:
 
 def html(data: Mapping[str, Any]) -> str:
     """The page with its styles, scripts and data in it."""
-    page = _read("index.html")
-    parts = {
-        "/* STYLE */": _read("board.css").strip(),
-        "/* SCRIPT */": _read("plots.js").strip() + "\n" + _read("board.js").strip(),
-        "/* DATA */": to_json(data),
-    }
-    for mark, text in parts.items():
-        before, _, after = page.partition(mark)
-        page = before + text + after
-    return page
+    scripts = (_read("plots.js").strip(), _read("board.js").strip())
+    return fill("index.html", {"SCRIPT": "\n".join(scripts), "DATA": to_json(data)})
+
+
+def fill(template: str, parts: Mapping[str, str]) -> str:
+    """A page of `web/` with the common style and `parts` where their names stand.
+
+    Everything is put in at once, so that no part can name another.
+    """
+    texts = {"STYLE": _read("board.css").strip(), **parts}
+    return _MARK.sub(lambda mark: texts[mark[1]], _read(template))
 
 
 def _read(name: str) -> str:

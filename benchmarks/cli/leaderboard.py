@@ -24,16 +24,19 @@ from benchmarks.cli.params import PATH, option, quiet, results_root
     group="Places",
     help="Folder for README.md and a page for each dataset.",
 )
+@option(
+    "--plots", is_flag=True, group="Output", help="Draw PNGs too (pip install 'fss-bench[plots]')."
+)
 @quiet
-def leaderboard(results_root: Path | None, output: Path, quiet: bool) -> None:
+def leaderboard(results_root: Path | None, output: Path, plots: bool, quiet: bool) -> None:
     """Build the leaderboard from all results.
 
-    It reads the results store alone. Results whose digests do not fit their dataset and protocol
-    are left out and named.
+    From the results store and from results that are committed below the output. Results whose
+    digests do not agree with the others' are left out and named.
     """
     from benchmarks.configfile import root
     from leaderboards.build import build
 
-    built = build(root("results_root", results_root), output)
+    built = build(root("results_root", results_root), output, plots=plots)
     if not quiet:
         click.echo(built.text, nl=False)

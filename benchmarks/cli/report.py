@@ -1,0 +1,128 @@
+"""`bench report`: one model in one setting, looked at closely."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmarks.cli.layout import Verb
+from benchmarks.cli.params import PATH, argument, boards, data_root, option, results_root
+
+if TYPE_CHECKING:
+    from benchmarks.store import Result
+    from datasets_prep.prepared import PreparedDataset
+
+
+@click.command(
+    cls=Verb,
+    examples=(
+        "bench report shapes/dense-nn                  all its shots, a folder each",
+        "bench report shapes/dense-nn/fold0_1shot      one fold at one shot",
+    ),
+)
+@argument("name", "A model or run: parts of its path.")
+@option(
+    "--out",
+    type=PATH,
+    default=Path("reports"),
+    show_default=True,
+    group="Output",
+    help="Folder for a folder with report.html and PNGs.",
+)
+@results_root
+@boards
+@data_root
+def report(
+    name: str, out: Path, results_root: Path | None, boards: Path, data_root: Path | None
+) -> None:
+    """Write a report of a run as a web page and PNGs.
+
+    Class IoU with intervals, how the IoU of episodes is spread and how it depends on the object's
+    size, the best, median and worst episodes, times and what the cache saved. Sizes need the
+    prepared dataset, pictures of episodes a run with --save-predictions.
+    """
+    from benchmarks.configfile import root
+    from datasets_prep.errors import DatasetError
+    from datasets_prep.prepared import PreparedDataset
+    from leaderboards.collect import Places
+    from leaderboards.select import select
+
+    places = Places(root("results_root", results_root), boards / "results")
+    settings: dict[str, list[Result]] = {}
+    for key in select(places.runs(), name):
+        folder = f"{key.dataset}_{key.protocol}_{key.model}_{key.shots}shot"
+        settings.setdefault(folder, []).append(places.read(key))
+    for folder, results in settings.items():
+        try:
+            data = PreparedDataset(root("data_root", data_root), results[0].key.dataset)
+        except DatasetError as error:
+            click.echo(f"without sizes and pictures: {error}", err=True)
+            data = None
+        click.echo(_write(out / folder, results, data, places.store))
+
+
+def _write(
+    folder: Path, results: Sequence["Result"], data: "PreparedDataset | None", store: Path
+) -> Path:
+    from leaderboards.report import draw_plots, report_page
+
+    sizes = _sizes(results, data) if data else None
+    drawn = draw_plots(results, sizes)
+    pictures = _pictures(results, data, store) if data else {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (_, png) in drawn.items():
+        (folder / name).write_bytes(png)
+    for (fold, episode), png in pictures.items():
+        (folder / f"fold{fold}_{episode:06d}.png").write_bytes(png)
+    page = folder / "report.html"
+    page.write_text(report_page(results, drawn, pictures), encoding="utf-8", newline="\n")
+    return page
+
+
+def _sizes(
+    results: Sequence["Result"], data: "PreparedDataset"
+) -> Mapping[tuple[int, int], float] | None:
+    """The query object's share of its image; None where the data are not those of the run."""
+    if any(result.record.setup.dataset.digest != data.digest for result in results):
+        click.echo("without sizes: the dataset was prepared anew since the run", err=True)
+        return None
+    shares: dict[tuple[str, int], float] = {}
+    sizes = {}
+    for result in results:
+        counts = result.counts
+        for number, index, query in zip(
+            counts.episode.tolist(), counts.class_id.tolist(), result.queries, strict=True
+        ):
+            if (query, index) not in shares:
+                shares[query, index] = float((data.mask(query, index) == 1).mean())
+            sizes[result.key.fold, number] = shares[query, index]
+    return sizes
+
+
+def _pictures(
+    results: Sequence["Result"], data: "PreparedDataset", store: Path
+) -> dict[tuple[int, int], bytes]:
+    """The telling episodes, as `bench show` draws them, where the run kept its masks."""
+    import io
+
+    from benchmarks.masks import kept_mask
+    from benchmarks.protocols import get_protocol
+    from benchmarks.show import Prediction, draw
+    from leaderboards.report import episodes_of, telling
+
+    by_fold = {result.key.fold: result for result in results}
+    pictures = {}
+    for episodes in telling(episodes_of(results)).values():
+        for found in episodes:
+            result = by_fold[found.fold]
+            if not (result.key.folder(store) / "predictions").is_dir():
+                continue
+            setup = result.record.setup
+            recipe = get_protocol(setup.protocol.name).recipe
+            episode = data.episodes(recipe, found.fold, setup.shots)[found.number]
+            mask = kept_mask(store, result.key, found.number)
+            buffer = io.BytesIO()
+            draw(data, episode, Prediction(result.key.model, mask)).save(buffer, format="PNG")
+            pictures[found.key] = buffer.getvalue()
+    return pictures

@@ -1,0 +1,187 @@
+"""Plots as PNG, of fixed size and font, in colours that colour-blind readers can tell apart.
+
+matplotlib is an extra (`pip install 'fss-bench[plots]'`), imported when a plot is drawn.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.errors import BenchError
+from leaderboards.scores import Figure, Setting
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DPI = 120
+# Okabe and Ito's palette without its yellow, which is too light for lines.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+_MARKERS = "osD^v<>"
+_BINS = list(range(0, 101, 5))
+_STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+}
+
+
+def class_bars(classes: Mapping[str, Figure]) -> bytes:
+    """Class IoU with intervals, best class first."""
+    order = sorted(classes, key=lambda name: -classes[name].value)
+    values = np.array([100 * classes[name].value for name in order])
+    low = values - [100 * classes[name].interval.low for name in order]
+    high = [100 * classes[name].interval.high for name in order] - values
+    with _Plot(7, 1.2 + 0.22 * len(order)) as plot:
+        ends = np.maximum([low, high], 0)
+        plot.axes.barh(order, values, xerr=ends, color=_COLOURS[4], ecolor="#222222", capsize=2)
+        plot.axes.invert_yaxis()
+        plot.axes.set(xlabel="class IoU, %", xlim=(0, 100))
+        plot.axes.grid(False, axis="y")
+        return plot.png()
+
+
+def iou_histogram(ious: Sequence[float]) -> bytes:
+    """How the IoU of single episodes, in 0..1, is spread."""
+    with _Plot(7, 3) as plot:
+        plot.axes.hist(100 * np.asarray(ious), bins=_BINS, color=_COLOURS[0], edgecolor="white")
+        plot.axes.set(xlabel="IoU of an episode, %", ylabel="episodes", xlim=(0, 100))
+        return plot.png()
+
+
+def iou_against_size(sizes: Sequence[float], ious: Sequence[float]) -> bytes:
+    """IoU of episodes, in 0..1, against the query object's share of its image, in 0..1."""
+    size, iou = 100 * np.asarray(sizes), 100 * np.asarray(ious)
+    size, iou = size[size > 0], iou[size > 0]
+    with _Plot(7, 3.6) as plot:
+        plot.axes.scatter(size, iou, s=6, color=_COLOURS[4], alpha=0.5, linewidths=0)
+        edges = np.quantile(size, np.linspace(0, 1, 9)) if len(size) else np.zeros(2)
+        middle, median = [], []
+        for low, high in pairwise(edges):
+            inside = (size >= low) & (size <= high)
+            if inside.sum() >= 5:
+                middle.append(float(np.median(size[inside])))
+                median.append(float(np.median(iou[inside])))
+        plot.axes.plot(middle, median, "o-", color=_COLOURS[1], label="median of an eighth")
+        plot.axes.set(xscale="log", xlabel="object's share of the image, %", ylabel="IoU, %")
+        plot.axes.set(ylim=(-2, 102))
+        plot.plain_numbers()
+        plot.axes.legend(frameon=False)
+        return plot.png()
+
+
+def shots_curve(models: Mapping[str, Mapping[int, Figure]]) -> bytes:
+    """Draw mIoU with intervals of each model at each number of shots."""
+    with _Plot(7, 4) as plot:
+        for index, (name, points) in enumerate(models.items()):
+            shots = sorted(points)
+            plot.errorbars(index, shots, [points[k] for k in shots], name, "-")
+        plot.axes.set(xlabel="shots", ylabel="mIoU, %", xscale="log")
+        plot.ticks(sorted({k for points in models.values() for k in points}))
+        plot.axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        return plot.png()
+
+
+def cost_plot(models: Mapping[str, tuple[float, Figure]]) -> bytes:
+    """Draw mIoU with intervals of each model against its milliseconds per episode."""
+    with _Plot(7, 4) as plot:
+        for index, (name, (cost, figure)) in enumerate(models.items()):
+            plot.errorbars(index, [cost], [figure], name, "none")
+        plot.axes.set(xlabel="milliseconds per episode", ylabel="mIoU, %", xscale="log")
+        plot.plain_numbers()
+        plot.axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        return plot.png()
+
+
+def plot_name(setting: Setting, kind: str) -> str:
+    """Where the plot of a setting goes, below the boards: `kind` is "shots" or "cost"."""
+    shots = "" if kind == "shots" else f"-{setting.shots}shot"
+    return f"plots/{setting.dataset}-{setting.protocol.name}{shots}-{kind}.png"
+
+
+def board_plots(settings: Sequence[Setting]) -> dict[str, bytes]:
+    """PNGs of the boards by `plot_name`; lists that were cut are left out.
+
+    Raises:
+        BenchError: if matplotlib is not installed.
+    """
+    curves: dict[str, dict[str, dict[int, Figure]]] = {}
+    drawn = {}
+    for setting in settings:
+        costs = {}
+        for row in setting.rows:
+            if row.miou is not None and setting.limit is None:
+                costs[row.model.name] = (row.milliseconds, row.miou)
+                curve = curves.setdefault(plot_name(setting, "shots"), {})
+                curve.setdefault(row.model.name, {})[setting.shots] = row.miou
+        if costs:
+            drawn[plot_name(setting, "cost")] = cost_plot(costs)
+    for name, models in curves.items():
+        if len({k for points in models.values() for k in points}) > 1:
+            drawn[name] = shots_curve(models)
+    return drawn
+
+
+class _Plot:
+    """One pair of axes in the common style; it touches no global state beyond its `with`."""
+
+    def __init__(self, width: float, height: float) -> None:
+        try:
+            import matplotlib
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure as Canvas
+        except ImportError:
+            raise BenchError(
+                "plots need matplotlib; install it with: pip install 'fss-bench[plots]'"
+            ) from None
+        self._context = matplotlib.rc_context(_STYLE)
+        self._context.__enter__()
+        self._figure: Any = Canvas(figsize=(width, height), dpi=_DPI, layout="constrained")
+        FigureCanvasAgg(self._figure)
+        self.axes: Axes = self._figure.add_subplot()
+
+    def __enter__(self) -> "_Plot":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._context.__exit__(*error)
+
+    def errorbars(
+        self, index: int, x: Sequence[float], figures: Sequence[Figure], name: str, line: str
+    ) -> None:
+        """Figures with their intervals, in the colour and with the marker of number `index`."""
+        y = np.array([100 * figure.value for figure in figures])
+        low = y - [100 * figure.interval.low for figure in figures]
+        high = [100 * figure.interval.high for figure in figures] - y
+        self.axes.errorbar(
+            x,
+            y,
+            yerr=np.maximum([low, high], 0),
+            color=_COLOURS[index % len(_COLOURS)],
+            marker=_MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)],
+            linestyle=line,
+            capsize=2,
+            label=name,
+        )
+
+    def plain_numbers(self) -> None:
+        """Write `10` where a logarithmic axis would write a power."""
+        self.axes.xaxis.set_major_formatter("{x:g}")
+        self.axes.xaxis.set_minor_formatter("")
+
+    def ticks(self, values: Sequence[float]) -> None:
+        """Mark these values of the horizontal axis and no others."""
+        self.axes.set_xticks(values, [f"{value:g}" for value in values])
+        self.axes.minorticks_off()
+
+    def png(self) -> bytes:
+        """The picture; equal plots give equal bytes."""
+        buffer = io.BytesIO()
+        self._figure.savefig(buffer, format="png", metadata={"Software": None})
+        return buffer.getvalue()

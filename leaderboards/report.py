@@ -1,0 +1,224 @@
+"""One model in one setting, looked at closely: an HTML page and its plots."""
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from benchmarks.errors import BenchError
+from benchmarks.store import Result
+from leaderboards import plots, wording
+from leaderboards.page import fill
+from leaderboards.scores import Row, Setting, settings
+
+EpisodeKey = tuple[int, int]  # fold and number
+_EACH = 3  # of the best, median and worst episodes
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode and how it went; IoU in 0..1."""
+
+    fold: int
+    number: int
+    class_name: str
+    query: str
+    iou: float
+
+    @property
+    def key(self) -> EpisodeKey:
+        """What names it within a setting."""
+        return self.fold, self.number
+
+
+def episodes_of(results: Iterable[Result]) -> list[Episode]:
+    """Every episode, best first."""
+    found = []
+    for result in results:
+        names = result.record.setup.dataset.classes
+        areas = result.counts.areas
+        ious = (areas[:, 0] / np.maximum(areas[:, 1], 1)).tolist()
+        found += [
+            Episode(result.key.fold, number, names[index], query, iou)
+            for number, index, query, iou in zip(
+                result.counts.episode.tolist(),
+                result.counts.class_id.tolist(),
+                result.queries,
+                ious,
+                strict=True,
+            )
+        ]
+    return sorted(found, key=lambda episode: (-episode.iou, episode.key))
+
+
+def telling(episodes: Sequence[Episode]) -> dict[str, list[Episode]]:
+    """The best, the median and the worst, of `episodes` sorted best first; no query is repeated."""
+    middle = max((len(episodes) - _EACH) // 2, 0)
+    return {
+        "Best": _first(episodes),
+        "Median": _first(episodes[middle:]),
+        "Worst": _first(episodes[::-1])[::-1],
+    }
+
+
+def _first(episodes: Sequence[Episode]) -> list[Episode]:
+    once: dict[tuple[str, str], Episode] = {}
+    for episode in episodes:
+        once.setdefault((episode.class_name, episode.query), episode)
+    return list(once.values())[:_EACH]
+
+
+def draw_plots(
+    results: Sequence[Result], sizes: Mapping[EpisodeKey, float] | None
+) -> dict[str, tuple[str, bytes]]:
+    """PNGs by file name, each with what it shows in words.
+
+    Args:
+        results: one model's in one setting.
+        sizes: the query object's share of its image, in 0..1, by episode; None where unknown.
+
+    Raises:
+        BenchError: if matplotlib is not installed.
+    """
+    _, row = _only(results)
+    found = episodes_of(results)
+    classes = {
+        name: score.class_iou[index]
+        for score in row.folds.values()
+        for index, name in score.record.setup.dataset.classes.items()
+        if index in score.class_iou
+    }
+    drawn = {
+        "classes.png": ("Class IoU with 95% intervals", plots.class_bars(classes)),
+        "histogram.png": (
+            "How the IoU of single episodes is spread",
+            plots.iou_histogram([episode.iou for episode in found]),
+        ),
+    }
+    if sizes is not None:
+        drawn["sizes.png"] = (
+            "IoU of episodes against the size of the query's object",
+            plots.iou_against_size([sizes[e.key] for e in found], [e.iou for e in found]),
+        )
+    return drawn
+
+
+def report_page(
+    results: Sequence[Result],
+    drawn: Mapping[str, tuple[str, bytes]],
+    pictures: Mapping[EpisodeKey, bytes],
+) -> str:
+    """The page, with every picture in it.
+
+    Args:
+        results: one model's in one setting.
+        drawn: what `draw_plots` gave.
+        pictures: a PNG of some of the telling episodes.
+    """
+    setting, row = _only(results)
+    title = f"{row.model.name} on {setting.dataset}, {setting.protocol.name}, {setting.shots}-shot"
+    parts = [_section("Figures", _figures(row)), _section("Speed", _speed(results))]
+    parts += [_section(caption, _image(png, caption)) for caption, png in drawn.values()]
+    for heading, episodes in telling(episodes_of(results)).items():
+        head = ("fold", "episode", "class", "query", "IoU, %")
+        body = [(e.fold, e.number, e.class_name, e.query, f"{100 * e.iou:.1f}") for e in episodes]
+        images = "".join(
+            _image(pictures[e.key], f"episode {e.number} of fold {e.fold}: {e.class_name}")
+            for e in episodes
+            if e.key in pictures
+        )
+        parts.append(_section(f"{heading} episodes", _table(head, body) + images))
+    parts.append(_section("What fixes these numbers", _facts(setting, row)))
+    return fill("report.html", {"TITLE": escape(title), "BODY": "\n".join(parts)})
+
+
+def _only(results: Sequence[Result]) -> tuple[Setting, Row]:
+    """The one setting and row that the results make."""
+    boards = settings(results)
+    if len(boards) != 1 or len(boards[0].rows) != 1:
+        raise BenchError("a report is about one model on one dataset at one number of shots")
+    return boards[0], boards[0].rows[0]
+
+
+def _figures(row: Row) -> str:
+    body = [
+        (f"fold {fold}", wording.percent_interval(s.miou), wording.percent_interval(s.fb_iou))
+        for fold, s in sorted(row.folds.items())
+    ]
+    body.append(("mean", wording.percent_interval(row.miou), wording.percent_interval(row.fb_iou)))
+    return _table(("", "mIoU, % (95%)", "FB-IoU, % (95%)"), body)
+
+
+def _speed(results: Sequence[Result]) -> str:
+    head = ["fold", "ms per episode: 5%", "median", "95%", "episodes/s", "seconds", "sittings"]
+    head += ["image encodes", "of", "support encodes", "of", "peak memory, MiB"]
+    body = []
+    for result in results:
+        record, cache = result.record, result.record.cache
+        low = high = wording.NONE
+        if result.milliseconds is not None:
+            ends = np.percentile(result.milliseconds, [5, 95])
+            low, high = (wording.milliseconds(float(value)) for value in ends)
+        encodes: tuple[object, ...] = (wording.NONE,) * 4
+        if cache is not None:
+            encodes = (cache.image_encodes, cache.naive_image_encodes)
+            encodes += (cache.support_encodes, cache.naive_support_encodes)
+        body.append(
+            (
+                result.key.fold,
+                low,
+                wording.milliseconds(record.milliseconds_per_episode),
+                high,
+                f"{record.episodes_per_second:.1f}",
+                f"{record.seconds:.1f}",
+                record.sittings,
+                *encodes,
+                f"{record.peak_memory_bytes / 2**20:.0f}",
+            )
+        )
+    return _table(head, body)
+
+
+def _facts(setting: Setting, row: Row) -> str:
+    record = row.records[0]
+    facts = {
+        "Model": f"{row.model.title}; {', '.join(row.marks) or 'whole'}",
+        "Options": ", ".join(f"{key} {value}" for key, value in row.model.config.items()),
+        "Parameters": wording.parameters(row.model.parameters),
+        "Weights": wording.distinct(
+            wording.prefix(own.setup.model.weights_digest) for own in row.records
+        ),
+        "Test classes seen": row.model.sees_test_classes,
+        "Resolution": setting.protocol.resolution,
+        "Seed": setting.protocol.seed,
+        "Dataset digest": record.setup.dataset.digest,
+        "Episode lists": wording.distinct(own.setup.episodes.digest[:16] for own in row.records),
+        "Device": f"{record.hardware}, {record.setup.dtype}, batches of {record.setup.batch_size}",
+        "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
+        "Revision": record.revision or wording.NONE,
+        "Date": row.date,
+    }
+    items = (f"<dt>{escape(what)}</dt><dd>{escape(fact)}</dd>" for what, fact in facts.items())
+    return f"<dl>{''.join(items)}</dl>"
+
+
+def _section(heading: str, body: str) -> str:
+    return f"<section><h2>{escape(heading)}</h2>\n{body}\n</section>"
+
+
+def _image(png: bytes, caption: str) -> str:
+    data = b64encode(png).decode("ascii")
+    return f'<p><img alt="{escape(caption)}" src="data:image/png;base64,{data}"></p>'
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[object]]) -> str:
+    def row(tag: str, cells: Sequence[object]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(str(c))}</{tag}>" for c in cells) + "</tr>"
+
+    lines = "".join(row("td", cells) for cells in body)
+    return (
+        '<div class="scroll" tabindex="0"><table>'
+        f"<thead>{row('th', head)}</thead><tbody>{lines}</tbody></table></div>"
+    )
