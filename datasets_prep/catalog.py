@@ -12,6 +12,7 @@ DATASETS: Mapping[str, str] = {
     "fss1000": "datasets_prep.fss1000:FSS1000",
     "isic2018": "datasets_prep.crossdomain.isic2018:Isic2018",
     "chestxray": "datasets_prep.crossdomain.chestxray:ChestXray",
+    "suim": "datasets_prep.crossdomain.suim:Suim",
 }
 
 # Datasets that are run and averaged together; the four targets of PATNet's cross-domain benchmark.

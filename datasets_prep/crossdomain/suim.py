@@ -1,0 +1,127 @@
+"""Prepare SUIM: underwater scenes with seven classes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
+from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.folds import FoldSet
+from datasets_prep.sources import SourceFile
+
+# The names of the published folders, in their order: fish and vertebrates, human divers, plants,
+# reefs and invertebrates, robots, sea floor and rocks, wrecks.
+CLASSES = ("FV", "HD", "PF", "RI", "RO", "SR", "WR")
+
+_PAGE = "https://irvlab.cs.umn.edu/resources/suim-dataset"
+_NOTE = (
+    "the page links to folders on Google Drive; pack {0} as {0}.zip, or give the folder, "
+    "with images and masks in it, as it is"
+)
+
+
+@dataclass(frozen=True)
+class Release:
+    """The two parts of the dataset, and how much they hold together."""
+
+    train_val: SourceFile
+    test: SourceFile
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+OFFICIAL = Release(
+    train_val=SourceFile(
+        name="train_val.zip", page=_PAGE, note=_NOTE.format("train_val"), folder="train_val"
+    ),
+    test=SourceFile(name="TEST.zip", page=_PAGE, note=_NOTE.format("TEST"), folder="TEST"),
+    counts={"images": 1_635, "masks that are not empty": 3_859},
+)
+
+
+class Suim:
+    """SUIM: 1,635 underwater images, both published parts together, seven classes."""
+
+    name: ClassVar[str] = "suim"
+    summary: ClassVar[str] = "SUIM: underwater scenes of 7 classes, one test fold"
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[BuilderOptions]] = BuilderOptions
+
+    def __init__(self, options: BuilderOptions, release: Release = OFFICIAL) -> None:
+        self.options = options
+        self.release = release
+
+    @property
+    def dataset(self) -> str:
+        """The name under which the result is stored."""
+        return self.name
+
+    def sources(self) -> Sequence[SourceFile]:
+        """The two parts."""
+        return (self.release.train_val, self.release.test)
+
+    def describe(self) -> Mapping[str, object]:
+        """No options."""
+        return {}
+
+    def disk_needed(self) -> int:
+        """Label maps and the image table, about."""
+        return 50_000_000
+
+    def build(self, workspace: Workspace) -> Content:
+        """Check every image and mask; see `Builder.build`.
+
+        Raises:
+            DatasetError: naming every file that is missing or wrong.
+        """
+        from datasets_prep.crossdomain.labelled import checked_records
+        from datasets_prep.crossdomain.suim_masks import Item, make_record, other_sizes
+
+        images = find_images([unpacked(workspace, source) for source in self.sources()])
+        kept = kept_paths(workspace, images)
+        items = [Item(i.stem, i, kept[i], mask) for i, mask in images.items()]
+        scaled = other_sizes(items)
+
+        def folds(areas: Areas, splits: Splits) -> FoldSet:
+            ours = {
+                "images": len(areas),
+                "masks that are not empty": sum(len(held) for held in areas.values()),
+            }
+            notes = differing(ours, self.release.counts, workspace.progress)
+            return one_fold(len(CLASSES), areas, episodes=None, notes=notes)
+
+        return Content(
+            classes=CLASSES,
+            images=checked_records(make_record, items, workspace.jobs),
+            folds=folds,
+            count=len(items),
+            notes=(f"masks scaled to their images' size: {', '.join(scaled)}",) if scaled else (),
+        )
+
+
+def find_images(folders: Sequence[Path]) -> dict[Path, Path]:
+    """Every image with its mask, by name, whatever part it is from.
+
+    Args:
+        folders: each with `images/*.jpg` and `masks/*.bmp`, or with a folder of its own name
+            that has them, as some copies do.
+
+    Raises:
+        DatasetError: naming images without masks, masks without images, and repeated names.
+    """
+    images: dict[str, Path] = {}
+    masks: dict[str, Path] = {}
+    wrong = []
+    for folder in folders:
+        inner = folder if (folder / "images").is_dir() else folder / folder.name
+        for found, pattern in ((images, "images/*.jpg"), (masks, "masks/*.bmp")):
+            paths = sorted(inner.glob(pattern))
+            if not paths:
+                raise DatasetError(f"there is no {folder / pattern}; is it SUIM's folder?")
+            wrong += [f"{found[p.stem]} and {p} have one name" for p in paths if p.stem in found]
+            found |= {path.stem: path for path in paths}
+    wrong += [f"{images[name]} has no mask" for name in sorted(images.keys() - masks.keys())]
+    wrong += [f"{masks[name]} has no image" for name in sorted(masks.keys() - images.keys())]
+    refuse("images and masks do not fit:", wrong)
+    return {images[name]: masks[name] for name in sorted(images)}
