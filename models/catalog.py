@@ -30,6 +30,7 @@ MODELS = Registry(
         "vrp-sam": "models.vrp_sam:VRPSAM",
         "insid3": "models.insid3:INSID3",
         "gf-sam": "models.gf_sam:GFSAM",
+        "matcher": "models.matcher:Matcher",
     },
 )
 

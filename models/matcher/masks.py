@@ -1,0 +1,138 @@
+"""Candidate masks from SAM: prompted with points, filtered, and rid of duplicates.
+
+After SAM's automatic mask generator as Matcher has it (Kirillov et al. 2023, appendix on automatic
+mask generation).
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.sam import Sam
+
+_PROMPTS = 64  # decoded at once
+_MAPS = 16  # brought to SAM's full size at once
+_OFFSET = 1.0  # by which stability moves the threshold on logits
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Masks, bool N×side×side, and SAM's predicted IoU of each, N."""
+
+    masks: Tensor
+    ious: Tensor
+
+
+def prompted(
+    sam: Sam,
+    embedding: Tensor,
+    points: Tensor,
+    box: Tensor | None,
+    *,
+    side: int,
+    multimask: bool,
+    iou: float,
+    stability: float,
+) -> Candidates:
+    """SAM's masks for prompts of positive points.
+
+    Args:
+        sam: decodes.
+        embedding: of the image, C×h×w.
+        points: (x, y) in pixels of a square of `side`, S×n×2.
+        box: (left, top, right, bottom) there, joined to each prompt; None for none.
+        side: of the masks, in pixels.
+        multimask: all three masks of a prompt, or its single one.
+        iou: masks are kept whose predicted IoU exceeds this; 0 keeps all.
+        stability: masks are kept of at least this stability; 0 keeps all.
+    """
+    scale = sam.size / side
+    which = slice(1, 4) if multimask else slice(0, 1)
+    masks, ious = [], []
+    for chunk in torch.split(points.float() * scale, _PROMPTS):
+        boxes = None if box is None else (box.float() * scale).expand(len(chunk), -1)
+        prompt = sam.prompt(chunk, torch.ones(chunk.shape[:2], device=chunk.device), boxes)
+        logits, scores = (part[:, which].flatten(0, 1) for part in sam.decode(embedding, *prompt))
+        if iou > 0:
+            logits, scores = logits[scores > iou], scores[scores > iou]
+        if len(logits) == 0:
+            continue
+        logits = torch.cat([_stretched(sam, part, side) for part in torch.split(logits, _MAPS)])
+        if stability > 0:
+            stable = stabilities(logits) >= stability
+            logits, scores = logits[stable], scores[stable]
+        masks.append(logits > 0)
+        ious.append(scores)
+    if not masks:
+        empty = torch.zeros(0, side, side, dtype=torch.bool, device=embedding.device)
+        return Candidates(empty, torch.zeros(0, device=embedding.device))
+    return Candidates(torch.cat(masks), torch.cat(ious))
+
+
+def _stretched(sam: Sam, logits: Tensor, side: int) -> Tensor:
+    """N×4h×4w logits at N×side×side, by way of SAM's full size as its own code has it."""
+    full = sam.enlarge(logits)[:, None]
+    return F.interpolate(full, (side, side), mode="bilinear", align_corners=False)[:, 0]
+
+
+def stabilities(logits: Tensor) -> Tensor:
+    """IoU of each mask at a higher with itself at a lower threshold; NaN where both are empty.
+
+    Args:
+        logits: N×H×W.
+    """
+    above, below = ((logits > bound).sum((1, 2)) for bound in (_OFFSET, -_OFFSET))
+    return above / below
+
+
+def distinct(candidates: Candidates, threshold: float) -> Candidates:
+    """Non-maximum suppression by the IoU of the masks' boxes; the best predicted come first."""
+    order = candidates.ious.sort(descending=True, stable=True).indices
+    kept = order[suppressed(boxes(candidates.masks[order]), threshold).logical_not()]
+    return Candidates(candidates.masks[kept], candidates.ious[kept])
+
+
+def suppressed(boxes: Tensor, threshold: float) -> Tensor:
+    """Which boxes overlap an earlier one that is not suppressed by more than `threshold`.
+
+    Args:
+        boxes: (left, top, right, bottom), float N×4, the better first.
+        threshold: on the IoU of areas (right - left) × (bottom - top).
+
+    Returns:
+        Bool, N.
+    """
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    gone = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    for index in range(len(boxes)):
+        if gone[index]:
+            continue
+        rest = slice(index + 1, None)
+        least = torch.maximum(boxes[index, :2], boxes[rest, :2])
+        extent = (torch.minimum(boxes[index, 2:], boxes[rest, 2:]) - least).clamp_min(0)
+        shared = extent.prod(1)
+        gone[rest] |= shared > threshold * (areas[index] + areas[rest] - shared)
+    return gone
+
+
+def boxes(masks: Tensor) -> Tensor:
+    """Tight boxes (left, top, right, bottom; all inside) of N×H×W; zeros of an empty mask.
+
+    Returns:
+        float32 N×4.
+    """
+    edges = []
+    for axis in (1, 2):  # which columns, then which rows have foreground
+        found = masks.any(axis).float()
+        first = found.argmax(1)
+        last = found.shape[1] - 1 - found.flip(1).argmax(1)
+        edges.append(torch.where(found.any(1), torch.stack([first, last]), 0))
+    return torch.stack([edges[0][0], edges[1][0], edges[0][1], edges[1][1]], dim=1).float()
+
+
+def grid(count: int, side: int) -> Tensor:
+    """The centres of count×count equal cells of a square: (x, y) in pixels, float count²×1×2."""
+    centres = (torch.arange(count) + 0.5) * side / count
+    return torch.cartesian_prod(centres, centres).flip(1)[:, None]

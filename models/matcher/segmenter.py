@@ -1,0 +1,188 @@
+"""Matcher as a `Segmenter`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from models.dino_sam import DinoSam, DinoSamOptions, dino_sam_card, load_dino_sam, stand_in
+from models.geometry import Squash
+from models.matcher.masks import Candidates, distinct, grid, prompted
+from models.matcher.matching import foreground_patches, matches
+from models.matcher.prompts import prompts
+from models.matcher.selection import chosen, coarse, purity_and_coverage, similarities
+from models.matcher.settings import PRESETS, Settings
+from models.segmenter import BaseSegmenter, Features
+
+_GRID_IOU, _GRID_STABILITY = 0.88, 0.95  # SAM's own, for the masks of a grid of points
+
+
+class MatcherOptions(DinoSamOptions):
+    """Options of Matcher."""
+
+    preset: Literal["coco", "fss", "parts"] = Field(
+        default="coco", description="the authors' settings for COCO-20i, FSS-1000 or object parts"
+    )
+
+
+class Matcher(BaseSegmenter):
+    """DINOv2's patches are matched both ways, matches prompt SAM, scores choose among the masks.
+
+    As the authors' code with the settings of their scripts. Prompts are drawn by the episode's seed
+    (there, by one generator over all episodes). The earth mover's distance is exact, as there, but
+    asked for only where the other filters leave a mask, which changes no result. What differs: the
+    image is stretched to SAM's size without rounding to 8 bits in between; ties go to the first in
+    order; and where no mask is left, on which their code fails, the prediction is empty.
+
+    Supports are matched together: their patches are one set. Where all are without foreground, a
+    square of 14 pixels in the middle of each takes the masks' place, as there.
+
+    Source: arXiv 2305.13310; aim-uofa/Matcher (BSD-2-Clause, for academic use).
+
+    Args:
+        networks: DINOv2 and SAM.
+        settings: how masks are prompted for, scored and merged.
+        preset: what to call the settings in a result.
+    """
+
+    Options = MatcherOptions
+    wants = frozenset({"seeds"})
+    support_reads_pixels = False
+    card = dino_sam_card(
+        "Matcher",
+        "matches of DINOv2 patches prompt SAM, scores choose among the masks, no training",
+        "https://arxiv.org/abs/2305.13310",
+        2024,
+    )
+
+    def __init__(self, networks: DinoSam, settings: Settings, preset: str) -> None:
+        self.networks = networks
+        self.settings = settings
+        self.sam = networks.sam
+        self.geometry = Squash(networks.side)
+        self.image_key = networks.image_key
+        self.config = {**networks.config, "preset": preset}
+        self.weights_digest = networks.weights_digest
+        self.parameters = networks.parameters
+        self.comparable = networks.comparable
+        self.card = networks.card(type(self).card)
+
+    @classmethod
+    def load(cls, options: MatcherOptions, *, device: str, dtype: str) -> Self:
+        """Matcher over the networks and with the preset that `options` name.
+
+        At the tiny random size prompts are few, too.
+
+        Raises:
+            ModelError: for weights that are missing or do not fit, or named beside `random`.
+        """
+        networks = load_dino_sam("matcher", options, device=device, dtype=dtype)
+        settings = PRESETS[options.preset]
+        if options.random is not None:
+            few = {"samples": 2, "centres": min(settings.centres, 5), "grid": min(settings.grid, 2)}
+            settings = replace(settings, **few)
+        return cls(networks, settings, options.preset)
+
+    def encode_image(self, images: Tensor) -> list[Features]:
+        """Per image, DINOv2's `patches` and SAM's `embedding`; see `DinoSam.encode`."""
+        return self.networks.encode(images)
+
+    def encode_support(
+        self, images: Tensor, masks: Tensor, features: Sequence[Features]
+    ) -> list[Features]:
+        """Per support, `rows` (unit, N×C) and `foreground` (bool N, what the mask touches)."""
+        patch = self.networks.backbone.stride
+        return [
+            Features(
+                {
+                    "rows": _unit_rows(feature["patches"]),
+                    "foreground": foreground_patches(mask, patch).to(feature["patches"].device),
+                }
+            )
+            for mask, feature in zip(masks, features, strict=True)
+        ]
+
+    def segment(
+        self,
+        queries: Sequence[Features],
+        supports: Sequence[Sequence[Features]],
+        *,
+        seeds: Sequence[int],
+    ) -> Tensor:
+        """Half a point above 0 in the mask and below outside: B×side×side."""
+        masks = [
+            self._mask(query, shots, seed)
+            for query, shots, seed in zip(queries, supports, seeds, strict=True)
+        ]
+        return torch.stack(masks).float() - 0.5
+
+    def _mask(self, query: Features, shots: Sequence[Features], seed: int) -> Tensor:
+        """The mask of one query: bool side×side."""
+        side, patch = self.networks.side, self.networks.backbone.stride
+        settings = self.settings.for_shots(len(shots))
+        foreground = torch.cat([shot["foreground"] for shot in shots])
+        if not foreground.any():
+            middle = foreground_patches(stand_in(side), patch).repeat(len(shots))
+            foreground = middle.to(foreground.device)
+        cosines = torch.cat([shot["rows"] for shot in shots]) @ _unit_rows(query["patches"]).T
+
+        found = matches(cosines, foreground)
+        across = side // patch
+        points = torch.stack([found % across, found // across], dim=1) * patch + patch // 2
+        candidates = self._candidates(query["embedding"], points, settings, seed)
+        patches = coarse(candidates.masks, patch)
+        purity, coverage = purity_and_coverage(candidates.masks, patches, points)
+        merged = chosen(
+            purity,
+            coverage,
+            lambda some: similarities(cosines[foreground], patches[some]),
+            settings,
+        )
+        return candidates.masks[merged].any(0)
+
+    def _candidates(
+        self, embedding: Tensor, points: Tensor, settings: Settings, seed: int
+    ) -> Candidates:
+        """SAM's masks for the prompts drawn from the points, without duplicates."""
+        side = self.networks.side
+        drawn = prompts(points.cpu().numpy(), settings, seed)
+        box = torch.cat([points.amin(0), points.amax(0)]) if settings.box else None
+        found = [
+            prompted(
+                self.sam,
+                embedding,
+                torch.from_numpy(own).to(points.device),
+                box,
+                side=side,
+                multimask=settings.multimask,
+                iou=settings.iou,
+                stability=settings.stability,
+            )
+            for own in drawn
+        ]
+        if settings.grid:
+            found.append(
+                prompted(
+                    self.sam,
+                    embedding,
+                    grid(settings.grid, side).to(points.device),
+                    None,
+                    side=side,
+                    multimask=False,
+                    iou=_GRID_IOU,
+                    stability=_GRID_STABILITY,
+                )
+            )
+        united = Candidates(
+            torch.cat([part.masks for part in found]), torch.cat([part.ious for part in found])
+        )
+        return distinct(united, settings.nms)
+
+
+def _unit_rows(patches: Tensor) -> Tensor:
+    """C×h×w patches as h·w rows of unit length, float32."""
+    return F.normalize(patches.float().flatten(1).T, dim=1)
