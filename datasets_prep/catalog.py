@@ -13,6 +13,7 @@ DATASETS: Mapping[str, str] = {
     "isic2018": "datasets_prep.crossdomain.isic2018:Isic2018",
     "chestxray": "datasets_prep.crossdomain.chestxray:ChestXray",
     "suim": "datasets_prep.crossdomain.suim:Suim",
+    "deepglobe": "datasets_prep.crossdomain.deepglobe:DeepGlobe",
 }
 
 # Datasets that are run and averaged together; the four targets of PATNet's cross-domain benchmark.
