@@ -8,6 +8,7 @@ most a torn last line, which is cut off on resume. At the end the rows become `e
 
 import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,7 +151,10 @@ class Journal:
 
     def _open(self) -> None:
         header, self.rows, end = self._read()
-        if self._resume == "fresh" or header is None:
+        # What was begun and measured nothing binds nobody: its first batch may be what failed.
+        if self._resume == "fresh" or header is None or not self.rows:
+            # Before the journal is new: masks must not outlive the result that they belong to.
+            shutil.rmtree(self.folder / "predictions", ignore_errors=True)
             self.rows, end, self.sittings, self.seconds = [], 0, 1, 0.0
         else:
             check_same(self.folder, header["setup"], self._setup)

@@ -90,7 +90,7 @@ def test_a_journal_cut_at_any_byte_goes_on_to_the_same_result(
             batches = max(ends.index(kept), 0) if kept else 0
             assert len(journal.rows) == batches * EACH
             assert journal.seconds == 0.25 * batches
-            assert journal.sittings == (2 if kept else 1)
+            assert journal.sittings == (2 if batches else 1)
     path.write_bytes(text[:-1])
     go_on(folder)
     assert pq.read_table(folder / "episodes.parquet").equals(whole)
@@ -224,9 +224,10 @@ def test_a_resumed_run_must_be_the_same_run(folder: Path, change: dict, named: s
 
 def test_a_setup_outlives_json(folder: Path) -> None:
     nested = make_setup(config={"size": (16, 24), "path": None, "nested": {"1": [0.1, 1e-7]}})
-    for _ in range(2):
-        with Journal(folder, nested):
-            pass
+    with Journal(folder, nested) as journal:
+        journal.append(batch(0), 0.25)
+    with Journal(folder, nested) as journal:
+        assert journal.rows == batch(0)
     assert previous_setup(folder) == nested.model_dump(mode="json")
 
 
@@ -252,6 +253,25 @@ def test_measuring_again_hides_the_old_result_until_it_is_whole(
     assert find_runs(tmp_path) == [KEY]
     with Journal(folder, SETUP, "fresh"):
         assert find_runs(tmp_path) == []
+
+
+def test_measuring_again_drops_the_masks_of_the_old_result(folder: Path) -> None:
+    kept = folder / "predictions" / "000000.png"
+    go_on(folder, stop=2)
+    kept.parent.mkdir()
+    kept.touch()
+    with Journal(folder, SETUP):
+        assert kept.exists()
+    with Journal(folder, SETUP, "fresh"):
+        assert not kept.exists()
+
+
+def test_a_run_that_measured_nothing_binds_nobody(folder: Path) -> None:
+    go_on(folder, stop=0)
+    other = make_setup(count=len(ROWS), dtype="bf16")
+    with Journal(folder, other) as journal:
+        assert journal.sittings == 1
+    assert previous_setup(folder) == other.model_dump(mode="json")
 
 
 def test_find_runs_lists_whole_runs_in_order_and_nothing_else(tmp_path: Path) -> None:
