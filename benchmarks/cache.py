@@ -7,7 +7,7 @@ next, what the last has no room for is dropped and computed again.
 
 import heapq
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from models.segmenter import Features
 
 Key = Hashable
 _NEVER = 2**62
+_SLACK = 1000  # entries of older ranks that the heap may hold in any case
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class _Shelf:
         self._clock += 1
         self._stamps[key] = (-next_use, self._clock)
         heapq.heappush(self._heap, (-next_use, self._clock, key))
+        # Entries of older ranks would pile up for as long as nothing has to make room.
+        if len(self._heap) > _SLACK + 2 * len(self._stamps):
+            self._heap = [(*stamp, held) for held, stamp in self._stamps.items()]
+            heapq.heapify(self._heap)
 
     def add(self, key: Key, features: Features, next_use: int) -> None:
         self.items[key] = features
@@ -81,9 +86,13 @@ class FeatureCache:
         return sum(shelf.bytes for shelf in self._shelves)
 
     def schedule(self, steps: Iterable[Iterable[Key]]) -> None:
-        """Announce which keys each coming step uses; forgets what was announced before."""
+        """Announce which keys each coming step uses; forgets what was announced before.
+
+        `peak_bytes` begins anew.
+        """
         self._uses = {}
         self._step = 0
+        self.peak_bytes = self.bytes
         for step, keys in enumerate(steps):
             for key in keys:
                 self._uses.setdefault(key, deque()).append(step)
@@ -117,6 +126,12 @@ class FeatureCache:
         self._used(key)
         if key not in self:
             self._insert(key, features, 0)
+
+    def forget(self, unwanted: Callable[[Key], bool]) -> None:
+        """Drop the features whose key is unwanted."""
+        for shelf in self._shelves:
+            for key in [key for key in shelf.items if unwanted(key)]:
+                shelf.remove(key)
 
     def clear(self) -> None:
         """Drop everything."""

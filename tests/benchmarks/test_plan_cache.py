@@ -102,6 +102,30 @@ def test_features_of_a_past_schedule_stay_while_there_is_room() -> None:
     assert ("old" in cache) != ("older" in cache)
 
 
+def test_what_is_forgotten_frees_its_room_in_every_tier() -> None:
+    cache = FeatureCache([Tier(CPU, 1), Tier(CPU, 2)])
+    for key in ("mine", "yours", "mine too"):
+        cache.put(key, feature(1))
+    cache.forget(lambda key: str(key).startswith("mine"))
+    assert cache.bytes == 1
+    assert "yours" in cache
+    cache.schedule([["new"]])
+    assert cache.peak_bytes == 1
+
+
+def test_old_ranks_do_not_pile_up_while_there_is_room() -> None:
+    cache = FeatureCache([Tier(CPU, 100)])
+    keys = range(100)
+    for _ in range(3):
+        cache.schedule([keys] * 50)
+        for step in range(50):
+            for key in keys:
+                if cache.get(key) is None:
+                    cache.put(key, feature(1))
+            cache.advance(step, keys)
+    assert len(cache._shelves[0]._heap) < 2000
+
+
 def test_an_entry_larger_than_the_budget_is_not_kept() -> None:
     cache = FeatureCache([Tier(CPU, 3)])
     cache.put("big", feature(4))
