@@ -41,8 +41,10 @@ class DatasetConfig(_Config):
 
     name: str
     protocol: str = DEFAULT_PROTOCOL
-    folds: tuple[int, ...] | None = Field(None, description="all folds where there are none")
-    shots: tuple[PositiveInt, ...] = (1, 5)
+    folds: Annotated[tuple[int, ...], Field(min_length=1)] | None = Field(
+        None, description="all folds where there are none"
+    )
+    shots: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 5)
 
 
 class ModelConfig(_Config):

@@ -90,6 +90,10 @@ def test_an_empty_file_holds_the_defaults() -> None:
             "bench.yaml, line 5: datasets[0].shots[1]: Input should be greater than 0",
         ),
         (
+            "datasets:\n  - name: shapes\n    folds: []\n",
+            "bench.yaml, line 3: datasets[0].folds: Tuple should have at least 1 item",
+        ),
+        (
             "datasets:\n  - name: shapes\n    protocol: hsnett\n",
             "bench.yaml, line 3: datasets[0].protocol: unknown protocol 'hsnett'; "
             "did you mean hsnet",
@@ -185,8 +189,8 @@ CONFIGS = st.builds(
         st.builds(
             DatasetConfig,
             name=NAMES | st.sampled_from(["on", "123", "1e3", "null"]),
-            folds=st.none() | st.lists(st.integers(0, 9)).map(tuple),
-            shots=st.lists(st.integers(1, 9)).map(tuple),
+            folds=st.none() | st.lists(st.integers(0, 9), min_size=1).map(tuple),
+            shots=st.lists(st.integers(1, 9), min_size=1).map(tuple),
         ),
         max_size=3,
     ).map(tuple),
