@@ -224,8 +224,7 @@ class PreparedDataset:
         actual = digest(episodes)
         if actual != recorded["digest"]:
             raise DatasetError(
-                f"{path} has digest {actual}, but {recorded['digest']} was prepared; "
-                f"run: bench prepare {self.name}"
+                f"{path} has digest {actual}, but {recorded['digest']} was prepared; {self._again}"
             )
         check_digest(self.name, self.folds, recipe, fold, shots, actual)
         return episodes
