@@ -49,8 +49,8 @@ def dataset_record(dataset: PreparedDataset, fold: int) -> DatasetRecord:
     )
 
 
-def protocol_record(protocol: Protocol) -> ProtocolRecord:
-    """What a result says of its protocol."""
+def protocol_record(protocol: Protocol, limit: int | None = None) -> ProtocolRecord:
+    """What a result says of its protocol; a list cut to its first `limit` episodes is one run."""
     return ProtocolRecord(
         name=protocol.name,
         resolution=protocol.resolution,
@@ -58,14 +58,13 @@ def protocol_record(protocol: Protocol) -> ProtocolRecord:
         ignore=protocol.ignore,
         aggregation=protocol.aggregation,
         undrawn=protocol.undrawn,
-        runs=protocol.runs,
+        runs=protocol.runs if limit is None else 1,
     )
 
 
 def make_record(
     setup: Setup,
     journal: Journal,
-    protocol: Protocol,
     *,
     started: str,
     cache: CacheRecord | None = None,
@@ -76,9 +75,9 @@ def make_record(
     times = [row.milliseconds for row in journal.rows]
     return RunRecord(
         setup=setup,
-        miou=metrics.miou(counts, classes, protocol.undrawn, protocol.runs),
-        fb_iou=metrics.fb_iou(counts, protocol.runs),
-        class_iou=dict(metrics.class_ious(counts, classes, protocol.undrawn)),
+        miou=metrics.miou(counts, classes, setup.protocol.undrawn, setup.protocol.runs),
+        fb_iou=metrics.fb_iou(counts, setup.protocol.runs),
+        class_iou=dict(metrics.class_ious(counts, classes, setup.protocol.undrawn)),
         started=started,
         seconds=round(journal.seconds, 3),
         sittings=journal.sittings,

@@ -60,8 +60,16 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def reset_peak_memory(device: str) -> None:
+    """Let the peak of a GPU begin anew; that of a process cannot."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: str) -> int:
-    """Peak bytes: of this process on a CPU, allocated by torch on a GPU."""
+    """Peak bytes: of this process on a CPU, allocated by torch on a GPU since the last reset."""
     if device.startswith("cuda"):
         import torch
 

@@ -32,10 +32,12 @@ _AHEAD = 2  # batches whose images are decoded while one runs
 
 @dataclass
 class EncodeCounts:
-    """How often a model has encoded in one run, for the record and for tests of the cache."""
+    """How often a model has encoded in one sitting, and how often it would have without a cache."""
 
     images: int = 0
     supports: int = 0
+    naive_images: int = 0
+    naive_supports: int = 0
 
 
 class Evaluator:
@@ -68,9 +70,14 @@ class Evaluator:
         shared = trait(model, "image_key")
         # What nobody shares is keyed by a thing of this evaluator, which the keys keep alive: an id
         # could come back with the next evaluator and bring another model's features.
-        own = object()
-        self._image_scope = ("image", data, shared or own, model.geometry)
-        self._support_scope = ("support", data, own)
+        self._own = object()
+        self._image_scope = ("image", data, shared or self._own, model.geometry)
+        self._support_scope = ("support", data, self._own)
+
+    def close(self) -> None:
+        """Drop the features that nobody else can use; the cache would hold them for nothing."""
+        own = self._own
+        self.cache.forget(lambda key: isinstance(key, tuple) and own in key)
 
     def grid_of(self, image_id: str) -> Size:
         """The model's grid size for an image."""
@@ -113,6 +120,7 @@ class Evaluator:
                 scores = self.segment(batch, seed)
                 areas = self._count(batch, scores, protocol, folder)
             self.cache.advance(step, self._keys(batch))
+            self._count_naive(batch)
             seconds = time.perf_counter() - begin
             each = 1000 * seconds / len(batch.episodes)
             journal.append(
@@ -140,12 +148,19 @@ class Evaluator:
 
     def _prefetch(self, batches: Iterable[Batch]) -> None:
         for batch in batches:
-            wanted: list[str] = []
+            supports = [p[0] for p in batch.pairs() if self._support_key(p) not in self.cache]
+            wanted = list(supports) if trait(self.model, "support_reads_pixels") else []
             if trait(self.model, "image_reads_pixels"):
-                wanted += (i for i in batch.images() if self._image_key(i) not in self.cache)
-            if trait(self.model, "support_reads_pixels"):
-                wanted += (p[0] for p in batch.pairs() if self._support_key(p) not in self.cache)
+                images = [*batch.images(), *(supports if self.model.support_uses_features else ())]
+                wanted += (i for i in images if self._image_key(i) not in self.cache)
             self.loader.prefetch_images(wanted, self.model.geometry)
+
+    def _count_naive(self, batch: Batch) -> None:
+        supports = sum(len(e.supports) for e in batch.episodes)
+        self.encodes.naive_supports += supports
+        self.encodes.naive_images += len(batch.episodes)
+        if self.model.support_uses_features:
+            self.encodes.naive_images += supports
 
     def segment(self, batch: Batch, seed: str) -> Tensor:
         """Scores of one batch (B×H×W, on the model's grid), from the cache where it can."""

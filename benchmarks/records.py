@@ -59,11 +59,13 @@ class ProtocolRecord(_Record):
 
 
 class CacheRecord(_Record):
-    """How much work the cache saved."""
+    """How much work the cache saved in the last sitting."""
 
     image_encodes: int
     support_encodes: int
-    naive_image_encodes: int = Field(description="without a cache: K+1 an episode")
+    naive_image_encodes: int = Field(
+        description="without a cache: every query, supports too if needed"
+    )
     naive_support_encodes: int = Field(description="without a cache: K an episode")
     peak_bytes: int
 

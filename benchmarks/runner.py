@@ -16,6 +16,7 @@ import torch
 from benchmarks.cache import FeatureCache, Tier
 from benchmarks.config import BenchConfig, ModelConfig
 from benchmarks.describe import dataset_record, make_record, model_record, protocol_record
+from benchmarks.environment import reset_peak_memory
 from benchmarks.errors import BenchError
 from benchmarks.evaluator import Evaluator, trait
 from benchmarks.loader import Loader
@@ -72,6 +73,9 @@ def run_matrix(
         BenchError, DatasetError, ModelError: what the user has to mend.
     """
     device = resolve_device(config.device)
+    if device.index is not None:
+        # Records name the device by its type, and so ask of the one that is current.
+        torch.cuda.set_device(device)
     every = list(cells(config))
     cache = FeatureCache(_tiers(config, device))
     outcomes = []
@@ -98,6 +102,8 @@ def run_matrix(
                 evaluator = evaluators[cell.dataset.name]
                 outcomes.append(_run(config, wanted, evaluator, cell, resume, listener))
                 listener.run_finished(outcomes[-1])
+            for evaluator in evaluators.values():
+                evaluator.close()
             del model, evaluators, evaluator
             gc.collect()
     return outcomes
@@ -176,7 +182,7 @@ def _run(
     setup = Setup(
         model=model_record(wanted.name, evaluator.model, cell.dataset.name),
         dataset=dataset_record(cell.dataset, cell.fold),
-        protocol=protocol_record(cell.protocol),
+        protocol=protocol_record(cell.protocol, cell.record.limit),
         episodes=cell.record,
         fold=cell.fold,
         shots=cell.shots,
@@ -184,6 +190,8 @@ def _run(
         dtype=config.dtype,
         batch_size=batch_size,
     )
+    if config.save_predictions and before is not None and not (folder / "predictions").is_dir():
+        listener.note(f"{key}: no masks are kept of what is measured; --fresh keeps all of them")
     if before is not None and is_complete(folder):
         check_same(folder, before, setup)
         return Outcome(key, "already complete", read_record(folder / "run.json"))
@@ -220,6 +228,7 @@ def _measure(
     listener: Listener,
 ) -> RunRecord:
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    reset_peak_memory(setup.device)
     with Journal(key.folder(config.results_root), setup, resume) as journal:
         listener.run_started(key, plan.episodes, len(journal.rows))
         evaluator.run(
@@ -233,13 +242,12 @@ def _measure(
         record = make_record(
             setup,
             journal,
-            cell.protocol,
             started=started,
             cache=CacheRecord(
                 image_encodes=evaluator.encodes.images,
                 support_encodes=evaluator.encodes.supports,
-                naive_image_encodes=plan.naive_image_encodes,
-                naive_support_encodes=plan.naive_support_encodes,
+                naive_image_encodes=evaluator.encodes.naive_images,
+                naive_support_encodes=evaluator.encodes.naive_supports,
                 peak_bytes=evaluator.cache.peak_bytes,
             ),
         )

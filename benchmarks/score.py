@@ -102,7 +102,7 @@ def score(predictions: Predictions, results_root: Path, progress: Progress = SIL
             rows = list(_rows(predictions, episodes[begin : begin + _ROWS]))
             journal.append(rows, time.perf_counter() - tick)
             progress.update("scoring", begin + len(rows), len(episodes))
-        record = make_record(setup, journal, protocol, started=started)
+        record = make_record(setup, journal, started=started)
         journal.finish(record, [episode.query for episode in episodes])
     return record
 

@@ -17,11 +17,13 @@ from torch import Tensor
 from benchmarks import evaluator as evaluator_module
 from benchmarks.config import BenchConfig
 from benchmarks.errors import BenchError
+from benchmarks.loader import Loader
 from benchmarks.matrix import plan_matrix
 from benchmarks.runner import Outcome, resolve_device, run_matrix
 from benchmarks.store import RunKey, read_result
 from datasets_prep.episodes.episode import read_episodes
 from datasets_prep.prepared import PreparedDataset
+from models.geometry import Geometry
 from models.segmenter import Features
 from tests.tiny import ColourModel, tiny_config, tiny_dataset
 
@@ -188,6 +190,75 @@ def test_models_with_one_backbone_share_image_features(root: Path, tmp_path: Pat
     assert second.support_encodes == first.support_encodes
 
 
+class Private(ColourModel):
+    """Shares its features with nobody."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__(gain)
+        self.image_key = None
+
+
+def test_features_that_nobody_shares_go_with_their_model(root: Path, tmp_path: Path) -> None:
+    models = [
+        {"name": name, "model": "tests.benchmarks.test_evaluator:Private"} for name in ("a", "b")
+    ]
+    datasets = [{"name": "tiny", "shots": [1], "folds": [0]}]
+    outcomes = run_matrix(
+        config(root, tmp_path, models=models, datasets=datasets), listener=Quiet()
+    )
+    first, second = (outcome.record.cache for outcome in outcomes)
+    assert first == second
+
+
+class PixelSupports(ColourModel):
+    """Encodes supports from their pixels alone."""
+
+    support_uses_features = False
+    support_reads_pixels = True
+
+    def encode_support(
+        self, images: Tensor, masks: Tensor, features: Sequence[Features]
+    ) -> list[Features]:
+        return super().encode_support(images, masks, self.encode_image(images))
+
+
+@pytest.mark.parametrize("model", ["tests.tiny:ColourModel", f"{__name__}:PixelSupports"])
+def test_queries_and_supports_are_decoded_ahead(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    late = []
+    image = Loader.image
+
+    def watched(loader: Loader, image_id: str, geometry: Geometry) -> Tensor:
+        key = (image_id, geometry)
+        if key not in loader._pending and key not in loader._pixels:
+            late.append(image_id)
+        return image(loader, image_id, geometry)
+
+    monkeypatch.setattr(Loader, "image", watched)
+    models = [{"name": "ahead", "model": model}]
+    outcome = run_matrix(config(root, tmp_path, models=models), listener=Quiet())[1]
+    assert late == []
+    assert outcome.record.cache is not None
+    uses = model.endswith("ColourModel")
+    assert outcome.record.cache.naive_image_encodes == 40 * (3 if uses else 1)
+
+
+def test_a_resumed_run_counts_the_encodes_of_its_last_sitting(root: Path, tmp_path: Path) -> None:
+    class Stop(Quiet):
+        def advanced(self, episodes: int) -> None:
+            raise KeyboardInterrupt
+
+    wanted = config(root, tmp_path, datasets=[{"name": "tiny", "shots": [2], "folds": [0]}])
+    with pytest.raises(KeyboardInterrupt):
+        run_matrix(wanted, listener=Stop())
+    cache = run_matrix(wanted, listener=Quiet())[0].record.cache
+    assert cache is not None
+    rest = 40 - ColourModel.batch_size
+    assert cache.naive_image_encodes == 3 * rest
+    assert cache.naive_support_encodes == 2 * rest
+
+
 def test_a_finished_run_is_not_measured_again(root: Path, tmp_path: Path) -> None:
     wanted = config(root, tmp_path)
     first = run_matrix(wanted, listener=Quiet())
@@ -294,6 +365,24 @@ def test_saved_predictions_are_the_counted_masks(root: Path, tmp_path: Path) -> 
         assert mask.shape == truth.shape
         counted = read_result(tmp_path, key).counts.areas[episode.index, 0]
         assert (mask & (truth == 1)).sum() == counted
+
+
+def test_the_first_episodes_of_a_list_of_runs_are_one_run(root: Path, tmp_path: Path) -> None:
+    datasets = [{"name": "tiny", "protocol": "bam", "shots": [1], "folds": [0]}]
+    record = run_matrix(config(root, tmp_path, datasets=datasets, limit=6), listener=Quiet())[0]
+    assert record.record.setup.protocol.runs == 1
+    assert record.record.miou == pytest.approx(np.mean(list(record.record.class_iou.values())))
+
+
+def test_masks_that_were_not_kept_are_named(root: Path, tmp_path: Path) -> None:
+    datasets = [{"name": "tiny", "shots": [1], "folds": [0]}]
+    run_matrix(config(root, tmp_path, datasets=datasets), listener=Quiet())
+    wanted = config(root, tmp_path, datasets=datasets, save_predictions=True)
+    listener = Quiet()
+    assert run_matrix(wanted, listener=listener)[0].status == "already complete"
+    assert "no masks are kept" in listener.notes[0]
+    run_matrix(wanted, resume="fresh", listener=(listener := Quiet()))
+    assert listener.notes == []
 
 
 def test_an_absent_device_is_refused() -> None:
