@@ -1,0 +1,153 @@
+"""Plots and the report of one run."""
+
+import io
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.errors import BenchError
+from benchmarks.intervals import Interval
+from benchmarks.store import Result, read_result
+from leaderboards import plots
+from leaderboards.build import build
+from leaderboards.report import draw_plots, episodes_of, report_page, telling
+from leaderboards.scores import Figure
+from tests.leaderboards.synthetic import write_model
+
+
+def model(root: Path, name: str = "alpha", **changes: object) -> list[Result]:
+    return [read_result(root, key) for key in write_model(root, name, **changes)]
+
+
+def size(png: bytes) -> tuple[int, int]:
+    return Image.open(io.BytesIO(png)).size
+
+
+@pytest.fixture
+def matplotlib() -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra `plots`)")
+
+
+def figure(value: float) -> Figure:
+    return Figure(value, Interval(value - 0.02, value + 0.03))
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_plots_have_fixed_sizes_and_equal_bytes() -> None:
+    ious = np.linspace(0, 1, 50).tolist()
+    names = {f"class {index}": figure(0.1 * index) for index in range(1, 6)}
+    curve = {"alpha": {1: figure(0.5), 5: figure(0.6)}, "beta": {1: figure(0.4)}}
+    for draw, width, height in (
+        (lambda: plots.iou_histogram(ious), 840, 360),
+        (lambda: plots.iou_against_size(ious, ious), 840, 432),
+        (lambda: plots.class_bars(names), 840, 276),
+        (lambda: plots.shots_curve(curve), 840, 480),
+        (lambda: plots.cost_plot({"alpha": (3.0, figure(0.5))}), 840, 480),
+    ):
+        png = draw()
+        assert size(png) == (width, height)
+        assert draw() == png
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_a_plot_leaves_the_users_settings_alone() -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plots.iou_histogram([0.5])
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_without_matplotlib_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(BenchError, match=r"pip install 'fss-bench\[plots\]'"):
+        plots.iou_histogram([0.5])
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_boards_draw_plots_when_asked_to_and_show_them(tmp_path: Path) -> None:
+    for shots in (1, 5):
+        write_model(tmp_path / "r", "alpha", shots=shots)
+    write_model(tmp_path / "r", "quick", count=10, limit=10)
+    write_model(tmp_path / "r", "halfway", dataset="other", folds=2)
+    with_plots = build(tmp_path / "r", tmp_path / "a", plots=True)
+    drawn = sorted(path.name for path in with_plots.files if path.suffix == ".png")
+    assert drawn == [
+        "toy-fixed-v1-1shot-cost.png",
+        "toy-fixed-v1-5shot-cost.png",
+        "toy-fixed-v1-shots.png",
+    ]
+    text = (tmp_path / "a" / "toy.md").read_text()
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert sorted(shown) == [f"plots/{name}" for name in drawn]
+    assert all((tmp_path / "a" / path).is_file() for path in shown)
+    build(tmp_path / "r", tmp_path / "b")
+    assert "![" not in (tmp_path / "b" / "toy.md").read_text()
+
+
+def test_telling_episodes_are_the_extremes_and_the_middle(tmp_path: Path) -> None:
+    results = model(tmp_path)
+    episodes = episodes_of(results)
+    assert len(episodes) == 160
+    ious = [episode.iou for episode in episodes]
+    assert ious == sorted(ious, reverse=True)
+    areas = results[episodes[0].fold].counts.areas[episodes[0].number]
+    assert episodes[0].iou == areas[0] / areas[1] == max(ious)
+    found = telling(episodes)
+    assert found["Best"][0] == episodes[0] and found["Worst"][-1] == episodes[-1]
+    assert abs(found["Median"][1].iou - np.median(ious)) < 0.02
+    for chosen in found.values():
+        assert len({(e.class_name, e.query) for e in chosen}) == 3
+
+
+def test_few_episodes_tell_what_they_can(tmp_path: Path) -> None:
+    (result,) = model(tmp_path, folds=1, count=2)
+    found = telling(episodes_of([result]))
+    assert [len(chosen) for chosen in found.values()] == [2, 2, 2]
+    assert telling([]) == {"Best": [], "Median": [], "Worst": []}
+
+
+PNG = b"\x89PNG picture"
+
+
+def test_the_page_says_everything_and_fetches_nothing(tmp_path: Path) -> None:
+    results = model(
+        tmp_path, title="<b>Alpha</b>", config={"backbone": "/* BODY */</style><script>"}
+    )
+    best = telling(episodes_of(results))["Best"][0]
+    page = report_page(results, {"x.png": ("A plot", PNG)}, {best.key: PNG})
+    assert "alpha on toy, fixed-v1, 1-shot" in page
+    assert page.count("data:image/png;base64,iVBORw0K"[:22]) == 2
+    for text in ("fold 3", "mean", "A plot", "Best episodes", "Worst episodes", "d" * 64):
+        assert text in page
+    assert "<td>20</td><td>80</td><td>20</td><td>40</td>" in page  # what the cache saved
+    assert "&lt;b&gt;Alpha&lt;/b&gt;" in page and "<b>Alpha" not in page
+    assert "<script" not in page and "/* BODY */&lt;/style&gt;" in page
+    assert "default-src 'none'" in page and not re.search(r"https?://", page)
+
+
+def test_what_is_not_known_is_left_open(tmp_path: Path) -> None:
+    results = model(tmp_path, folds=2, record={"cache": None, "revision": None})
+    untimed = [Result(r.key, r.record, r.counts, r.queries, None) for r in results]
+    page = report_page(untimed, {}, {})
+    assert "<td>mean</td><td>–</td><td>–</td>" in page
+    assert "2 of 4 folds" in page
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_the_plots_of_a_report(tmp_path: Path) -> None:
+    results = model(tmp_path)
+    assert list(draw_plots(results, None)) == ["classes.png", "histogram.png"]
+    sizes = {episode.key: 0.1 + episode.iou / 2 for episode in episodes_of(results)}
+    drawn = draw_plots(results, sizes)
+    assert list(drawn) == ["classes.png", "histogram.png", "sizes.png"]
+    assert all(png.startswith(b"\x89PNG") for _, png in drawn.values())
+
+
+def test_a_report_is_about_one_model_in_one_setting(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="one model on one dataset"):
+        report_page(model(tmp_path, "alpha") + model(tmp_path, "beta"), {}, {})
