@@ -83,8 +83,8 @@ class Matcher(BaseSegmenter):
         networks = load_dino_sam("matcher", options, device=device, dtype=dtype)
         settings = PRESETS[options.preset]
         if options.random is not None:
-            few = {"samples": 2, "centres": min(settings.centres, 5), "grid": min(settings.grid, 2)}
-            settings = replace(settings, **few)
+            centres, grid_side = min(settings.centres, 5), min(settings.grid, 2)
+            settings = replace(settings, samples=2, centres=centres, grid=grid_side)
         return cls(networks, settings, options.preset)
 
     def encode_image(self, images: Tensor) -> list[Features]:
