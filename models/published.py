@@ -1,0 +1,69 @@
+"""Where the usual weights of models and backbones are published, and what is known of them.
+
+Apart from the classes, so that a listing or a download need not import what computes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_TORCHVISION = "https://download.pytorch.org/models/"
+_SAM = "facebook/sam-vit-huge"
+_SAM_PARAMETERS = 641_090_864
+_DINOV2 = "facebook/dinov2-large"
+_DINOV2_PARAMETERS = 304_368_640
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one can know of a model without loading it.
+
+    Attributes:
+        sources: hub ids `owner/name`, and addresses of files that torchvision publishes.
+        gated: whether the hub asks to accept terms first.
+        parameters: of the network as published; None where a checkpoint decides.
+        side: of the square that images are brought to, in pixels; None where there is none.
+        extras: of this package, that bring the usual weights.
+    """
+
+    sources: tuple[str, ...] = ()
+    gated: bool = False
+    parameters: int | None = None
+    side: int | None = None
+    extras: tuple[str, ...] = ()
+
+
+MODELS: Mapping[str, Published] = {
+    "prototype": Published(parameters=4_652_008, side=320, extras=("demo",)),
+    "dense-nn": Published(parameters=4_652_008, side=320, extras=("demo",)),
+    "diffews": Published(side=512),
+    "seggpt": Published(("BAAI/seggpt-vit-large",), parameters=370_723_203, side=448),
+    "clipseg": Published(("CIDAS/clipseg-rd64-refined",), parameters=150_693_890, side=352),
+    "persam": Published((_SAM,), parameters=_SAM_PARAMETERS, side=1024),
+    "persam-f": Published((_SAM,), parameters=_SAM_PARAMETERS, side=1024),
+    "sam2-memory": Published(("facebook/sam2.1-hiera-large",), side=1024),
+    "hsnet": Published(side=400),
+    "patnet": Published(side=400),
+    "vrp-sam": Published((_SAM,), side=512),
+    "insid3": Published(
+        ("facebook/dinov3-vitl16-pretrain-lvd1689m",), gated=True, parameters=303_129_600, side=1024
+    ),
+    "gf-sam": Published(
+        (_DINOV2, _SAM), parameters=_DINOV2_PARAMETERS + _SAM_PARAMETERS, side=1024
+    ),
+    "matcher": Published(
+        (_DINOV2, _SAM), parameters=_DINOV2_PARAMETERS + _SAM_PARAMETERS, side=518
+    ),
+}
+
+BACKBONES: Mapping[str, Published] = {
+    "efficientnet-lite0": Published(parameters=4_652_008, extras=("demo",)),
+    "resnet50": Published((f"{_TORCHVISION}resnet50-0676ba61.pth",), parameters=25_557_032),
+    "resnet101": Published((f"{_TORCHVISION}resnet101-63fe2227.pth",), parameters=44_549_160),
+    "vgg16": Published((f"{_TORCHVISION}vgg16-397923af.pth",), parameters=138_357_544),
+    "dinov2-small": Published(("facebook/dinov2-small",)),
+    "dinov2-base": Published(("facebook/dinov2-base",)),
+    "dinov2-large": Published((_DINOV2,), parameters=_DINOV2_PARAMETERS),
+    "dinov3-small": Published(("facebook/dinov3-vits16-pretrain-lvd1689m",), gated=True),
+    "dinov3-base": Published(("facebook/dinov3-vitb16-pretrain-lvd1689m",), gated=True),
+    "dinov3-large": Published(("facebook/dinov3-vitl16-pretrain-lvd1689m",), gated=True),
+}
