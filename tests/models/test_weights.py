@@ -140,6 +140,8 @@ def test_a_hub_id_is_asked_of_the_hub_with_its_revision(
 
 
 def test_an_unreachable_hub_is_one_clear_message(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
     def download(repo: str, name: str, *, revision: str | None) -> str:
         raise OSError("no route to host\nand much more")
 
