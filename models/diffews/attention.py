@@ -127,7 +127,7 @@ class BankAttention:
             heads(attn.to_q(hidden_states)),
             heads(key),
             heads(value),
-            attn_mask=self.bank.bias.get(tokens),
+            attn_mask=self.bank.bias[tokens] if self.bank.bias else None,
         )
         out = out.transpose(1, 2).reshape(batch, tokens, width)
         return attn.to_out[1](attn.to_out[0](out)) / attn.rescale_output_factor  # type: ignore[no-any-return]

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from models.diffews.layout import lay_channels_last
 from models.diffews.options import DiffewSOptions
 from models.diffews.parts import Parts
 from models.diffews.prompt import project_once
@@ -14,15 +15,14 @@ def optimise(parts: Parts, options: DiffewSOptions, device: torch.device) -> Non
 
     State dicts keep their names and values, so the parts can still be saved.
     """
-    layout = torch.channels_last if options.channels_last else torch.contiguous_format
     for module in (parts.unet, parts.vae):
         module.to(device)
     project_once(parts.unet, parts.prompt.to(device, parts.unet.dtype))
     if options.fold_upsampling:
         fold_upsampling(parts.vae.decoder)
         fold_upsampling(parts.unet)
-    for module in (parts.unet, parts.vae):
-        module.to(memory_format=layout)
+    if options.channels_last:
+        lay_channels_last(parts.vae)
     # What an activation reads is a normalisation's result, which nobody else does. In the U-Net
     # this would not hold: its blocks share the time embedding.
     for module in parts.vae.modules():

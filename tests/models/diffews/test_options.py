@@ -53,7 +53,7 @@ def test_half_precision_stays_near(tiny: DiffewS, scene: Scene, dtype: str) -> N
 
 
 @pytest.mark.parametrize(
-    "options", [{"channels_last": True}, {"vae_slicing": True}, {"fold_upsampling": False}]
+    "options", [{"channels_last": False}, {"vae_slicing": True}, {"fold_upsampling": False}]
 )
 def test_layout_and_slicing_change_only_rounding(
     tiny: DiffewS, scene: Scene, options: dict[str, bool]
@@ -62,7 +62,7 @@ def test_layout_and_slicing_change_only_rounding(
     other = make_scene(model, 4)
     expected = tiny.decode(tiny.mask_latents(scene.latents, [scene.supports[:1]] * 4))
     decoded = model.decode(model.mask_latents(other.latents, [other.supports[:1]] * 4))
-    torch.testing.assert_close(decoded, expected, atol=5e-3, rtol=0)
+    torch.testing.assert_close(decoded, expected, atol=2e-4, rtol=0)
 
 
 def test_threshold_options_reach_the_scores(scene: Scene) -> None:

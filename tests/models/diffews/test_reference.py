@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,8 +32,11 @@ def run(model: DiffewS, case: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor
     return latents, model.decode(latents), model.binarize(model.segment(features, rows))
 
 
-@pytest.mark.parametrize("features", ["kv", "hidden"])
-@pytest.mark.parametrize("fold", [True, False])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"fold_upsampling": False, "channels_last": False}, {"support_features": "hidden"}],
+    ids=["default", "stock", "hidden"],
+)
 @pytest.mark.parametrize(
     "name",
     [
@@ -43,14 +47,9 @@ def run(model: DiffewS, case: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor
         "batch2_2shot_64",
     ],
 )
-def test_episodes(reference: Path, case: Case, name: str, fold: bool, features: str) -> None:
+def test_episodes(reference: Path, case: Case, name: str, options: dict[str, Any]) -> None:
     expected = case(name)
-    model = DiffewS.from_pretrained(
-        reference,
-        prompt_embeds=expected["prompt_embeds"],
-        fold_upsampling=fold,
-        support_features=features,
-    )
+    model = DiffewS.from_pretrained(reference, prompt_embeds=expected["prompt_embeds"], **options)
     latents, decoded, masks = run(model, expected)
     torch.testing.assert_close(latents, expected["x0_latent"], atol=UNET, rtol=0)
     torch.testing.assert_close(decoded, expected["decoded_raw"], atol=DECODED, rtol=0)
