@@ -12,7 +12,7 @@ from datasets_prep.episodes.episode import Episode
 from datasets_prep.prepared import PreparedDataset
 
 _HEIGHT, _GAP, _LABEL = 240, 8, 22  # pixels
-_SUPPORT, _TRUTH, _PREDICTION = (255, 170, 0), (0, 190, 90), (0, 120, 255)
+SUPPORT, TRUTH, PREDICTION = (255, 170, 0), (0, 190, 90), (0, 120, 255)
 _IGNORED = (128, 128, 128)
 _STRENGTH = 0.4  # of a mask's colour over the image
 _OUTLINE = 5  # an odd number; the outline is half as wide, in pixels
@@ -46,14 +46,14 @@ def draw(
     panels = []
     for number, support in enumerate(episode.supports, start=1):
         mask = dataset.mask(support, kind)
-        image = overlay(dataset.image(support), mask, _SUPPORT)
+        image = overlay(dataset.image(support), mask, SUPPORT)
         panels.append(_Panel(f"support {number}: {support}", image))
     query, truth = dataset.image(episode.query), dataset.mask(episode.query, kind)
     panels.append(_Panel(f"query: {episode.query}", _scaled(query)))
-    panels.append(_Panel(f"ground truth: {dataset.classes[kind]}", overlay(query, truth, _TRUTH)))
+    panels.append(_Panel(f"ground truth: {dataset.classes[kind]}", overlay(query, truth, TRUTH)))
     if prediction is not None:
         iou = intersection_over_union(prediction.mask, truth)
-        image = overlay(query, prediction.mask.astype(np.uint8), _PREDICTION)
+        image = overlay(query, prediction.mask.astype(np.uint8), PREDICTION)
         panels.append(_Panel(f"{prediction.name}: IoU {100 * iou:.1f}", image))
     return _row(panels)
 

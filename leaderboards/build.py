@@ -8,6 +8,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from benchmarks.errors import BenchError
+from benchmarks.panels import Gallery
 from leaderboards import markdown, page, wording
 from leaderboards.collect import LeftOut, Places, collect
 from leaderboards.plots import board_plots
@@ -33,7 +34,9 @@ class Built:
     left_out: tuple[LeftOut, ...]
 
 
-def build(results_root: Path, output: Path, *, plots: bool = False) -> Built:
+def build(
+    results_root: Path, output: Path, *, plots: bool = False, gallery: Gallery | None = None
+) -> Built:
     """Write `README.md`, a page per dataset, `index.html` and its data below `output`.
 
     They hold what is in the results store and what is committed in `output/results`. The same
@@ -43,6 +46,7 @@ def build(results_root: Path, output: Path, *, plots: bool = False) -> Built:
         results_root: the results store.
         output: where the boards go.
         plots: draw PNGs too, and show them on the pages; it takes matplotlib.
+        gallery: pictures of episodes for `index.html`.
 
     Raises:
         BenchError: if `output` cannot be written.
@@ -61,7 +65,7 @@ def build(results_root: Path, output: Path, *, plots: bool = False) -> Built:
         )
     data = page.board_data(boards, numbers)
     pages["board.json"] = page.to_json(data) + "\n"
-    pages["index.html"] = page.html(data)
+    pages["index.html"] = page.html(data, gallery or {})
     pages |= drawn
     files = []
     for name, content in pages.items():

@@ -65,7 +65,10 @@ def write_committed(root: Path, result: Result) -> tuple[Path, Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(table, result.counts, result.queries, None)
-        path.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8", newline="\n")
+        partial = path.with_name(f".{path.name}.partial")
+        text = record.model_dump_json(indent=1) + "\n"
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.replace(path)
     except OSError as error:
         raise BenchError(f"cannot write {path}: {error.strerror}") from None
     return path, table

@@ -51,8 +51,9 @@ def overview(settings: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
     """`README.md`."""
     parts = [
         "# Leaderboards",
-        "Written by `bench leaderboard` from the results store; do not edit.",
+        "Written by `bench leaderboard` from the results store and `results/`; do not edit.",
         _overview_table(settings) if settings else "There are no results yet; run `bench run`.",
+        f"[index.html](index.html) shows the same as one page to sort, filter and look at. "
         f"Numbers of the literature stand apart: [reported]({PAGE}).",
         "## How to read the boards",
         _HOW_TO_READ.strip(),

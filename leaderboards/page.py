@@ -2,10 +2,12 @@
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.panels import Gallery
 from leaderboards import wording
 from leaderboards.published import Reported
 from leaderboards.scores import Figure, Row, Setting
@@ -28,10 +30,28 @@ def to_json(data: Mapping[str, Any]) -> str:
     return text.replace("<", "\\u003c")
 
 
-def html(data: Mapping[str, Any]) -> str:
-    """The page with its styles, scripts and data in it."""
+def html(data: Mapping[str, Any], gallery: Gallery) -> str:
+    """The page with its styles, scripts, data and pictures in it."""
     scripts = (_read("plots.js").strip(), _read("board.js").strip())
-    return fill("index.html", {"SCRIPT": "\n".join(scripts), "DATA": to_json(data)})
+    parts = {"SCRIPT": "\n".join(scripts), "DATA": to_json(data)}
+    return fill("index.html", parts | {"GALLERY": to_json(_pictures(gallery))})
+
+
+def _pictures(gallery: Gallery) -> dict[str, Any]:
+    """The pictures by place, each as [label, model or null, data URI]."""
+    return {
+        "/".join(map(str, place)): [
+            {
+                "title": shown.title,
+                "panels": [
+                    [own.label, own.model, "data:image/jpeg;base64," + b64encode(own.jpeg).decode()]
+                    for own in shown.panels
+                ],
+            }
+            for shown in episodes
+        ]
+        for place, episodes in sorted(gallery.items())
+    }
 
 
 def fill(template: str, parts: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import PATH, option, quiet, results_root
+from benchmarks.cli.params import PATH, data_root, option, quiet, results_root
 
 
 @click.command(
@@ -27,8 +27,22 @@ from benchmarks.cli.params import PATH, option, quiet, results_root
 @option(
     "--plots", is_flag=True, group="Output", help="Draw PNGs too (pip install 'fss-bench[plots]')."
 )
+@option(
+    "--gallery",
+    is_flag=True,
+    group="Output",
+    help="Show episodes on index.html, from runs with --save-predictions.",
+)
+@data_root
 @quiet
-def leaderboard(results_root: Path | None, output: Path, plots: bool, quiet: bool) -> None:
+def leaderboard(
+    results_root: Path | None,
+    output: Path,
+    plots: bool,
+    gallery: bool,
+    data_root: Path | None,
+    quiet: bool,
+) -> None:
     """Build the leaderboard from all results.
 
     From the results store and from results that are committed below the output. Results whose
@@ -37,6 +51,11 @@ def leaderboard(results_root: Path | None, output: Path, plots: bool, quiet: boo
     from benchmarks.configfile import root
     from leaderboards.build import build
 
-    built = build(root("results_root", results_root), output, plots=plots)
+    store, pictures = root("results_root", results_root), None
+    if gallery:
+        from benchmarks.gallery import draw_gallery
+
+        pictures = draw_gallery(root("data_root", data_root), store)
+    built = build(store, output, plots=plots, gallery=pictures)
     if not quiet:
         click.echo(built.text, nl=False)

@@ -193,6 +193,23 @@ function drawReported() {
       h("td", { class: "text wrap" }, n.note))))));
 }
 
+const pictures = JSON.parse(at("pictures").textContent);
+
+function drawGallery(s, rows) {
+  const folder = s && (s.limit === null ? s.protocol : `${s.protocol}-first${s.limit}`);
+  const episodes = (s && pictures[`${s.dataset}/${folder}/${s.shots}`]) || [];
+  const shown = new Set([null, ...rows.map((row) => row.name)]);
+  const details = at("gallery").querySelector("details");
+  at("gallery").hidden = !episodes.length;
+  details.querySelector("summary").textContent = `${episodes.length} episodes`;
+  /* Decoding waits until someone looks. */
+  at("episodes").replaceChildren(...(details.open ? episodes : []).map((episode) =>
+    h("figure", { class: "episode" }, h("figcaption", {}, episode.title),
+      h("div", { class: "strip", tabindex: 0, role: "group", "aria-label": episode.title },
+        ...episode.panels.filter(([, model]) => shown.has(model)).map(([label, , src]) =>
+          h("span", {}, h("img", { src, alt: `${episode.title}: ${label}` }), label))))));
+}
+
 function drawFacts(s) {
   const facts = s ? Object.entries(s.facts) : [];
   at("facts").replaceChildren(...facts.flatMap(([what, value]) => [h("dt", {}, what), h("dd", {}, value)]));
@@ -223,6 +240,7 @@ function draw() {
   drawCost(rows);
   drawCurve();
   drawClasses(s, best);
+  drawGallery(s, rows);
   drawReported();
   drawFacts(s);
   at("status").textContent = s ? `${rows.length} of ${s.rows.length} models shown` : "";
@@ -260,6 +278,7 @@ at("results").addEventListener("click", (event) => {
   draw();
   at("results").querySelector(`[data-sort="${id}"]`).focus();
 });
+at("gallery").querySelector("details").addEventListener("toggle", draw);
 document.addEventListener("click", (event) => {
   if (!at("columns").contains(event.target)) at("columns").open = false;
 });

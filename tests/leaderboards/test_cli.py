@@ -150,6 +150,28 @@ def test_the_leaderboard_holds_committed_results_and_draws_plots(tmp_path: Path)
     assert (tmp_path / "leaderboards/plots/toy-fixed-v1-shots.png").is_file()
 
 
+def test_the_gallery_shows_what_runs_kept(tmp_path: Path) -> None:
+    tiny_dataset(tmp_path / "data")
+    run = ("run", "--datasets", "tiny", "--shots", "2", "--device", "cpu", "--quiet")
+    bench(*run, "--model-from", "tests.tiny:ColourModel", "--save-predictions", "--limit", "12")
+    bench(*run, "--models", "random", "--limit", "12")
+    pages = []
+    for _ in range(2):
+        bench("leaderboard", "--gallery", "--quiet")
+        pages.append((tmp_path / "leaderboards/index.html").read_text())
+    assert pages[0] == pages[1]
+    text = pages[0].partition('id="pictures">')[2].partition("</script>")[0]
+    (place, shown), *others = json.loads(text).items()
+    assert (place, others) == ("tiny/fixed-v1-first12/2", [])
+    assert [own["title"][:12] for own in shown] == [
+        "disc (fold 0", "bar (fold 0,", "corner (fold", "stripe (fold",
+    ]  # fmt: skip
+    labels = [label for label, _, _ in shown[0]["panels"]]
+    assert labels[:4] == ["support 1", "support 2", "query", "truth"]
+    assert len(labels) == 5 and labels[4].startswith("ColourModel ")
+    assert [model for _, model, _ in shown[0]["panels"]] == [None] * 4 + ["ColourModel"]
+
+
 def test_a_report_without_the_dataset_has_no_pictures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra `plots`)")
     done = bench("report", "alpha")

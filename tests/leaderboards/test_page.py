@@ -1,6 +1,7 @@
 """The page: what is in it, and what it does in a browser."""
 
 import html as markup
+import io
 import json
 import re
 import shutil
@@ -9,12 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from benchmarks.panels import Panel, Shown
 from leaderboards.build import Built, build
 from leaderboards.page import html, to_json
 from tests.leaderboards.synthetic import write_model
 
 EVIL = "</script><img src=x onerror=alert(1)>"
+
+
+def picture(value: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 12), (value, value, value)).save(buffer, format="JPEG")
+    return buffer.getvalue()
+
+
+PANELS = (
+    Panel("query", picture(0)),
+    Panel("dense-nn 70", picture(90), "dense-nn"),
+    Panel("giant 80", picture(180), "giant"),
+)
+GALLERY = {("toy", "fixed-v1", 1): [Shown("disc (fold 0, episode 0)", PANELS)]}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +45,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     write_model(root / "r", "halfway", skill=0.95, folds=2)
     write_model(root / "r", "quick", count=20, limit=20)
     write_model(root / "r", "hsnet", dataset="pascal", protocol="hsnet")
-    return build(root / "r", root / "boards")
+    return build(root / "r", root / "boards", gallery=GALLERY)
 
 
 def read(built: Built, name: str) -> str:
@@ -76,7 +93,7 @@ def test_no_name_can_become_markup(built: Built) -> None:
     assert "<img" not in page
     assert EVIL in [row["title"] for s in embedded(page)["settings"] for row in s["rows"]]
     data = {"settings": [], "reported": [], "name": EVIL + "\u2028<!--"}
-    assert embedded(html(data)) == data
+    assert embedded(html(data, {})) == data
     assert "<" not in to_json(data)
     scripts = "".join(re.findall(r"<script>.*?</script>", page, re.DOTALL))
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", scripts)
@@ -92,9 +109,9 @@ def test_nothing_is_fetched_from_anywhere(built: Built) -> None:
 
 def test_the_scripts_are_small(built: Built) -> None:
     page = read(built, "index.html")
-    data = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
-    assert data is not None
-    assert len(page) - len(data.group(1)) < 40_000
+    data = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)
+    assert len(data) == 2
+    assert len(page) - sum(map(len, data)) < 40_000
 
 
 # In a browser
@@ -163,10 +180,23 @@ seen.title = document.querySelector("#results th.name[title*=img]").title;
 seen.hash = location.hash;
 seen.resources = performance.getEntriesByType("resource").map((entry) => entry.name);
 seen.errors = errors;
-const out = document.createElement("pre");
-out.id = "probe";
-out.textContent = JSON.stringify(seen);
-document.body.append(out);
+const strip = () => all("#episodes img").map((image) => [image.alt, image.naturalWidth]);
+const report = () => {
+  const out = document.createElement("pre");
+  out.id = "probe";
+  out.textContent = JSON.stringify(seen);
+  document.body.append(out);
+};
+seen.closed = [at("gallery").hidden, strip()];
+document.querySelector("#gallery summary").click();
+setTimeout(() => {
+  seen.gallery = strip();
+  choose("tier", "generalist");
+  seen.filtered = strip().map(([alt]) => alt.split(": ")[1]);
+  choose("dataset", "pascal");
+  seen.without = at("gallery").hidden;
+  report();
+}, 200);
 </script>"""
 
 
@@ -242,6 +272,14 @@ def test_plots_and_heat_map_show_what_the_table_shows(seen: dict[str, Any]) -> N
     assert (seen["points"], seen["withParameters"]) == (4, 3)
     assert re.match(r"giant: \d\d\.\d \(\d\d\.\d–\d\d\.\d\), 354\.0M parameters", seen["label"])
     assert seen["heat"] == [8 * 5, ["disc", "ring"]]
+
+
+def test_the_gallery_opens_and_follows_the_filters(seen: dict[str, Any]) -> None:
+    assert seen["closed"] == [False, []]
+    title = "disc (fold 0, episode 0)"
+    assert seen["gallery"] == [[f"{title}: {panel.label}", 16] for panel in PANELS]
+    assert seen["filtered"] == ["query", "giant 80"]
+    assert seen["without"] is True
 
 
 def test_every_control_has_a_label(seen: dict[str, Any]) -> None:
