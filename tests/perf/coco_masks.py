@@ -143,25 +143,38 @@ def workers(content: dict[str, Any], folder: Path, repeats: int) -> None:
     print(f"index: {size / (time.perf_counter() - start):.0f} MB/s of annotations")
     items = [Item(entry, "test", annotations, image, image, "overlap-last") for entry in entries]
     # In turns, so that other work on the machine slows both alike.
-    rounds = [(_per_second(items, 1), _per_second(items, 2)) for _ in range(max(1, repeats // 2))]
-    one, two = (max(each) for each in zip(*rounds, strict=True))
+    rounds = [(_speed(items, 1), _speed(items, 2)) for _ in range(max(1, repeats // 2))]
+    one, two = (max(rate for rate, _ in each) for each in zip(*rounds, strict=True))
+    less, more = (min(busy for _, busy in each) for each in zip(*rounds, strict=True))
     print(f"records: {one:.0f}/s with one worker, {two:.0f}/s with two, {two / one:.2f}x")
+    print(
+        f"processor time: {less:.1f} s, {more:.1f} s; at best {2 * less / more:.2f}x if both are free"
+    )
     for name, who in (("this process", resource.RUSAGE_SELF), ("worker", resource.RUSAGE_CHILDREN)):
         scale = 1e6 if sys.platform == "darwin" else 1e3
         print(f"peak memory of {name}: {resource.getrusage(who).ru_maxrss / scale:.0f} MB")
 
 
-def _per_second(items: Sequence[Item], jobs: int) -> float:
+def _speed(items: Sequence[Item], jobs: int) -> tuple[float, float]:
+    """Records a second once the processes have started, and processor time, theirs included."""
+
     def warm_up() -> Iterator[Item]:
         yield from items[: 4 * jobs]
         yield from items
 
+    busy = _busy()
     made = records(warm_up(), jobs)
     for _ in range(4 * jobs):
         next(made)
     start = time.perf_counter()
     count = sum(1 for _ in made)
-    return count / (time.perf_counter() - start)
+    return count / (time.perf_counter() - start), _busy() - busy
+
+
+def _busy() -> float:
+    """Seconds of processor time of this process and of those it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 if __name__ == "__main__":
