@@ -1,5 +1,6 @@
 """Reading a prepared dataset: images, masks, folds and episode lists."""
 
+import difflib
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from datasets_prep.catalog import DATASETS
 from datasets_prep.episodes.episode import Episode, digest, read_episodes
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.errors import DatasetError
@@ -20,6 +22,11 @@ from datasets_prep.folds import FoldSet, read_folds
 from datasets_prep.records import IGNORE, labels_sha256, masks_sha256
 
 SCHEMA = 1
+
+
+def _known(data_root: Path) -> list[str]:
+    """What can be prepared, and what is."""
+    return sorted({*DATASETS, *(path.parent.name for path in data_root.glob("*/manifest.json"))})
 
 
 class PreparedDataset:
@@ -37,9 +44,13 @@ class PreparedDataset:
         self.root = data_root / name
         manifest = self.root / "manifest.json"
         if not manifest.is_file():
-            raise DatasetError(
-                f"dataset {name!r} is not prepared in {data_root}; run: bench prepare {name}"
+            near = difflib.get_close_matches(name, _known(data_root), n=3, cutoff=0.6)
+            mend = (
+                f"did you mean {' or '.join(near)}?"
+                if near and name not in DATASETS
+                else f"run: bench prepare {name if name in DATASETS else 'folder'}"
             )
+            raise DatasetError(f"dataset {name!r} is not prepared in {data_root}; {mend}")
         try:
             self.manifest: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
             schema = self.manifest["schema"]

@@ -22,6 +22,7 @@ from benchmarks.cli.results import results
 from benchmarks.cli.run import run
 from benchmarks.cli.score import score
 from benchmarks.cli.show import show
+from benchmarks.cli.speed import speed
 from benchmarks.cli.train import train
 from benchmarks.errors import BenchError
 from datasets_prep.errors import DatasetError
@@ -108,6 +109,7 @@ for verb in (
     results,
     report,
     show,
+    speed,
     doctor,
 ):
     main.add_command(verb)

@@ -76,7 +76,7 @@ def test_overlapping_masks_come_back_whole(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"'toy' is not prepared .*bench prepare toy"):
+    with pytest.raises(DatasetError, match=r"'toy' is not prepared .*bench prepare folder"):
         PreparedDataset(tmp_path, "toy")
     dataset = prepared(tmp_path)
     for method in (dataset.image, dataset.labels, dataset.size):
@@ -160,3 +160,10 @@ def test_a_changed_episode_list_names_both_digests(tmp_path: Path) -> None:
     path.write_text("".join(lines[:-1]))
     with pytest.raises(DatasetError, match=f"has digest [0-9a-f]{{64}}, but {recorded}"):
         dataset.episodes("fixed-v1", 0, 1)
+
+
+def test_a_misspelt_dataset_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"did you mean shapes\?"):
+        PreparedDataset(tmp_path, "shaps")
+    with pytest.raises(DatasetError, match="run: bench prepare shapes"):
+        PreparedDataset(tmp_path, "shapes")

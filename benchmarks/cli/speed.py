@@ -1,0 +1,117 @@
+"""`bench speed`: a model with its features cached, beside everything encoded afresh."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmarks.cli.layout import Verb
+from benchmarks.cli.params import PATH, argument, as_json, option, quiet, results_root
+
+if TYPE_CHECKING:
+    from benchmarks.speed import SpeedReport
+
+
+@click.command(
+    cls=Verb,
+    examples=(
+        "bench speed diffews --size tiny --shots 5",
+        "bench speed diffews --size sd21 --shots 1 --sample 3    full size, random weights",
+        "bench speed dense-nn --episodes list.jsonl --json       of bench episodes export",
+    ),
+)
+@argument("model", "A model of the suite, module:Class, or a file.", metavar="MODEL")
+@option("--size", metavar="NAME", help="Random weights of this size (diffews: tiny or sd21).")
+@option("--shots", "-k", type=click.IntRange(1), default=1, show_default=True, help="Supports.")
+@option(
+    "--episodes",
+    type=PATH,
+    metavar="FILE",
+    help="An episode list (JSON lines).  [default: one as repetitive as PASCAL-5i's fold 0]",
+)
+@option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Run N episodes, and compose the whole list's time from their stages.",
+)
+@option("--batch-size", type=click.IntRange(1), metavar="N", help="Episodes a batch.")
+@option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="Of the model.")
+@results_root
+@as_json
+@quiet
+def speed(
+    model: str,
+    size: str | None,
+    shots: int,
+    episodes: Path | None,
+    sample: int | None,
+    batch_size: int | None,
+    device: str,
+    options: Sequence[str],
+    results_root: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Measure a model on an episode list with generated images.
+
+    The cached path encodes each image and each (image, mask) once, the naive path encodes all of
+    them for every episode, as published code does. Both run in turns in one process; `ratio` is
+    naive over cached time. The result is kept in the results store.
+    """
+    from benchmarks.cli.segmenters import chosen_model, loaded
+    from benchmarks.configfile import root
+    from benchmarks.console import progress
+    from benchmarks.speed import measure, naive_path
+    from benchmarks.speed.lists import keep, usual_list
+    from datasets_prep.episodes.episode import read_episodes
+
+    sized = [f"random={size}"] if size is not None else []
+    if size == "tiny" and model == "diffews":
+        sized.append("resolution=64")
+    wanted = chosen_model(model, [*sized, *options])
+    segmenter, where = loaded(wanted, device)
+    drawn = read_episodes(episodes) if episodes is not None else usual_list(shots)
+    total, done = len(drawn[:sample]), 0
+    with progress(quiet=quiet or as_json) as shown:
+
+        def advanced(more: int) -> None:
+            nonlocal done
+            done += more
+            shown.update("episodes, both ways", done, total)
+
+        report = measure(
+            segmenter,
+            drawn,
+            naive_path(segmenter),
+            device=where,
+            sample=sample,
+            batch_size=batch_size,
+            advanced=advanced,
+        )
+    name = wanted.name if size is None else f"{wanted.name}-{size}"
+    source = episodes.stem if episodes is not None else "pascal-like"
+    path = keep(report, name, source, root("results_root", results_root))
+    if as_json:
+        click.echo(path.read_text(encoding="utf-8"), nl=False)
+        return
+    _print(report, path)
+
+
+def _print(report: "SpeedReport", path: Path) -> None:
+    from benchmarks.console import print_table
+
+    rows = [(stage, f"{1000 * seconds:,.2f} ms") for stage, seconds in report.stages.items()]
+    rows += [
+        ("naive, the whole list", f"{report.naive_seconds:,.1f} s"),
+        ("cached, the whole list", f"{report.cached_seconds:,.1f} s"),
+        ("ratio", f"{report.ratio:.2f}"),
+        ("pixels that differ", f"{report.different_pixels:,} of {report.pixels:,}"),
+        ("peak memory", f"{report.peak_memory_bytes / 1e6:,.0f} MB"),
+        ("cache peak", f"{report.cache_peak_bytes / 1e6:,.0f} MB"),
+        *((f"features of a {kind}", f"{n:,} bytes") for kind, n in report.feature_bytes.items()),
+    ]
+    title = f"{report.sample:,} of {report.episodes:,} episodes, {report.shots} shots; {path}"
+    print_table(("what", "value"), rows, title=title, right=("value",))
