@@ -1,8 +1,8 @@
 """Convolutions with their channels last, and a group normalisation that stays exact in it.
 
-On the CPU convolutions are faster in this layout, which spares them two copies each. torch's own
-group normalisation is not usable there: it sums a channel's squares one after another in float32
-and is wrong in the fourth digit for a 512² image.
+Wide convolutions are faster in this layout, which spares them two copies each. On the CPU, torch's
+own group normalisation is not usable there: it sums a channel's squares one after another in
+float32, and of a 512² image the fourth digit is wrong.
 """
 
 from typing import Any

@@ -55,7 +55,9 @@ class DiffewSOptions(catalog.Options):
         "that they are projected from (hidden), half as large and projected at every use",
     )
     channels_last: bool = Field(
-        default=True, description="lay out the VAE's convolutions with their channels last"
+        default=False,
+        description="lay out the VAE's convolutions with their channels last: on the CPU a few "
+        "percent faster for Stable Diffusion's VAE, slower for a tiny one",
     )
     fold_upsampling: bool = Field(
         default=True, description="compute upsampling and the convolution behind it as one"

@@ -53,7 +53,7 @@ def test_half_precision_stays_near(tiny: DiffewS, scene: Scene, dtype: str) -> N
 
 
 @pytest.mark.parametrize(
-    "options", [{"channels_last": False}, {"vae_slicing": True}, {"fold_upsampling": False}]
+    "options", [{"channels_last": True}, {"vae_slicing": True}, {"fold_upsampling": False}]
 )
 def test_layout_and_slicing_change_only_rounding(
     tiny: DiffewS, scene: Scene, options: dict[str, bool]

@@ -34,8 +34,8 @@ def run(model: DiffewS, case: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"fold_upsampling": False, "channels_last": False}, {"support_features": "hidden"}],
-    ids=["default", "stock", "hidden"],
+    [{}, {"fold_upsampling": False}, {"support_features": "hidden"}, {"channels_last": True}],
+    ids=["default", "stock", "hidden", "channels-last"],
 )
 @pytest.mark.parametrize(
     "name",
