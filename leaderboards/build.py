@@ -15,6 +15,7 @@ from leaderboards.plots import board_plots
 from leaderboards.published import reported
 from leaderboards.reported import PAGE, reported_page
 from leaderboards.scores import Setting, settings
+from leaderboards.speed import speed_section
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def build(
     numbers = list(reported())
     drawn = board_plots(boards) if plots else {}
     pages: dict[str, str | bytes] = {
-        "README.md": markdown.overview(boards, found.left_out),
+        "README.md": markdown.overview(boards, found.left_out) + speed_section(results_root),
         PAGE: reported_page(numbers, boards),
     }
     for dataset, group in groupby(boards, key=lambda setting: setting.dataset):
