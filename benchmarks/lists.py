@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.records import Setup
 from datasets_prep.episodes.episode import Episode, digest
-from datasets_prep.episodes.published import check_digest, list_name
+from datasets_prep.episodes.published import check_digest, list_name, published_digest
 from datasets_prep.episodes.recipes import EpisodePool, recipes
 from datasets_prep.prepared import PreparedDataset
 from datasets_prep.splitfiles import read_lists
@@ -77,6 +78,13 @@ def prepared_lists(
         for count in shots:
             episodes = tuple(dataset.episodes(recipe, index, count))
             yield EpisodeList(dataset.name, recipe, index, count, classes, episodes)
+
+
+def expected_digest(setup: Setup) -> str | None:
+    """The digest that the list of a result must have; None where it was never published."""
+    if setup.dataset.lists != "published":
+        return None
+    return published_digest(setup.dataset.name, setup.episodes.recipe, setup.fold, setup.shots)
 
 
 @dataclass(frozen=True)

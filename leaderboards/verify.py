@@ -3,6 +3,7 @@
 import math
 
 from benchmarks.errors import BenchError
+from benchmarks.lists import expected_digest
 from benchmarks.protocols import get_protocol
 from benchmarks.store import Result
 from leaderboards import figures
@@ -36,6 +37,12 @@ def _check_protocol(result: Result) -> None:
         raise BenchError(
             f"protocol {now.name} draws episodes by {now.recipe!r}, the result was measured with "
             f"{setup.episodes.recipe!r}; measure it again"
+        )
+    published = expected_digest(setup)
+    if published not in (None, setup.episodes.digest):
+        raise BenchError(
+            f"measured on episode list {setup.episodes.digest}, the published list is "
+            f"{published}; prepare {setup.dataset.name} and measure it again"
         )
 
 

@@ -27,7 +27,13 @@ def expected_digest(dataset: str, folds: FoldSet, recipe: str, fold: int, shots:
     entry = _table().get(dataset)
     if entry is None or entry["lists"] != lists_digest(folds):
         return None
-    return entry.get(recipe, {}).get(list_name(fold, shots))  # type: ignore[no-any-return]
+    return published_digest(dataset, recipe, fold, shots)
+
+
+def published_digest(dataset: str, recipe: str, fold: int, shots: int) -> str | None:
+    """The digest of a list as published; None where the table does not have it."""
+    lists = _table().get(dataset, {}).get(recipe, {})
+    return lists.get(list_name(fold, shots))  # type: ignore[no-any-return]
 
 
 def check_digest(

@@ -174,6 +174,18 @@ def test_a_result_of_an_unknown_protocol_is_refused(tmp_path: Path) -> None:
         check_result(replace(result, record=record))
 
 
+def test_a_list_that_is_not_the_published_one_is_refused_with_both_digests(tmp_path: Path) -> None:
+    published = "cb8ec1bf203a4cdf28835f0ff5c02d88da062c8d2c964728f8b6d37dc760ffe4"
+    pascal = {"dataset": "pascal", "protocol": "hsnet", "lists": "published"}
+    sound = write_run(tmp_path, episodes=published, **pascal)
+    wrong = write_run(tmp_path, name="beta", **pascal)
+    own = write_run(tmp_path, name="gamma", **{**pascal, "dataset": "toy"})
+    kept = collect(Places(tmp_path, tmp_path / "none")).results
+    assert [result.key for result in kept] == [sound, own]
+    said = reasons(tmp_path)[str(wrong)]
+    assert f"episode list 01{'e' * 62}, the published list is {published};" in said
+
+
 def test_a_parquet_of_another_run_is_left_out(tmp_path: Path) -> None:
     write_run(tmp_path)
     other = write_run(tmp_path, name="beta", skill=0.2)
