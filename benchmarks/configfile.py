@@ -6,7 +6,7 @@ Values come, the later the stronger, from the defaults, the file, the environmen
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from benchmarks.config import BenchConfig, CacheConfig, DatasetConfig, ModelConfig
 from benchmarks.errors import BenchError
 from benchmarks.protocols import PROTOCOLS
+from datasets_prep.catalog import GROUPS as DATASET_GROUPS
 from models.catalog import GROUPS, MODELS, tiny_options
 from models.registry import unknown
 
@@ -81,7 +82,17 @@ def read_config(path: Path) -> BenchConfig:
                 for place, message in problems.items()
             )
         )
-    return config.model_copy(update={"models": expand(config.models)})
+    expanded = {"datasets": expand_datasets(config.datasets), "models": expand(config.models)}
+    return config.model_copy(update=expanded)
+
+
+def expand_datasets(datasets: Iterable[DatasetConfig]) -> tuple[DatasetConfig, ...]:
+    """The datasets with the name of a group replaced by its members."""
+    return tuple(
+        dataset.model_copy(update={"name": name})
+        for dataset in datasets
+        for name in DATASET_GROUPS.get(dataset.name, (dataset.name,))
+    )
 
 
 def expand(models: tuple[ModelConfig, ...]) -> tuple[ModelConfig, ...]:

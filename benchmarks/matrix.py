@@ -10,6 +10,7 @@ from benchmarks.protocols import Protocol, get_protocol
 from benchmarks.records import EpisodesRecord
 from benchmarks.store import RunKey, is_begun, is_complete, protocol_folder
 from datasets_prep.episodes.episode import Episode, digest
+from datasets_prep.errors import DatasetError
 from datasets_prep.prepared import PreparedDataset
 
 
@@ -43,6 +44,23 @@ class PlanSummary:
     status: Literal["new", "begun", "complete"]
 
 
+def open_datasets(config: BenchConfig) -> dict[str, PreparedDataset]:
+    """Every dataset of the matrix by name.
+
+    Raises:
+        DatasetError: naming all that are not prepared, each with the command that mends it.
+    """
+    opened, wrong = {}, []
+    for name in dict.fromkeys(wanted.name for wanted in config.datasets):
+        try:
+            opened[name] = PreparedDataset(config.data_root, name)
+        except DatasetError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise DatasetError("\n".join(wrong))
+    return opened
+
+
 def cells(config: BenchConfig) -> Iterator[Cell]:
     """Every cell of the matrix, its episode list read and checked.
 
@@ -50,8 +68,9 @@ def cells(config: BenchConfig) -> Iterator[Cell]:
         BenchError, DatasetError: for an unknown protocol, or a dataset, fold or list that is not
             prepared.
     """
+    prepared = open_datasets(config)
     for wanted in config.datasets:
-        dataset = PreparedDataset(config.data_root, wanted.name)
+        dataset = prepared[wanted.name]
         protocol = get_protocol(wanted.protocol)
         folds = wanted.folds if wanted.folds is not None else range(len(dataset.folds.folds))
         for fold in folds:

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from benchmarks.config import BenchConfig, DatasetConfig, ModelConfig
-from benchmarks.configfile import expand, is_model, short_name, unknown_model
+from benchmarks.configfile import expand, expand_datasets, is_model, short_name, unknown_model
 from benchmarks.errors import BenchError
 from benchmarks.protocols import get_protocol
 from models.catalog import MODELS
@@ -20,7 +20,7 @@ class Overrides:
 
     Attributes:
         fields: top-level fields of `BenchConfig`, those that are None left out.
-        datasets: names; those in the configuration keep what it says of them.
+        datasets: names of datasets or groups; those in the configuration keep what it says.
         protocol: for all datasets.
         folds: for all datasets.
         shots: for all datasets.
@@ -67,9 +67,8 @@ def _datasets(config: BenchConfig, overrides: Overrides) -> list[dict[str, Any]]
     if overrides.datasets is not None:
         chosen = [
             dataset
-            for name in overrides.datasets
-            for dataset in [d for d in config.datasets if d.name == name]
-            or [DatasetConfig(name=name)]
+            for wanted in expand_datasets(DatasetConfig(name=name) for name in overrides.datasets)
+            for dataset in [d for d in config.datasets if d.name == wanted.name] or [wanted]
         ]
     if overrides.protocol is not None:
         get_protocol(overrides.protocol)

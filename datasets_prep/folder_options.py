@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 
 from datasets_prep.builder import BuilderOptions
-from datasets_prep.catalog import DATASETS
+from datasets_prep.catalog import DATASETS, GROUPS
 
 
 class FolderOptions(BuilderOptions):
@@ -48,8 +48,8 @@ class FolderOptions(BuilderOptions):
     def _name(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             raise ValueError(f"{name!r} is no name: letters, digits, `.`, `-` and `_` only")
-        if name in DATASETS:
-            raise ValueError(f"{name!r} is the name of a dataset of the suite; choose another")
+        if name in DATASETS or name in GROUPS:
+            raise ValueError(f"{name!r} is a name that the suite uses itself; choose another")
         return name
 
     @field_validator("classes")

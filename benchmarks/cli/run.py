@@ -1,5 +1,6 @@
 """`bench run`: the run matrix."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from benchmarks.config import BenchConfig
     from benchmarks.overrides import Overrides
     from benchmarks.runner import Outcome
+    from benchmarks.store import Unfinished
+
+EPISODES_FAILED = 3  # the exit code of a matrix in which a run has no score
+_NAMED = 5  # failed episodes that a message names
 
 _WHAT, _MODEL, _HOW = "What to run", "Models", "How to run it"
 
@@ -49,7 +54,12 @@ _WHAT, _MODEL, _HOW = "What to run", "Models", "How to run it"
     help="The run matrix.  [default: bench.yaml here, if there is one]",
 )
 @option(
-    "--datasets", "-d", type=as_names, metavar="A,B,...", group=_WHAT, help="Prepared datasets."
+    "--datasets",
+    "-d",
+    type=as_names,
+    metavar="A,B,...",
+    group=_WHAT,
+    help="Prepared datasets, or the group cdfss.",
 )
 @option("--protocol", "-p", metavar="NAME", group=_WHAT, help="Protocol for all of them.")
 @option("--shots", "-k", type=as_shots, metavar="K,...", group=_WHAT, help="Supports an episode.")
@@ -154,6 +164,9 @@ def run(
     Every model runs on every dataset, fold and shot of the matrix. Finished runs are skipped and
     broken ones go on where they stopped. What the command line does not say is taken from the
     configuration.
+
+    An episode on which a model fails is named and kept apart: its run has no score, the command
+    ends with exit code 3, and the same command tries the episode again.
     """
     from benchmarks.configfile import load_config, to_yaml
     from benchmarks.overrides import apply
@@ -168,14 +181,13 @@ def run(
         return
     outcomes = _measure(matrix, resume, quiet)
     if as_json:
-        print_json(
-            [
-                {"run": str(o.key), "status": o.status, **o.record.model_dump(mode="json")}
-                for o in outcomes
-            ]
-        )
+        print_json([_as_json(outcome) for outcome in outcomes])
     else:
         _print_results(outcomes)
+    unfinished = [outcome.unfinished for outcome in outcomes if outcome.unfinished]
+    if unfinished:
+        click.echo("\n".join(map(_failures, unfinished)), err=True)
+        sys.exit(EPISODES_FAILED)
 
 
 def _overrides(given: dict[str, Any]) -> "Overrides":
@@ -198,14 +210,13 @@ def _check_chosen(matrix: "BenchConfig") -> None:
 def _measure(matrix: "BenchConfig", resume: bool, quiet: bool) -> list["Outcome"]:
     from benchmarks.cli.segmenters import import_from_here
     from benchmarks.console import RunListener, progress
+    from benchmarks.matrix import open_datasets
     from benchmarks.runner import run_matrix
-    from datasets_prep.prepared import PreparedDataset
 
     import_from_here()
+    prepared = open_datasets(matrix)
     folds = [
-        len(d.folds)
-        if d.folds is not None
-        else PreparedDataset(matrix.data_root, d.name).manifest["counts"]["folds"]
+        len(d.folds) if d.folds is not None else prepared[d.name].manifest["counts"]["folds"]
         for d in matrix.datasets
     ]
     cells = sum(n * len(d.shots) for n, d in zip(folds, matrix.datasets, strict=True))
@@ -233,6 +244,29 @@ def _print_plan(matrix: "BenchConfig", as_json: bool) -> None:
     print_table(headers, rows, right=headers[2:])
 
 
+def _as_json(outcome: "Outcome") -> dict[str, Any]:
+    body: dict[str, Any] = {"run": str(outcome.key), "status": outcome.status}
+    if outcome.record is not None:
+        body |= outcome.record.model_dump(mode="json")
+    if outcome.unfinished is not None:
+        own = outcome.unfinished
+        body |= {"episodes": own.episodes, "measured": own.measured, "failed": dict(own.failed)}
+    return body
+
+
+def _failures(run: "Unfinished") -> str:
+    named = [f"  episode {number}: {run.failed[number]}" for number in sorted(run.failed)[:_NAMED]]
+    more = len(run.failed) - len(named)
+    return "\n".join(
+        [
+            f"{click.style('error:', fg='red', bold=True)} {run.key} has no score, {run}:",
+            *named,
+            *([f"  and {more} more"] if more else []),
+            "  the same command tries them again and leaves the rest as it is",
+        ]
+    )
+
+
 def _print_results(outcomes: list["Outcome"]) -> None:
     from benchmarks.console import print_table
 
@@ -243,8 +277,15 @@ def _print_results(outcomes: list["Outcome"]) -> None:
         groups.setdefault(key, []).append(o)
     rows = []
     for key, runs in groups.items():
-        mious = [100 * o.record.miou for o in runs]
-        fb = [100 * o.record.fb_iou for o in runs]
-        folds = "  ".join(f"{o.key.fold}: {m:.1f}" for o, m in zip(runs, mious, strict=True))
-        rows.append((*key, f"{sum(mious) / len(runs):.1f}", f"{sum(fb) / len(runs):.1f}", folds))
+        folds = "  ".join(
+            f"{o.key.fold}: {100 * o.record.miou:.1f}" if o.record else f"{o.key.fold}: unfinished"
+            for o in runs
+        )
+        records = [o.record for o in runs if o.record]
+        whole = len(records) == len(runs)
+        mean = [
+            f"{100 * sum(figures) / len(runs):.1f}" if whole else "–"
+            for figures in ([r.miou for r in records], [r.fb_iou for r in records])
+        ]
+        rows.append((*key, *mean, folds))
     print_table(headers, rows, right=("shots", "mIoU", "FB-IoU"))

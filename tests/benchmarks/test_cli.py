@@ -111,6 +111,15 @@ def test_a_dataset_that_is_not_prepared_names_the_command() -> None:
     assert message.endswith("run: bench prepare pascal")
 
 
+def test_every_member_of_a_group_that_is_not_prepared_is_named() -> None:
+    for dry in ((), ("--dry-run",)):
+        lines = refused("run", "--datasets", "cdfss,tiny", "--model-from", MODEL, *dry).splitlines()
+        names = ("fss1000", "isic2018", "chestxray", "deepglobe")
+        for line, name in zip(lines, names, strict=True):
+            assert line.startswith(f"dataset '{name}' is not prepared in ")
+            assert line.endswith(f"run: bench prepare {name}")
+
+
 # --- protocols and models ---
 
 

@@ -231,6 +231,28 @@ def test_chosen_datasets_keep_what_the_file_says_of_them() -> None:
     )
 
 
+CDFSS = ("fss1000", "isic2018", "chestxray", "deepglobe")
+
+
+def test_a_group_of_datasets_opens_in_the_file() -> None:
+    text = "datasets:\n  - shapes\n  - {name: cdfss, protocol: hsnet, shots: [1]}\n"
+    assert read_config(write(text)).datasets == (
+        DatasetConfig(name="shapes"),
+        *(DatasetConfig(name=name, protocol="hsnet", shots=(1,)) for name in CDFSS),
+    )
+
+
+def test_a_group_of_datasets_opens_on_the_command_line_and_keeps_what_the_file_says() -> None:
+    config = BenchConfig(datasets=(DatasetConfig(name="isic2018", shots=(2,)),))
+    changed = apply(config, Overrides(datasets=("cdfss", "fss1000"), protocol="hsnet"))
+    assert [(d.name, d.protocol, d.shots) for d in changed.datasets] == [
+        ("fss1000", "hsnet", (1, 5)),
+        ("isic2018", "hsnet", (2,)),
+        ("chestxray", "hsnet", (1, 5)),
+        ("deepglobe", "hsnet", (1, 5)),
+    ]
+
+
 def test_entries_that_become_equal_run_once() -> None:
     twice = BenchConfig(
         datasets=(DatasetConfig(name="a", shots=(1,)), DatasetConfig(name="a", shots=(5,)))

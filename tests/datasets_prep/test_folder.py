@@ -425,7 +425,8 @@ def test_options_that_do_not_fit_the_folder(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "pascal"}, "'pascal' is the name of a dataset of the suite"),
+        ({"name": "pascal"}, "'pascal' is a name that the suite uses itself"),
+        ({"name": "cdfss"}, "'cdfss' is a name that the suite uses itself"),
         ({"name": "a/b"}, "'a/b' is no name"),
         ({"name": ".."}, "is no name"),
         ({"classes": ("a", "b", "a")}, "given twice: 'a'"),
