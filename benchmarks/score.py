@@ -43,6 +43,8 @@ class Predictions:
         fold: of the episode list.
         shots: of the episode list.
         name: under which the result is kept.
+        sees_test_classes: whether whoever made them saw masks of the test classes in training:
+            yes, no, partly or unknown.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class Predictions:
     fold: int
     shots: int
     name: str
+    sees_test_classes: str = "unknown"
 
     @property
     def key(self) -> RunKey:
@@ -82,7 +85,7 @@ def score(predictions: Predictions, results_root: Path, progress: Progress = SIL
             weights_digest=None,
             parameters=0,
             comparable=True,
-            sees_test_classes="unknown",
+            sees_test_classes=predictions.sees_test_classes,
         ),
         dataset=dataset_record(dataset, predictions.fold),
         protocol=protocol_record(protocol),

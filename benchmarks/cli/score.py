@@ -49,6 +49,13 @@ from benchmarks.protocols import DEFAULT_PROTOCOL
     help="Supports an episode.",
 )
 @option("--name", required=True, help="The name under which the result is kept.")
+@option(
+    "--sees-test-classes",
+    type=click.Choice(["yes", "no", "partly", "unknown"]),
+    default="unknown",
+    show_default=True,
+    help="Whether training saw masks of the test classes; only no is ranked as strict.",
+)
 @data_root
 @results_root
 @as_json
@@ -60,6 +67,7 @@ def score(
     fold: int,
     shots: int,
     name: str,
+    sees_test_classes: str,
     data_root: Path | None,
     results_root: Path | None,
     as_json: bool,
@@ -80,7 +88,9 @@ def score(
 
     check_name(name)
     prepared = PreparedDataset(root("data_root", data_root), dataset)
-    predictions = Predictions(folder, prepared, get_protocol(protocol), fold, shots, name)
+    predictions = Predictions(
+        folder, prepared, get_protocol(protocol), fold, shots, name, sees_test_classes
+    )
     with progress(quiet=quiet) as shown:
         record = score_masks(predictions, root("results_root", results_root), shown)
     if as_json:

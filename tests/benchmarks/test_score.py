@@ -159,6 +159,9 @@ def test_the_command(measured: Path, masks: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, [*args, "--name", "mine", "--json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout)["run"] == "tiny/fixed-v1/mine/fold0_1shot"
+    assert json.loads(done.stdout)["setup"]["model"]["sees_test_classes"] == "unknown"
+    strict = CliRunner().invoke(main, [*args, "--name", "s", "--sees-test-classes", "no", "--json"])
+    assert json.loads(strict.stdout)["setup"]["model"]["sees_test_classes"] == "no"
     again = CliRunner().invoke(main, [*args, "--name", "mine"])
     assert again.exit_code == 0 and "mIoU" in again.stdout
     for args_, said in ((["--name", "../x"], "cannot name a result"), ([], "Missing option")):
