@@ -15,6 +15,7 @@ from typing import Any, Literal
 from datasets_prep.errors import DatasetError
 
 Pair = tuple[str, int]  # (image id, class index)
+Crops = tuple[tuple[str | None, ...], ...]
 QueryOrder = Literal["walk", "draw", "cycle"]
 NovelInTrain = Literal["background", "ignore", "drop"]
 
@@ -31,6 +32,8 @@ class Fold:
         test: ordered (image, class) pairs of novel classes.
         candidates: per class the images a sampler draws from, where their order is not that of
             `test` (FSS-1000 walks its images as strings and draws them as numbers).
+        crops: where images are crops of larger ones, per class the larger images that a sampler
+            draws from, each as its crops; None stands for one that cannot be used.
     """
 
     index: int
@@ -39,6 +42,7 @@ class Fold:
     train: tuple[Pair, ...]
     test: tuple[Pair, ...]
     candidates: Mapping[int, tuple[str, ...]] | None = None
+    crops: Mapping[int, Crops] | None = None
 
     @cached_property
     def images_of(self) -> Mapping[int, tuple[str, ...]]:
@@ -166,6 +170,8 @@ def to_json(folds: FoldSet) -> str:
                 "train": fold.train,
                 "test": fold.test,
                 "candidates": fold.candidates,
+                # Absent, not null: the text of other datasets stays what it was.
+                **({"crops": fold.crops} if fold.crops is not None else {}),
             }
             for fold in folds.folds
         ],
@@ -197,7 +203,7 @@ def read_folds(path: Path) -> FoldSet:
 
 
 def _fold(entry: dict[str, Any]) -> Fold:
-    candidates = entry["candidates"]
+    candidates, crops = entry["candidates"], entry.get("crops")
     return Fold(
         index=entry["fold"],
         base=tuple(entry["base"]),
@@ -206,4 +212,5 @@ def _fold(entry: dict[str, Any]) -> Fold:
         test=tuple((image, index) for image, index in entry["test"]),
         candidates=candidates
         and {int(index): tuple(images) for index, images in candidates.items()},
+        crops=crops and {int(index): tuple(map(tuple, images)) for index, images in crops.items()},
     )
