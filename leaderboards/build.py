@@ -11,6 +11,7 @@ from benchmarks.errors import BenchError
 from benchmarks.panels import Gallery
 from leaderboards import markdown, page, wording
 from leaderboards.collect import LeftOut, Places, collect
+from leaderboards.groups import group_settings
 from leaderboards.plots import board_plots
 from leaderboards.published import reported
 from leaderboards.reported import PAGE, reported_page
@@ -38,10 +39,10 @@ class Built:
 def build(
     results_root: Path, output: Path, *, plots: bool = False, gallery: Gallery | None = None
 ) -> Built:
-    """Write `README.md`, a page per dataset, `index.html` and its data below `output`.
+    """Write `README.md`, `index.html` and its data, and a page per dataset below `output`.
 
-    They hold what is in the results store and what is committed in `output/results`. The same
-    results give the same bytes.
+    Datasets that the literature averages have a page together too. The boards hold what is in the
+    results store and what is committed in `output/results`; the same results give the same bytes.
 
     Args:
         results_root: the results store.
@@ -54,6 +55,7 @@ def build(
     """
     found = collect(Places(results_root, output / "results"))
     boards = settings(found.results)
+    boards += group_settings(boards)
     numbers = list(reported())
     drawn = board_plots(boards) if plots else {}
     pages: dict[str, str | bytes] = {

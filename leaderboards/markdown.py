@@ -76,6 +76,22 @@ def dataset_page(
         numbers: published ones, of any dataset.
         plots: names of the pictures that there are.
     """
+    name, members = settings[0].dataset, settings[0].parts
+    facts = _group_facts(members) if members else _dataset_facts(settings)
+    parts = [
+        f"# {escape(name)}",
+        f"{facts} [How to read this page](README.md#how-to-read-the-boards).",
+    ]
+    for protocol, group in groupby(settings, key=lambda setting: setting.protocol.name):
+        parts += _protocol(protocol, list(group), plots)
+    literature = reported_tables(numbers, name, settings)
+    if literature:
+        parts += ["## Reported in the literature", _LITERATURE, *literature]
+    own = members or (name,)
+    return _page([*parts, *_left_out([out for out in left_out if out.key.dataset in own])])
+
+
+def _dataset_facts(settings: Sequence[Setting]) -> str:
     first = next(iter(settings[0].records.values())).setup.dataset
     tested = {
         index
@@ -83,18 +99,18 @@ def dataset_page(
         for record in setting.records.values()
         for index in record.setup.dataset.classes
     }
-    parts = [
-        f"# {escape(first.name)}",
+    return (
         f"{len(tested)} test classes in {first.folds} folds ({escape(first.lists)} lists), "
-        f"dataset digest `{wording.prefix(first.digest)}`. "
-        "[How to read this page](README.md#how-to-read-the-boards).",
-    ]
-    for name, group in groupby(settings, key=lambda setting: setting.protocol.name):
-        parts += _protocol(name, list(group), plots)
-    literature = reported_tables(numbers, first.name, settings)
-    if literature:
-        parts += ["## Reported in the literature", _LITERATURE, *literature]
-    return _page([*parts, *_left_out([out for out in left_out if out.key.dataset == first.name])])
+        f"dataset digest `{wording.prefix(first.digest)}`."
+    )
+
+
+def _group_facts(members: Sequence[str]) -> str:
+    pages = ", ".join(f"[{escape(name)}]({quote(name)}.md)" for name in members)
+    return (
+        f"The mean over {len(members)} datasets: {pages}. A row that lacks one of them has no "
+        "mean. The interval of the mean takes the datasets' errors as independent."
+    )
 
 
 def _protocol(name: str, settings: Sequence[Setting], plots: Collection[str]) -> list[str]:
@@ -104,7 +120,7 @@ def _protocol(name: str, settings: Sequence[Setting], plots: Collection[str]) ->
         "Resolution": protocol.resolution,
         "Ignored pixels": protocol.ignore,
         "Classes that no episode drew": "count as 0" if protocol.undrawn == "zero" else "left out",
-        "Aggregation": protocol.aggregation,
+        "Aggregation": protocol.aggregation + (", mean over datasets" if settings[0].parts else ""),
     }
     parts = [
         f"## Protocol {escape(name)}",
@@ -135,7 +151,7 @@ def _setting(setting: Setting) -> list[str]:
 
 def _main_table(setting: Setting, rows: Sequence[Row]) -> str:
     folds = setting.folds if 1 < len(setting.folds) <= _WIDE else ()
-    head = ["#", "Model", "mIoU (95%)", *(f"fold {f}" for f in folds), "FB-IoU (95%)", "ms"]
+    head = ["#", "Model", "mIoU (95%)", *map(setting.part, folds), "FB-IoU (95%)", "ms"]
     body = [
         [
             rank,
@@ -176,7 +192,7 @@ def _lists_table(settings: Sequence[Setting]) -> str:
             for fold in folds
         ]
         body.append([wording.shot(setting.shots) + (", cut" if setting.limit else ""), *cells])
-    head = ["List", *(f"fold {fold}" for fold in folds)]
+    head = ["List", *map(settings[0].part, folds)]
     return table(head, body, "l" * len(head))
 
 

@@ -77,9 +77,11 @@ def _setting(setting: Setting) -> dict[str, Any]:
         "shots": setting.shots,
         "limit": setting.limit,
         "folds": len(setting.folds),
+        "parts": list(map(setting.part, setting.folds)),
         "classes": [
             [[str(index), name] for index, name in record.setup.dataset.classes.items()]
             for _, record in sorted(setting.records.items())
+            if not setting.parts
         ],
         "facts": _facts(setting),
         "rows": [_row(row, ranks[row.model.name]) for row in setting.rows],
@@ -88,7 +90,11 @@ def _setting(setting: Setting) -> dict[str, Any]:
 
 def _facts(setting: Setting) -> dict[str, str]:
     protocol, records = setting.protocol, sorted(setting.records.items())
+    digests = {
+        f"Digest of {setting.part(fold)}": record.setup.dataset.digest for fold, record in records
+    }
     dataset = records[0][1].setup.dataset
+    alone = {"Dataset digest": dataset.digest, "Fold lists": dataset.lists}
     return {
         "Protocol": protocol.name,
         "Seed": protocol.seed,
@@ -96,10 +102,9 @@ def _facts(setting: Setting) -> dict[str, str]:
         "Ignored pixels": protocol.ignore,
         "Classes that no episode drew": "count as 0" if protocol.undrawn == "zero" else "left out",
         "Aggregation": protocol.aggregation,
-        "Dataset digest": dataset.digest,
-        "Fold lists": dataset.lists,
+        **(digests if setting.parts else alone),
         **{
-            f"Episodes of fold {fold}": f"{record.setup.episodes.count}, list digest "
+            f"Episodes of {setting.part(fold)}": f"{record.setup.episodes.count}, list digest "
             f"{record.setup.episodes.digest}"
             for fold, record in records
         },

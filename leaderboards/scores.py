@@ -44,12 +44,14 @@ class Row:
         of: how many folds the dataset has.
         miou: mean over folds; None while a fold is lacking.
         fb_iou: likewise.
+        parts: of a group of datasets, their names: they stand where folds stand.
     """
 
     folds: Mapping[int, FoldScore]
     of: int
     miou: Figure | None
     fb_iou: Figure | None
+    parts: tuple[str, ...] = ()
 
     @cached_property
     def records(self) -> tuple[RunRecord, ...]:
@@ -84,9 +86,13 @@ class Row:
         marks = [] if self.model.kind == "model" else [self.model.kind]
         if not all(record.setup.model.comparable for record in self.records):
             marks.append("not comparable")
-        if self.miou is None:
+        if self.miou is None and self.parts:
+            lacking = [part for fold, part in enumerate(self.parts) if fold not in self.folds]
+            marks.append(f"lacks {', '.join(lacking)}")
+        elif self.miou is None:
             marks.append(f"{len(self.folds)} of {self.of} folds")
-        return (*marks, *(f"folds differ in {name}" for name in self.mixed))
+        what = "datasets" if self.parts else "folds"
+        return (*marks, *(f"{what} differ in {name}" for name in self.mixed))
 
     @property
     def mixed(self) -> tuple[str, ...]:
@@ -115,7 +121,7 @@ class Setting:
     """Rows that may be compared: one dataset, protocol, number of shots and cut of the list.
 
     Attributes:
-        dataset: its name.
+        dataset: its name, or that of a group of datasets.
         protocol: what fixes the numbers.
         shots: supports an episode.
         limit: only so many first episodes of each list were run; None for whole lists.
@@ -139,6 +145,15 @@ class Setting:
     def folds(self) -> range:
         """The dataset's folds."""
         return range(max(row.of for row in self.rows))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Of a group of datasets, their names, in place of folds."""
+        return self.rows[0].parts
+
+    def part(self, fold: int) -> str:
+        """`fold 2`, or the dataset that stands in its place."""
+        return self.parts[fold] if self.parts else f"fold {fold}"
 
 
 def settings(results: Iterable[Result]) -> list[Setting]:
@@ -171,7 +186,7 @@ def _setting(results: Sequence[Result]) -> Setting:
         setup.protocol,
         setup.shots,
         setup.episodes.limit,
-        tuple(sorted(rows, key=_order)),
+        tuple(sorted(rows, key=order)),
     )
 
 
@@ -206,5 +221,6 @@ def _row(model: str, folds: Mapping[int, FoldScore], draws: Mapping[tuple[str, i
     )
 
 
-def _order(row: Row) -> tuple[bool, float, str]:
+def order(row: Row) -> tuple[bool, float, str]:
+    """Sorts rows: best first, those without a mean last."""
     return row.miou is None, -row.miou.value if row.miou else 0.0, row.model.name

@@ -75,7 +75,7 @@ function columns(s) {
     { id: "interval", head: "95% interval", value: (r) => r.miou && r.miou[1], show: (r) => ends(r.miou) },
     { id: "bar", head: "Interval as a bar", bar: true, wide: true },
     ...folds.map((f) => ({
-      id: `fold${f}`, group: "folds", head: `fold ${f}`, wide: true,
+      id: `fold${f}`, group: "folds", head: s.parts[f], wide: true,
       value: (r) => r.folds[f] && r.folds[f][0], show: (r) => percent(r.folds[f]),
     })),
     { id: "fb", head: "FB-IoU", value: (r) => r.fb_iou && r.fb_iou[0], show: (r) => percent(r.fb_iou) },
@@ -146,7 +146,7 @@ function drawTable(s, rows) {
 }
 
 function drawClasses(s, rows) {
-  if (!s || !rows.length) {
+  if (!s || !rows.length || !s.classes.length) {
     at("classes").replaceChildren(h("p", { class: "hint" }, "Nothing to show."));
     return;
   }
