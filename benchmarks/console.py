@@ -215,11 +215,15 @@ class RunListener:
         self._shown.update(self._label, self._done, self._total)
 
     def run_finished(self, outcome: "Outcome") -> None:
-        """Print the run's numbers."""
+        """Print the run's numbers, or how far it came."""
         self._finished += 1
+        label = f"[{self._finished}/{self._runs}] {outcome.key}"
         record = outcome.record
+        if record is None:
+            self._shown.note(f"{label}  {outcome.unfinished}")
+            return
         self._shown.note(
-            f"[{self._finished}/{self._runs}] {outcome.key}  mIoU {100 * record.miou:.1f}  "
+            f"{label}  mIoU {100 * record.miou:.1f}  "
             f"FB-IoU {100 * record.fb_iou:.1f}  {record.milliseconds_per_episode:.1f} ms/episode"
             + ("  (already complete)" if outcome.status == "already complete" else "")
         )

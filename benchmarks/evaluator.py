@@ -24,10 +24,13 @@ from benchmarks.plan import Batch, Plan
 from benchmarks.protocols import Protocol
 from benchmarks.store import Journal, Row
 from datasets_prep.episodes.episode import Episode
+from datasets_prep.errors import DatasetError
 from models.geometry import Size
 from models.segmenter import BaseSegmenter, Features, Segmenter
 
 _AHEAD = 2  # batches whose images are decoded while one runs
+_GIVE_UP = 10  # episodes that may fail in one sitting before the rest is not tried
+_REASON = 300  # characters of a failure that are kept
 
 
 @dataclass
@@ -95,6 +98,10 @@ class Evaluator:
     ) -> None:
         """Run the batches that the journal does not hold yet.
 
+        An episode on which the model raises, or gives scores that cannot be used, is recorded as
+        failed and the others go on. Where a batch fails, each of its episodes is tried alone.
+        After ten failures the rest is left: what fails so often is no matter of an episode.
+
         Args:
             plan: the batches.
             protocol: says on which grid masks are scored.
@@ -104,7 +111,8 @@ class Evaluator:
             advanced: called with the number of episodes after each batch.
 
         Raises:
-            BenchError: if scores are not finite or of the wrong shape; the batch is named.
+            DatasetError: for an image that cannot be read.
+            MemoryError: where memory does not do for the plan's batches.
         """
         self.encodes = EncodeCounts()
         done = {row.episode for row in journal.rows}
@@ -112,25 +120,48 @@ class Evaluator:
         folder = journal.folder / "predictions" if save_predictions else None
         if folder is not None:
             folder.mkdir(exist_ok=True)
-        self.cache.schedule(self._keys(batch) for batch in batches)
-        for step, batch in enumerate(batches):
+
+        def measure(batch: Batch, kept: Sequence[Episode]) -> Exception | None:
+            """Append the rows of `kept`, the batch's first episodes, or return what was raised."""
             begin = time.perf_counter()
-            self._prefetch(batches[step : step + 1 + _AHEAD])
-            with torch.inference_mode():
-                scores = self.segment(batch, seed)
-                areas = self._count(batch, scores, protocol, folder)
-            self.cache.advance(step, self._keys(batch))
-            self._count_naive(batch)
+            try:
+                with torch.inference_mode():
+                    scores = self.segment(batch, seed)
+                    areas = self._count(batch, scores, protocol, folder)
+            except (DatasetError, OSError, MemoryError):
+                raise
+            except Exception as error:  # a model is anyone's code and may raise anything
+                if out_of_memory(error):
+                    raise MemoryError from error
+                return error
             seconds = time.perf_counter() - begin
             each = 1000 * seconds / len(batch.episodes)
-            journal.append(
-                [
-                    Row(e.index, e.class_index, area, each)
-                    for e, area in zip(batch.episodes, areas, strict=True)
-                ],
-                seconds,
-            )
-            advanced(len(batch.episodes))
+            rows = [
+                Row(e.index, e.class_index, area, each)
+                for e, area in zip(kept, areas[: len(kept)], strict=True)
+            ]
+            journal.append(rows, seconds)
+            return None
+
+        self.cache.schedule(self._keys(batch) for batch in batches)
+        failures = 0
+        for step, batch in enumerate(batches):
+            self._prefetch(batches[step : step + 1 + _AHEAD])
+            wanted = [e for e in batch.episodes if e.index not in done]
+            whole = len(wanted) == len(batch.episodes)
+            if not whole or measure(batch, wanted) is not None:
+                for episode in wanted:
+                    # As many as in the batch, because a call's size may change float rounding.
+                    copies = Batch(batch.index, (episode,) * len(batch.episodes))
+                    error = measure(copies, [episode])
+                    if error is not None:
+                        journal.fail(episode.index, _reason(error))
+                        failures += 1
+            self.cache.advance(step, self._keys(batch))
+            self._count_naive(wanted)
+            advanced(len(wanted))
+            if failures >= _GIVE_UP:
+                break
 
     def _image_key(self, image_id: str) -> Key:
         return (*self._image_scope, image_id)
@@ -155,10 +186,10 @@ class Evaluator:
                 wanted += (i for i in images if self._image_key(i) not in self.cache)
             self.loader.prefetch_images(wanted, self.model.geometry)
 
-    def _count_naive(self, batch: Batch) -> None:
-        supports = sum(len(e.supports) for e in batch.episodes)
+    def _count_naive(self, episodes: Sequence[Episode]) -> None:
+        supports = sum(len(e.supports) for e in episodes)
         self.encodes.naive_supports += supports
-        self.encodes.naive_images += len(batch.episodes)
+        self.encodes.naive_images += len(episodes)
         if self.model.support_uses_features:
             self.encodes.naive_images += supports
 
@@ -279,6 +310,21 @@ def trait(model: Segmenter, name: str) -> Any:
     return getattr(model, name, getattr(BaseSegmenter, name))
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: a GPU's, or main memory, for which torch has no error of its own."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
+
+
+def _reason(error: Exception) -> str:
+    """One short line of what was raised."""
+    text = str(error).strip().partition("\n")[0][:_REASON]
+    if isinstance(error, BenchError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def episode_seed(name: str, index: int) -> int:
     """A seed in 0..2^32-1 that depends on the episode list's digest and the episode's number."""
     return (int(name[:8], 16) + 2654435761 * (index + 1)) % 2**32
@@ -290,10 +336,11 @@ def check_scores(scores: Tensor, episodes: Sequence[Episode]) -> None:
     Raises:
         BenchError: if scores are not B×H×W or not finite; the episode is named.
     """
-    if scores.ndim != 3 or len(scores) != len(episodes):
+    what = f"scores of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else None
+    if what is None or scores.ndim != 3 or len(scores) != len(episodes):
         raise BenchError(
-            f"the model gave scores of shape {tuple(scores.shape)} for {len(episodes)} queries; "
-            f"they must be B×H×W"
+            f"the model gave {what or type(scores).__name__} for {len(episodes)} queries; "
+            f"scores must be B×H×W"
         )
     finite = torch.isfinite(scores).flatten(1).all(dim=1)
     if not bool(finite.all()):
@@ -314,8 +361,16 @@ def predict(model: Segmenter, scores: Tensor, size: Size, target: Size) -> NDArr
 
     Returns:
         B×H×W bool.
+
+    Raises:
+        BenchError: if the model's rule gives anything else.
     """
     masks = model.binarize(model.geometry.scores(scores, size, target))
+    if masks.dtype != torch.bool or tuple(masks.shape) != (len(scores), *target):
+        raise BenchError(
+            f"the model made masks of {masks.dtype} {tuple(masks.shape)} from {len(scores)} score "
+            f"maps for {target[0]}×{target[1]} pixels; they must be bool, B×H×W"
+        )
     return masks.cpu().numpy()
 
 

@@ -23,7 +23,16 @@ from benchmarks.loader import Loader
 from benchmarks.matrix import Cell, cells
 from benchmarks.plan import Plan, make_plan
 from benchmarks.records import CacheRecord, RunRecord, Setup, read_record
-from benchmarks.store import Journal, Resume, RunKey, check_same, is_complete, previous_setup
+from benchmarks.store import (
+    Journal,
+    Resume,
+    RunKey,
+    Unfinished,
+    check_same,
+    is_complete,
+    previous_setup,
+    read_unfinished,
+)
 from models.catalog import MODELS, load_model
 from models.custom import load_custom
 from models.segmenter import Segmenter
@@ -33,11 +42,12 @@ _GPU_ENCODE_BATCH = 8
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run."""
+    """What became of one run: its record, or how far it came where episodes failed."""
 
     key: RunKey
-    status: Literal["measured", "already complete"]
-    record: RunRecord
+    status: Literal["measured", "already complete", "unfinished"]
+    record: RunRecord | None
+    unfinished: Unfinished | None = None
 
 
 class Listener(Protocol):
@@ -50,7 +60,7 @@ class Listener(Protocol):
         """So many more episodes are through."""
 
     def run_finished(self, outcome: Outcome) -> None:
-        """A run is whole."""
+        """A run is whole, or has tried all of its episodes."""
 
     def note(self, text: str) -> None:
         """One line worth reading."""
@@ -198,23 +208,23 @@ def _run(
     while True:
         plan = make_plan(cell.episodes, evaluator.grid_of, setup.batch_size)
         try:
-            return Outcome(
-                key,
-                "measured",
-                _measure(config, evaluator, cell, plan, setup, resume, key, listener),
-            )
-        except torch.OutOfMemoryError:
+            record = _measure(config, evaluator, cell, plan, setup, resume, key, listener)
+            if record is None:
+                unfinished = read_unfinished(config.results_root, key)
+                return Outcome(key, "unfinished", None, unfinished)
+            return Outcome(key, "measured", record)
+        except MemoryError:
             if config.batch_size != "auto" or setup.batch_size == 1:
                 raise BenchError(
-                    f"{key}: out of GPU memory with batches of {setup.batch_size}; use a smaller "
-                    f"--batch-size, --dtype bf16, or less cache.device"
+                    f"{key}: out of memory with batches of {setup.batch_size}; use a smaller "
+                    f"--batch-size, --dtype bf16, or a smaller --cache-size"
                 ) from None
         # Begun anew: one run has one batch size, or its bits would depend on when memory ran out.
         setup = setup.model_copy(update={"batch_size": setup.batch_size // 2})
         resume = "fresh"
         evaluator.cache.clear()
         torch.cuda.empty_cache()
-        listener.note(f"{key}: out of GPU memory, again with batches of {setup.batch_size}")
+        listener.note(f"{key}: out of memory, again with batches of {setup.batch_size}")
 
 
 def _measure(
@@ -226,7 +236,8 @@ def _measure(
     resume: Resume,
     key: RunKey,
     listener: Listener,
-) -> RunRecord:
+) -> RunRecord | None:
+    """Measure what is lacking; None where episodes failed."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     reset_peak_memory(setup.device)
     with Journal(key.folder(config.results_root), setup, resume) as journal:
@@ -239,6 +250,8 @@ def _measure(
             save_predictions=config.save_predictions,
             advanced=listener.advanced,
         )
+        if journal.failed:
+            return None
         record = make_record(
             setup,
             journal,

@@ -1,16 +1,17 @@
 """The results store: one folder a run, resumable and whole or absent.
 
 While a run goes on, its folder holds `journal.jsonl`: a header line that says what is measured,
-then one line a batch, appended and never rewritten. A process killed at any moment leaves at
-most a torn last line, which is cut off on resume. At the end the rows become `episodes.parquet`,
-`run.json` is written, and the journal goes last.
+then one line a batch or failed episode, appended and never rewritten. A process killed at any
+moment leaves at most a torn last line, which is cut off on resume. At the end the rows become
+`episodes.parquet`, `run.json` is written, and the journal goes last. Episodes that failed are tried
+again on resume; a run that lacks one has no result.
 """
 
 import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,6 +111,69 @@ class Result:
     milliseconds: Milliseconds | None
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that was begun and has no result yet.
+
+    Attributes:
+        key: its place.
+        episodes: how many it has.
+        measured: how many of them are measured.
+        failed: what the model raised, by episode number, where the last try failed.
+    """
+
+    key: RunKey
+    episodes: int
+    measured: int
+    failed: Mapping[int, str]
+
+    def __str__(self) -> str:
+        said = f"unfinished: {self.measured} of {self.episodes} episodes are measured"
+        return f"{said}, {len(self.failed)} failed" if self.failed else said
+
+
+@dataclass
+class _Contents:
+    """What the whole lines of a journal say, and the number of bytes up to their end."""
+
+    header: dict[str, Any] | None = None
+    rows: list[Row] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    end: int = 0
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Take in one line, whole or not at all: what is cut off must not be among the rows."""
+        if "setup" in entry:
+            self.header = {"setup": dict(entry["setup"]), "sittings": int(entry["sittings"])}
+        elif "failed" in entry:
+            self.failed[int(entry["failed"])] = str(entry["reason"])
+        else:
+            batch = [
+                Row(int(episode), int(class_id), (fi, fu, bi, bu), float(milliseconds))
+                for episode, class_id, (fi, fu, bi, bu), milliseconds in entry["rows"]
+            ]
+            self.seconds += float(entry["seconds"])
+            self.rows += batch
+            for row in batch:
+                self.failed.pop(row.episode, None)
+
+
+def _read_journal(path: Path) -> _Contents:
+    contents = _Contents()
+    if not path.exists():
+        return contents
+    for line in path.read_bytes().splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            contents.add(json.loads(line))
+        except (ValueError, KeyError, TypeError):
+            break
+        contents.end += len(line)
+    return contents
+
+
 class Journal:
     """The open run of one key. Use as a context manager: it holds the folder's lock.
 
@@ -117,6 +181,10 @@ class Journal:
         folder: the run's folder.
         setup: what a resumed run must share with its beginning.
         resume: "resume" goes on where the run stopped; "fresh" throws away what there is.
+
+    Attributes:
+        rows: of every episode that is measured.
+        failed: what was raised, by number, by episodes whose last try failed.
 
     Raises:
         BenchError: if another process measures this run, the folder cannot be written, or a
@@ -150,47 +218,20 @@ class Journal:
         self._lock.release()
 
     def _open(self) -> None:
-        header, self.rows, end = self._read()
+        found = _read_journal(self._path)
         # What was begun and measured nothing binds nobody: its first batch may be what failed.
-        if self._resume == "fresh" or header is None or not self.rows:
+        if self._resume == "fresh" or found.header is None or not found.rows:
             # Before the journal is new: masks must not outlive the result that they belong to.
             shutil.rmtree(self.folder / "predictions", ignore_errors=True)
-            self.rows, end, self.sittings, self.seconds = [], 0, 1, 0.0
+            found, self.sittings = _Contents(), 1
         else:
-            check_same(self.folder, header["setup"], self._setup)
-            self.sittings = header["sittings"] + 1
-        self._file = self._path.open("r+b" if end else "wb")
-        self._file.seek(end)
+            check_same(self.folder, found.header["setup"], self._setup)
+            self.sittings = found.header["sittings"] + 1
+        self.rows, self.failed, self.seconds = found.rows, found.failed, found.seconds
+        self._file = self._path.open("r+b" if found.end else "wb")
+        self._file.seek(found.end)
         self._file.truncate()
         self._append({"setup": self._setup.model_dump(mode="json"), "sittings": self.sittings})
-
-    def _read(self) -> tuple[dict[str, Any] | None, list[Row], int]:
-        """The last header, all rows, and the number of bytes up to the last whole line."""
-        self.seconds = 0.0
-        header: dict[str, Any] | None = None
-        rows: list[Row] = []
-        end = 0
-        if not self._path.exists():
-            return header, rows, end
-        for line in self._path.read_bytes().splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                entry = json.loads(line)
-                if "setup" in entry:
-                    header = {"setup": dict(entry["setup"]), "sittings": int(entry["sittings"])}
-                else:
-                    # Whole or not at all: what is cut off must not be among the rows.
-                    batch = [
-                        Row(int(episode), int(class_id), (fi, fu, bi, bu), float(milliseconds))
-                        for episode, class_id, (fi, fu, bi, bu), milliseconds in entry["rows"]
-                    ]
-                    self.seconds += float(entry["seconds"])
-                    rows += batch
-            except (ValueError, KeyError, TypeError):
-                break
-            end += len(line)
-        return header, rows, end
 
     def append(self, rows: Sequence[Row], seconds: float) -> None:
         """Add the rows of one batch and the time it took.
@@ -201,6 +242,13 @@ class Journal:
         self.seconds += seconds
         entries = [(r.episode, r.class_id, r.areas, round(r.milliseconds, 3)) for r in rows]
         self._append({"rows": entries, "seconds": round(seconds, 6)})
+        for row in rows:
+            self.failed.pop(row.episode, None)
+
+    def fail(self, episode: int, reason: str) -> None:
+        """Record that an episode could not be measured; the run then has no result."""
+        self.failed[episode] = reason
+        self._append({"failed": episode, "reason": reason})
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
@@ -251,6 +299,27 @@ def previous_setup(folder: Path) -> dict[str, Any] | None:
             return dict(json.loads(file.readline())["setup"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def find_unfinished(results_root: Path) -> list[Unfinished]:
+    """Every run below the root that was begun and has no result, sorted by key."""
+    found = []
+    for path in results_root.glob("*/*/*/fold*_*shot/journal.jsonl"):
+        key = RunKey.parse(path.parent.relative_to(results_root).as_posix())
+        unfinished = None if key is None else read_unfinished(results_root, key)
+        if unfinished is not None:
+            found.append(unfinished)
+    return sorted(found, key=lambda unfinished: unfinished.key)
+
+
+def read_unfinished(results_root: Path, key: RunKey) -> Unfinished | None:
+    """How far a run has come; None if it is finished or was never begun."""
+    contents = _read_journal(key.folder(results_root) / "journal.jsonl")
+    try:
+        episodes = int((contents.header or {})["setup"]["episodes"]["count"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Unfinished(key, episodes, len(contents.rows), contents.failed)
 
 
 def is_begun(folder: Path) -> bool:

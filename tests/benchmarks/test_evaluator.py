@@ -323,17 +323,6 @@ class Hungry(ColourModel):
         return super().segment(queries, supports)
 
 
-class Broken(ColourModel):
-    """Gives one score that is not a number."""
-
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
-        scores = super().segment(queries, supports)
-        scores[-1, 0, 0] = torch.nan
-        return scores
-
-
 def test_batches_halve_until_they_fit(root: Path, tmp_path: Path) -> None:
     hungry = [{"name": "colour", "model": "tests.benchmarks.test_evaluator:Hungry"}]
     listener = Quiet()
@@ -346,12 +335,6 @@ def test_batches_halve_until_they_fit(root: Path, tmp_path: Path) -> None:
     assert {outcome.status for outcome in again} == {"already complete"}
     with pytest.raises(BenchError, match="smaller --batch-size"):
         run_matrix(config(root, tmp_path / "c", models=hungry, batch_size=4), listener=Quiet())
-
-
-def test_scores_that_are_not_numbers_name_their_episode(root: Path, tmp_path: Path) -> None:
-    broken = [{"name": "broken", "model": "tests.benchmarks.test_evaluator:Broken"}]
-    with pytest.raises(BenchError, match=r"not finite in episode \d+ \(query img_"):
-        run_matrix(config(root, tmp_path, models=broken), listener=Quiet())
 
 
 def test_saved_predictions_are_the_counted_masks(root: Path, tmp_path: Path) -> None:

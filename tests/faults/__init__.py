@@ -1,0 +1,1 @@
+"""What may break, and what then holds: a result is right or absent. One file a fault."""
