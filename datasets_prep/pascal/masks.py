@@ -1,10 +1,7 @@
 """Label maps of SegmentationClassAug: VOC's palette PNGs and SBD's `.mat` files as index PNGs."""
 
 import hashlib
-import io
 import os
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +11,12 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from datasets_prep.errors import DatasetError
 from datasets_prep.imagefile import UNREADABLE
+from datasets_prep.matfile import read_mat
 from datasets_prep.records import IGNORE, labels_sha256
 
 CLASSES = 20
 
 _ORIGIN = "Origin"
-_COMPRESSED = 15
 
 
 def read_voc(path: Path) -> NDArray[np.uint8]:
@@ -45,31 +42,9 @@ def read_sbd(path: Path) -> NDArray[np.uint8]:
     Raises:
         DatasetError: naming the file, if it is no such `.mat`.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        content = path.read_bytes()
-        _check_whole(content)
-        annotation = loadmat(io.BytesIO(content), variable_names=["GTcls"])
-        labels = np.asarray(annotation["GTcls"][0, 0]["Segmentation"])
-    except (
-        MatReadError,
-        ValueError,
-        KeyError,
-        IndexError,
-        TypeError,
-        NotImplementedError,
-        OverflowError,
-        MemoryError,  # a damaged size field may ask for any buffer
-        OSError,
-        struct.error,
-        zlib.error,
-    ) as error:
-        raise DatasetError(
-            f"{path} is not a readable annotation with GTcls.Segmentation "
-            f"({type(error).__name__}: {error})"
-        ) from None
+    labels = read_mat(
+        path, "GTcls", lambda found: np.asarray(found[0, 0]["Segmentation"]), "GTcls.Segmentation"
+    )
     if labels.ndim != 2 or labels.dtype.kind not in "ui" or labels.size == 0:
         raise DatasetError(f"{path}: Segmentation is {labels.dtype} {labels.shape}, not an image")
     if not np.array_equal(labels, labels.astype(np.uint8)):
@@ -77,25 +52,6 @@ def read_sbd(path: Path) -> NDArray[np.uint8]:
     labels = labels.astype(np.uint8)
     _check_values(path, labels, void=False)
     return labels
-
-
-def _check_whole(content: bytes) -> None:
-    """Raise if a `.mat` is torn or its checksums fail; scipy's reader crashes on some of those.
-
-    Layout: MathWorks, MAT-File Format, level 5: a header of 128 bytes, then elements of type,
-    size and content, which are zlib streams (type 15) as MATLAB writes them.
-    """
-    order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
-    if order is None:
-        raise ValueError("it is no MAT-file of level 5")
-    at = 128
-    while at < len(content):
-        kind, size = struct.unpack_from(f"{order}II", content, at)
-        at += 8 + size
-        if at > len(content):
-            raise ValueError("its end is missing")
-        if kind == _COMPRESSED:
-            zlib.decompress(content[at - size : at])
 
 
 def converted(source: Path, target: Path) -> NDArray[np.uint8]:
