@@ -140,7 +140,14 @@ def load_dino_sam(model: str, options: DinoSamOptions, *, device: str, dtype: st
             f"{model} has no SAM: give its weights as the option sam=PATH|OWNER/NAME[@REVISION] "
             f"(usually {sam_network.PUBLISHED}), or the option random=tiny to try it without"
         )
-    sam = load_sam(model, weights=options.sam, random=options.random, device=device, dtype=dtype)
+    sam = load_sam(
+        model,
+        weights=options.sam,
+        random=options.random,
+        device=device,
+        dtype=dtype,
+        option="sam",
+    )
     backbone = load_backbone(
         "dinov2-tiny" if tiny else options.backbone,
         RANDOM if tiny else options.weights,

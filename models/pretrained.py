@@ -1,20 +1,17 @@
 """Networks of the transformers library: published weights, or seeded tiny ones for tests."""
 
-import contextlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RANDOM, freeze, seeded
 from models.catalog import Card, Options
 from models.errors import ModelError
-from models.weights import file_digest, locate, tensor_digest, torch_dtype
+from models.networks import architecture, read_network
+from models.weights import tensor_digest, torch_dtype
 
 
 class PretrainedOptions(Options):
@@ -69,7 +66,7 @@ class Pretrained:
 
 def load_pretrained(
     model: str,
-    architecture: str,
+    network: str,
     published: str,
     tiny: Callable[[], nn.Module],
     *,
@@ -77,57 +74,58 @@ def load_pretrained(
     random: str | None,
     device: str,
     dtype: str,
+    option: str = "weights",
 ) -> Pretrained:
     """A network with the weights that a user named.
 
     Args:
         model: the model's name, for messages.
-        architecture: the class in `transformers`.
+        network: the class in `transformers`.
         published: hub id of the usual weights, for messages; none are fetched unless asked for.
         tiny: builds the network at a tiny size.
         weights: see `PretrainedOptions`.
         random: see `PretrainedOptions`.
         device: a torch device.
         dtype: "fp32", "fp16" or "bf16".
+        option: what the model calls the option `weights`, for messages.
 
     Raises:
         ModelError: for weights that are not named, missing or do not fit, both `weights` and
-            `random`, or a transformers without the class.
+            `random`, or a transformers that is too old.
     """
-    spec = chosen_weights(model, published, weights, random)
+    cls = architecture(network, of=model)
+    spec = chosen_weights(model, published, weights, random, option)
     if spec == RANDOM:
-        network = seeded(tiny)
-        source, digest = RANDOM, tensor_digest(network)
+        module = seeded(tiny)
+        source, digest = RANDOM, tensor_digest(module)
     else:
-        network, source, digest = _read(model, architecture, published, spec)
-    return Pretrained(freeze(network, device, torch_dtype(dtype)), source, digest)
+        module, source, digest = read_network(cls, spec, name=model, hint=hint(published, option))
+    return Pretrained(freeze(module, device, torch_dtype(dtype)), source, digest)
 
 
-def chosen_weights(model: str, published: str, weights: str | None, random: str | None) -> str:
+def chosen_weights(
+    model: str, published: str, weights: str | None, random: str | None, option: str = "weights"
+) -> str:
     """What to load: `weights`, or `RANDOM`.
 
     Raises:
         ModelError: if the user gave neither or both.
     """
     if weights is not None and random is not None:
-        raise ModelError(f"{model}: give the option weights or random, not both")
+        raise ModelError(f"{model}: give the option {option} or random, not both")
     if random is not None:
         return RANDOM
     if weights is None:
-        raise ModelError(f"{model} has no weights: {hint(published)}")
+        raise ModelError(f"{model} has no weights: {hint(published, option)}")
     return weights
 
 
-def hint(published: str) -> str:
-    """How to get weights, for the end of a message."""
-    return f"give {_where(published)}, or the option random=tiny to try it without"
-
-
-def _where(published: str) -> str:
-    """What the option `weights` takes."""
+def hint(published: str, option: str = "weights") -> str:
+    """How to get weights, for the end of a message; `option` is what names them."""
     return (
-        "a folder with config.json and model.safetensors, or a hub id, as the option "
-        f"weights=PATH|OWNER/NAME[@REVISION] (usually {published})"
+        "give a folder with config.json and model.safetensors, or a hub id, as the option "
+        f"{option}=PATH|OWNER/NAME[@REVISION] (usually {published}), or the option random=tiny to "
+        "try it without"
     )
 
 
@@ -142,63 +140,3 @@ def normalised(images: Tensor, like: Tensor) -> Tensor:
     mean = images.new_tensor(IMAGENET_MEAN)[:, None, None]
     std = images.new_tensor(IMAGENET_STD)[:, None, None]
     return ((images - mean) / std).to(like.dtype)
-
-
-def _read(model: str, architecture: str, published: str, spec: str) -> tuple[nn.Module, str, str]:
-    """A network with published weights, where they came from and their digest."""
-    import transformers
-
-    cls = getattr(transformers, architecture, None)
-    if cls is None:
-        raise ModelError(
-            f"{model} needs a transformers with {architecture}, which {transformers.__version__} "
-            "lacks; upgrade with: pip install 'transformers>=5'"
-        )
-    if Path(spec).is_file():
-        raise ModelError(
-            f"{spec} is one file, and the config.json beside it is needed too; "
-            f"give {_where(published)}"
-        )
-    located = locate(spec, hint=hint(published))
-    config = locate(spec, hint=hint(published), filenames=("config.json",)).path
-    kind = str(json.loads(config.read_text()).get("model_type"))
-    # The hub calls one set of weights sam2 or sam2_video.
-    if kind.split("_")[0] != cls.config_class.model_type.split("_")[0]:
-        raise ModelError(
-            f"{located.source} are weights of {kind}, not of {model}; {hint(published)}"
-        )
-    with _quiet():
-        try:
-            network, info = cls.from_pretrained(
-                config.parent,
-                local_files_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are refused below, by name
-                use_safetensors=located.path.suffix == ".safetensors",
-            )
-        except (OSError, RuntimeError, SafetensorError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"cannot read {located.source} for {model}: {reason}") from error
-    wrong = sorted(info["missing_keys"]) + sorted(name for name, *_ in info["mismatched_keys"])
-    if wrong:
-        raise ModelError(
-            f"{located.source} does not fit {model}: {len(wrong)} tensors are missing or of "
-            f"another shape ({', '.join(wrong[:3])})"
-        )
-    return network, located.source, file_digest(located.path)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bars and loading reports: what matters becomes an error."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

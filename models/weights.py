@@ -126,55 +126,6 @@ def read_weights(spec: str, *, hint: str) -> Weights:
     return Weights(read_tensors(located.path), located.source, file_digest(located.path))
 
 
-def read_transformers(
-    architecture: str, spec: str, *, name: str, hint: str
-) -> tuple[nn.Module, str, str]:
-    """A network of the transformers library with its weights; no code of the repository is run.
-
-    Args:
-        architecture: the class in `transformers`.
-        spec: a folder with `config.json` and `model.safetensors`, or a hub id
-            `owner/name[@revision]`.
-        name: what the network is called in messages.
-        hint: where to get the weights; ends the message when there are none.
-
-    Returns:
-        The network, where its weights came from and the sha256 of their file.
-
-    Raises:
-        ModelError: for a transformers without the class, or weights that are missing, damaged or
-            do not fit.
-    """
-    import transformers
-
-    cls: Any = getattr(transformers, architecture, None)
-    if cls is None:
-        raise ModelError(
-            f"{name} needs a transformers with {architecture}, which {transformers.__version__} "
-            "lacks; upgrade with: pip install --upgrade transformers"
-        )
-    if Path(spec).expanduser().is_file():
-        raise ModelError(f"{spec} is one file, and its config.json is needed too; {hint}")
-    located = locate(spec, hint=hint)
-    config = locate(spec, hint=hint, filenames=("config.json",)).path
-    try:
-        network, info = cls.from_pretrained(
-            config.parent,
-            local_files_only=True,
-            output_loading_info=True,
-            use_safetensors=located.path.suffix == ".safetensors",
-        )
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"cannot read {located.source} as {name}: {_reason(error)}") from error
-    wrong = [str(key) for key in (*info["missing_keys"], *info["mismatched_keys"])]
-    if wrong:
-        raise ModelError(
-            f"{located.source} does not fit {name}: {len(wrong)} tensors are missing or of another "
-            f"shape ({_some(sorted(wrong))})"
-        )
-    return network, located.source, file_digest(located.path)
-
-
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The state dict in a .safetensors file or a torch checkpoint, on the CPU.
 

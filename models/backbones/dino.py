@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from models.backbones.base import RANDOM, Backbone, choose_layers, freeze, layer_table, seeded
 from models.errors import ModelError
-from models.weights import read_transformers, tensor_digest
+from models.networks import architecture, read_network
+from models.weights import tensor_digest
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,16 @@ class Variant:
     training_data: str
 
     @property
-    def architecture(self) -> str:
-        """The class in transformers; only DINOv3 has register tokens here."""
-        return "DINOv3ViTModel" if self.registers else "Dinov2Model"
+    def architecture(self) -> Any:
+        """The class in transformers; only DINOv3 has register tokens here.
 
-    def network(self) -> nn.Module:
-        """The bare network with random weights."""
-        import transformers
+        Raises:
+            ModelError: if the installed transformers is too old for it.
+        """
+        return architecture("DINOv3ViTModel" if self.registers else "Dinov2Model", of=self.name)
 
+    def config(self) -> Any:
+        """The configuration of the network."""
         sizes: dict[str, Any] = {
             "hidden_size": self.width,
             "num_hidden_layers": self.depth,
@@ -61,29 +64,35 @@ class Variant:
             "patch_size": self.patch,
             "image_size": self.image_size,
         }
-        network: nn.Module
         if self.registers:
-            config = transformers.DINOv3ViTConfig(
-                **sizes, intermediate_size=4 * self.width, num_register_tokens=self.registers
-            )
-            network = transformers.DINOv3ViTModel(config)
-        else:
-            network = transformers.Dinov2Model(transformers.Dinov2Config(**sizes))
+            sizes |= {"intermediate_size": 4 * self.width, "num_register_tokens": self.registers}
+        return self.architecture.config_class(**sizes)
+
+    def network(self) -> nn.Module:
+        """The bare network with random weights."""
+        network: nn.Module = self.architecture(self.config())
         return network
+
+
+# What makes the network that a variant's name promises, and not the shapes of its tensors alone.
+_FIXED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "patch_size")
 
 
 def _pretrained(variant: Variant, spec: str) -> tuple[nn.Module, str, str]:
     """A network with published weights, where they came from and their digest."""
     hint = (
         f"give a folder with config.json and model.safetensors of {variant.repo or 'the network'}, "
-        "or a hub id, as the option weights=PATH|OWNER/NAME[@REVISION]"
+        "that file alone, or a hub id, as the option weights=PATH|OWNER/NAME[@REVISION]"
     )
-    network, source, digest = read_transformers(
-        variant.architecture, spec, name=variant.name, hint=hint
+    wanted = variant.config()
+    network, source, digest = read_network(
+        variant.architecture, spec, name=variant.name, hint=hint, config=wanted
     )
-    config: Any = network.config
-    if (config.hidden_size, config.patch_size) != (variant.width, variant.patch):
-        raise ModelError(f"{source} is no {variant.name}: its width or patch size differs")
+    found: Any = network.config
+    for name in _FIXED:
+        own, right = getattr(found, name), getattr(wanted, name)
+        if own != right:
+            raise ModelError(f"{source} is no {variant.name}: its {name} is {own}, not {right}")
     return network, source, digest
 
 

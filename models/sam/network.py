@@ -170,7 +170,13 @@ class Sam:
 
 
 def load_sam(
-    model: str, *, weights: str | None, random: str | None, device: str, dtype: str
+    model: str,
+    *,
+    weights: str | None,
+    random: str | None,
+    device: str,
+    dtype: str,
+    option: str = "weights",
 ) -> Sam:
     """SAM with the weights that a user named.
 
@@ -180,13 +186,14 @@ def load_sam(
         random: "tiny" for seeded random weights of a tiny size.
         device: a torch device.
         dtype: "fp32", "fp16" or "bf16".
+        option: what the model calls the option `weights`, for messages.
 
     Raises:
         ModelError: for weights that are not named, missing or do not fit.
     """
-    spec = chosen_weights(model, PUBLISHED, weights, random)
+    spec = chosen_weights(model, PUBLISHED, weights, random, option)
     if Path(spec).suffix == ".pth":
-        pretrained = _original(model, spec, device, dtype)
+        pretrained = _original(model, spec, hint(PUBLISHED, option), device, dtype)
     else:
         pretrained = load_pretrained(
             model,
@@ -197,19 +204,19 @@ def load_sam(
             random=random,
             device=device,
             dtype=dtype,
+            option=option,
         )
     return Sam(pretrained, dtype)
 
 
-def _original(model: str, path: str, device: str, dtype: str) -> Pretrained:
-    """SAM from a checkpoint of the original repository."""
-    read = read_weights(path, hint=hint(PUBLISHED))
+def _original(model: str, path: str, mend: str, device: str, dtype: str) -> Pretrained:
+    """SAM from a checkpoint of the original repository; `mend` ends messages."""
+    read = read_weights(path, hint=mend)
     with torch.device("meta"):
         network = bare_network(read.tensors) if is_original(read.tensors) else None
     if network is None:
         raise ModelError(
-            f"{path} is no checkpoint of SAM with a ViT-B, ViT-L or ViT-H (sam_vit_*.pth); "
-            + hint(PUBLISHED)
+            f"{path} is no checkpoint of SAM with a ViT-B, ViT-L or ViT-H (sam_vit_*.pth); {mend}"
         )
     fill(network, type(read)(renamed(read.tensors), read.source, read.digest), name=model)
     return Pretrained(freeze(network, device, torch_dtype(dtype)), read.source, read.digest)

@@ -113,7 +113,12 @@ class VRPSAM(BaseSegmenter):
             state = "lacks weights" if options.random is None else "has two sorts of weights"
             raise ModelError(f"vrp-sam {state}: {_HINT}")
         sam = load_sam(
-            "vrp-sam", weights=options.sam, random=options.random, device=device, dtype=dtype
+            "vrp-sam",
+            weights=options.sam,
+            random=options.random,
+            device=device,
+            dtype=dtype,
+            option="sam",
         )
         width = sam.pretrained.network.config.prompt_encoder_config.hidden_size
         network, source, digest = _encoder(options.weights, width)

@@ -1,5 +1,6 @@
 """DINO backbones, tiny and random, through transformers."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,38 @@ def test_a_saved_folder_is_read_with_its_digest(tmp_path: Path):
     images = torch.rand(1, 3, 28, 28)
     assert torch.equal(loaded.features(images), tiny.features(images))
     assert loaded.weights == f"{tmp_path.name}/model.safetensors" and not loaded.random
-    with pytest.raises(ModelError, match="no dinov2-small: its width or patch size differs"):
+    said = "no dinov2-small: its hidden_size is 32, not 384"
+    with pytest.raises(ModelError, match=said):
         load_backbone("dinov2-small", str(tmp_path))
+
+
+def test_a_config_of_another_network_is_refused_though_all_tensors_fit(tmp_path: Path):
+    load_backbone("dinov2-tiny").network.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for change, said in (
+        ({"num_attention_heads": 8}, "its num_attention_heads is 8, not 4"),
+        ({"model_type": "dinov2_with_registers"}, "are weights of dinov2_with_registers, not of"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+        with pytest.raises(ModelError, match=said):
+            load_backbone("dinov2-tiny", str(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "patch"), [("dinov2-tiny", 14), ("dinov3-tiny", 16)])
+def test_a_lone_file_is_read_with_the_configuration_of_its_name(
+    tmp_path: Path, name: str, patch: int
+):
+    tiny = load_backbone(name)
+    tiny.network.save_pretrained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    file = tmp_path / "model.safetensors"
+    loaded = load_backbone(name, str(file))
+    images = torch.rand(1, 3, 2 * patch, 2 * patch)
+    assert torch.equal(loaded.features(images), tiny.features(images))
+    assert loaded.weights == "model.safetensors" and not loaded.random
+    other = "dinov3-tiny" if name == "dinov2-tiny" else "dinov2-tiny"
+    with pytest.raises(ModelError, match=rf"does not fit {other}: \d+ tensors are missing"):
+        load_backbone(other, str(file))
 
 
 def test_a_missing_tensor_is_an_error_and_not_a_random_one(tmp_path: Path):
@@ -49,8 +80,7 @@ def test_a_missing_tensor_is_an_error_and_not_a_random_one(tmp_path: Path):
         load_backbone("dinov2-tiny", str(tmp_path))
 
 
-def test_a_lone_file_asks_for_its_config(tmp_path: Path):
+def test_a_folder_without_its_config_is_named(tmp_path: Path):
     (tmp_path / "model.safetensors").touch()
-    for spec in (tmp_path, tmp_path / "model.safetensors"):
-        with pytest.raises(ModelError, match=r"config\.json"):
-            load_backbone("dinov3-small", str(spec))
+    with pytest.raises(ModelError, match=r"config\.json"):
+        load_backbone("dinov3-small", str(tmp_path))

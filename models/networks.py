@@ -1,0 +1,122 @@
+"""Networks of the transformers library with the weights that a user named."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import nn
+
+from models.errors import ModelError
+from models.weights import file_digest, locate, read_tensors
+
+# Classes that the oldest transformers we allow does not have. Sam2VideoModel came earlier, but
+# its image features are what `models.sam2_memory` reads only since 5.
+_SINCE = {"DINOv3ViTModel": "4.56", "Sam2VideoModel": "5.0"}
+
+
+def architecture(name: str, *, of: str) -> Any:
+    """The class `name` of transformers.
+
+    Args:
+        name: the class.
+        of: the model that needs it, for the message.
+
+    Raises:
+        ModelError: if the installed transformers is too old for it.
+    """
+    import transformers
+
+    cls = getattr(transformers, name, None)
+    installed = transformers.__version__
+    since = _SINCE.get(name)
+    if cls is None or (since is not None and _number(installed) < _number(since)):
+        least = f"transformers {since} or later" if since else f"a transformers with {name}"
+        wanted = f"transformers>={since}" if since else "transformers"
+        raise ModelError(
+            f"{of} needs {least}, and {installed} is installed; "
+            f"upgrade with: pip install --upgrade '{wanted}'"
+        )
+    return cls
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+def read_network(
+    cls: Any, spec: str, *, name: str, hint: str, config: Any = None
+) -> tuple[nn.Module, str, str]:
+    """A network with published weights; no code of a repository is run.
+
+    Args:
+        cls: from `architecture`.
+        spec: a folder with `config.json` and weights, a hub id `owner/name[@revision]`, or, where
+            `config` is given, a file of weights alone.
+        name: what the network is called in messages.
+        hint: where to get the weights; ends the message when there are none.
+        config: the configuration of the network that a lone file must fit; None where only its
+            own config.json can say it.
+
+    Returns:
+        The network, where its weights came from and the sha256 of their file.
+
+    Raises:
+        ModelError: for weights that are missing, damaged, of another network or do not fit.
+    """
+    located = locate(spec, hint=hint)
+    chosen: dict[str, Any]
+    if not Path(spec).expanduser().is_file():
+        path = locate(spec, hint=hint, filenames=("config.json",)).path
+        _check_kind(path, cls, located.source, name, hint)
+        safe = located.path.suffix == ".safetensors"
+        chosen = {"pretrained_model_name_or_path": path.parent, "use_safetensors": safe}
+    elif config is not None:
+        tensors = read_tensors(located.path)
+        chosen = {"pretrained_model_name_or_path": None, "config": config, "state_dict": tensors}
+    else:
+        raise ModelError(f"{spec} is one file, and the config.json beside it is needed too; {hint}")
+    with _quiet():
+        try:
+            network, info = cls.from_pretrained(
+                **chosen,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
+            )
+        except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise ModelError(f"cannot read {located.source} for {name}: {reason}") from error
+    wrong = sorted(info["missing_keys"]) + sorted(key for key, *_ in info["mismatched_keys"])
+    if wrong:
+        raise ModelError(
+            f"{located.source} does not fit {name}: {len(wrong)} tensors are missing or of "
+            f"another shape ({', '.join(wrong[:3])})"
+        )
+    return network, located.source, file_digest(located.path)
+
+
+def _check_kind(config: Path, cls: Any, source: str, name: str, hint: str) -> None:
+    """Refuse weights of another architecture, some of whose tensors may bear the same names."""
+    kind = str(json.loads(config.read_text(encoding="utf-8")).get("model_type"))
+    # The hub calls one set of weights sam2 or sam2_video.
+    if kind.removesuffix("_video") != cls.config_class.model_type.removesuffix("_video"):
+        raise ModelError(f"{source} are weights of {kind}, not of {name}; {hint}")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' progress bars and loading reports: what matters becomes an error."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
