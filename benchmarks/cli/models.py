@@ -60,7 +60,7 @@ def _row(entry: dict[str, Any]) -> list[str]:
     parameters, side = entry["parameters"], entry["side"]
     return [
         entry["name"],
-        paper.removeprefix("arXiv ").removeprefix("github.com/") or "–",
+        paper.removeprefix("github.com/") or "–",
         str(entry["year"] or "–"),
         f"{parameters / 1e6:.3g}M" if parameters else "–",
         str(side or "–"),

@@ -60,7 +60,7 @@ class DiffewS(BaseSegmenter):
     card = Card(
         title="DiffewS",
         summary="Stable Diffusion 2.1, key-value fusion between support and query, one step",
-        source="arXiv 2410.02369",
+        source="https://arxiv.org/abs/2410.02369",
         year=2024,
         weights="Stable Diffusion 2.1, fine-tuned",
         licence="CreativeML Open RAIL++-M",

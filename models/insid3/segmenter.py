@@ -58,7 +58,7 @@ class INSID3(OverPatches, BaseSegmenter):
     Clustering belongs to the query alone, but is left to `segment`: features so are those that
     other models on the same backbone share, and no support is clustered in vain.
 
-    Source: visinf/INSID3 (Apache-2.0).
+    Source: arXiv 2603.28480; visinf/INSID3 (Apache-2.0).
 
     Args:
         backbone: a DINOv3.
@@ -72,7 +72,7 @@ class INSID3(OverPatches, BaseSegmenter):
     card = Card(
         title="INSID3",
         summary="clusters of debiased DINOv3 patches grown from the best match, no training",
-        source="https://github.com/visinf/INSID3",
+        source="https://arxiv.org/abs/2603.28480",
         year=2026,
         weights="facebook/dinov3-vitl16-pretrain-lvd1689m (gated)",
         licence="DINOv3 licence",
