@@ -4,8 +4,8 @@ After `persam_f.py` of ZrrSkywalker/Personalize-SAM (MIT). What differs: see `mo
 SAM runs once per support, not at every step of the training, in which its masks do not change.
 """
 
-from collections.abc import Sequence
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +59,8 @@ class PerSAMF(BaseSegmenter):
         sees_test_classes=SEES_TEST_CLASSES,
     )
     support_reads_pixels = False
+    # The full training of every support would take longer than all other tiny models together.
+    tiny: ClassVar[Mapping[str, Any]] = {"random": "tiny", "steps": 100}
 
     def __init__(self, sam: Sam, steps: int = 1000) -> None:
         self.sam = sam
