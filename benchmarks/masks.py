@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from benchmarks.errors import BenchError
 from benchmarks.protocols import Protocol
 from benchmarks.score import file_name, read_mask
-from benchmarks.store import RunKey, find_runs
+from benchmarks.store import RunKey, find_runs, find_unfinished
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.prepared import PreparedDataset
 from models.segmenter import Segmenter
@@ -18,13 +18,19 @@ def find_run(results_root: Path, dataset: str, text: str) -> RunKey:
     """The finished run that `text` names: all of its path in the store, or its last parts.
 
     Raises:
-        BenchError: if there is none, or more than one.
+        BenchError: if there is none, or more than one, or it is not finished; of an unfinished one
+            the episodes that failed are named.
     """
     wanted = f"/{text.strip('/')}"
     runs = [key for key in find_runs(results_root) if key.dataset == dataset]
     found = [key for key in runs if f"/{key}".endswith(wanted)]
     if len(found) == 1:
         return found[0]
+    begun = [run for run in find_unfinished(results_root) if run.key.dataset == dataset]
+    for run in begun:
+        if not found and f"/{run.key}".endswith(wanted):
+            failed = "".join(f"\n  episode {n}: {run.failed[n]}" for n in sorted(run.failed))
+            raise BenchError(f"{run.key} is {run}; go on with bench run{failed}")
     have = "\n".join(f"  {key}" for key in found or runs) or "  none"
     what = "more than one run" if found else "no finished run"
     raise BenchError(

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchError
-from benchmarks.store import Result, RunKey, find_runs, is_complete, read_result
+from benchmarks.store import (
+    Result,
+    RunKey,
+    find_runs,
+    find_unfinished,
+    is_complete,
+    read_result,
+)
 from leaderboards.committed import committed_json, find_committed, read_committed
 from leaderboards.verify import check_result
 
@@ -64,10 +71,18 @@ class Places:
 
 
 def collect(places: Places) -> Collection:
-    """Read every result and keep those that are sound and belong together."""
+    """Read every result and keep those that are sound and belong together.
+
+    Runs that were begun and have no result, for episodes that failed or because they were
+    interrupted, are left out by name.
+    """
     sound: list[Result] = []
     left_out: list[LeftOut] = []
-    for key in places.runs():
+    finished = places.runs()
+    for run in find_unfinished(places.store):
+        if run.key not in finished:
+            left_out.append(LeftOut(run.key, f"{run}; bench run goes on with it"))
+    for key in finished:
         try:
             result = places.read(key)
             check_result(result)
