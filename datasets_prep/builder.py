@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from datasets_prep.faults import Faults
 from datasets_prep.folds import FoldSet
 from datasets_prep.progress import Progress
 
@@ -41,6 +42,8 @@ class Workspace:
         embed_images: whether the table takes in the images' bytes, so that their files may lie
             anywhere.
         shots: of the episode lists that will be drawn.
+        faults: judges what is wrong with single images and annotations; whatever it leaves out
+            must be in neither images nor folds.
     """
 
     root: Path
@@ -50,6 +53,7 @@ class Workspace:
     progress: Progress
     embed_images: bool = False
     shots: Sequence[int] = ()
+    faults: Faults = field(default_factory=Faults)
 
 
 @dataclass(frozen=True)

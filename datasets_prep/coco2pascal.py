@@ -80,7 +80,7 @@ class Coco2Pascal:
         voc = self.release.voc
         folder = contents(voc, workspace.sources[voc.name], workspace.raw, workspace.progress)
         items = held_out(folder, workspace)
-        measured = measure_all(items, workspace.jobs, workspace.progress)
+        measured = measure_all(items, workspace.jobs, workspace.progress, workspace.faults)
         return Content(
             classes=CLASSES,
             images=with_labels(items, measured),

@@ -1,5 +1,6 @@
 """Room on the disk, and one lock for each thing that is made on it."""
 
+import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,23 @@ def ensure_space(folder: Path, needed: int) -> None:
             f"{needed:,} bytes are needed in {folder}, whose disk has {free:,} free: "
             "free some, or put the data elsewhere (BENCH_DATA)"
         )
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def full_disk_named(folder: Path) -> Iterator[None]:
+    """Make what writing to a full disk raises a DatasetError that names the file, or `folder`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise DatasetError(
+            f"{error.filename or folder} cannot be written: {error.strerror}; "
+            "free some space, or put the data elsewhere (BENCH_DATA)"
+        ) from error
 
 
 @contextmanager

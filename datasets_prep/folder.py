@@ -85,35 +85,41 @@ class Folder:
         entries, problems = find(options.folder)
         problems += self._group_problems(entries)
         summaries = self._check(entries, scheme, workspace)
-        problems += [problem for summary in summaries for problem in summary.problems]
-        overlap = any(summary.overlap for summary in summaries)
+        problems += [
+            problem._replace(name=entry.image_id)
+            for entry, summary in zip(entries, summaries, strict=True)
+            for problem in summary.problems
+        ]
+        bad = {problem.name for problem in problems} if workspace.faults.skip else frozenset()
+        checked = [
+            (entry, summary)
+            for entry, summary in zip(entries, summaries, strict=True)
+            if entry.image_id not in bad
+        ]
+        overlap = any(summary.overlap for _, summary in checked)
         if overlap:
             problems += [
                 Problem("--ignore value, which overlapping masks cannot keep", str(entry.image))
-                for entry, summary in zip(entries, summaries, strict=True)
+                for entry, summary in checked
                 if summary.ignored
             ]
         if not entries and not problems:
             problems.append(Problem("no image", str(options.folder / "images")))
-        refuse_all(options.folder, problems)
-        checked = [
-            (entry, summary.image)
-            for entry, summary in zip(entries, summaries, strict=True)
-            if summary.image is not None
-        ]
+        refuse_all(options.folder, problems, workspace.faults)
+        images = [(entry, summary.image) for entry, summary in checked if summary.image is not None]
         convert = partial(
             _record,
             scheme=scheme,
             as_masks=overlap or len(classes) > _LABEL_CLASSES,
             raw=None if workspace.embed_images else workspace.raw / "images",
         )
-        present = frozenset[int]().union(*(summary.present for summary in summaries))
-        pixels = {entry.image_id: image.height * image.width for entry, image in checked}
+        present = frozenset[int]().union(*(summary.present for _, summary in checked))
+        pixels = {entry.image_id: image.height * image.width for entry, image in images}
         return Content(
             classes=classes,
-            images=ordered_map(convert, checked, workspace.jobs),
+            images=ordered_map(convert, images, workspace.jobs),
             folds=partial(self._folds, novel, pixels),
-            count=len(checked),
+            count=len(images),
             notes=tuple(
                 f"no image holds the class {name!r}"
                 for index, name in enumerate(classes)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from datasets_prep.episodes.episode import storable
 from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Fault, Faults
 
 IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 LABEL_TYPES = (".png", ".bmp", ".tif", ".tiff")
@@ -15,10 +16,14 @@ _SHOWN = 10
 
 
 class Problem(NamedTuple):
-    """Something wrong with one file: its kind, shared by many, and what to know of this one."""
+    """Something wrong with one file: its kind, shared by many, and what to know of this one.
+
+    Where something can be left out for it, `name` says what: an image's id, or a file.
+    """
 
     kind: str
     detail: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def find_labelled(folder: Path) -> tuple[list[Entry], list[Problem]]:
     problems += more
     problems += _unpaired(images, labels, "no label map", f"labels/NAME{LABEL_TYPES[0]}")
     problems += [
-        Problem("label map without an image", str(path))
+        Problem("label map without an image", str(path), path.relative_to(folder).as_posix())
         for name, path in labels.items()
         if name not in images
     ]
@@ -100,7 +105,8 @@ def find_masked(folder: Path, classes: Sequence[str]) -> tuple[list[Entry], list
         for image, path in files.items():
             masks.setdefault(image, []).append((index, path))
             if image not in images:
-                problems.append(Problem("mask without an image", str(path)))
+                left_out = path.relative_to(folder).as_posix()
+                problems.append(Problem("mask without an image", str(path), left_out))
     problems += _unpaired(images, masks, "no mask of any class", "masks/CLASS/NAME.png")
     return [
         Entry(name, path, masks=tuple(masks[name]))
@@ -109,8 +115,14 @@ def find_masked(folder: Path, classes: Sequence[str]) -> tuple[list[Entry], list
     ], problems
 
 
-def refuse_all(folder: Path, problems: Sequence[Problem]) -> None:
-    """Raise one DatasetError about all problems, by kind, with the first names of each."""
+def refuse_all(folder: Path, problems: Sequence[Problem], faults: Faults | None = None) -> None:
+    """Raise one DatasetError about all problems, by kind, with the first names of each.
+
+    Of those that can be left out, `faults` may remember the names instead.
+    """
+    if faults is not None and faults.skip:
+        faults.settle("", (Fault(p.name, f"{p.kind}: {p.detail}") for p in problems if p.name))
+        problems = [problem for problem in problems if not problem.name]
     if not problems:
         return
     kinds: dict[str, list[str]] = {}
@@ -130,7 +142,7 @@ def _unpaired(
 ) -> list[Problem]:
     have = set(others)
     return [
-        Problem(f"{kind} ({expected})", str(path))
+        Problem(f"{kind} ({expected})", str(path), name)
         for name, path in images.items()
         if name not in have
     ]
@@ -146,11 +158,13 @@ def _files(top: Path, types: Sequence[str]) -> tuple[dict[str, Path], list[Probl
             continue
         name = inside.with_suffix("").as_posix()
         if path.suffix.lower() not in types:
-            problems.append(Problem(f"not one of {', '.join(types)}", str(path)))
+            left_out = f"{top.name}/{inside.as_posix()}"
+            problems.append(Problem(f"not one of {', '.join(types)}", str(path), left_out))
         elif not storable(name):
-            problems.append(Problem("comma or control character in the name", repr(str(path))))
+            kind = "comma or control character in the name"
+            problems.append(Problem(kind, repr(str(path)), repr(name)))
         elif name in found:
-            problems.append(Problem("two files of one name", f"{found[name]} and {path}"))
+            problems.append(Problem("two files of one name", f"{found[name]} and {path}", name))
         else:
             found[name] = path
     return dict(sorted(found.items())), problems

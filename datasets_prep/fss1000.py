@@ -11,6 +11,7 @@ from PIL import Image
 
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Faults
 from datasets_prep.folds import FoldSet
 from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy
 from datasets_prep.parallel import ordered_results
@@ -133,8 +134,8 @@ class FSS1000:
         ]
         return Content(
             classes=tuple(name for part in _PARTS for name in names[part]),
-            images=ordered_results(_record, items, workspace.jobs),
-            folds=partial(_folds, lists["test"].parent, items),
+            images=ordered_results(_record, items, workspace.jobs, workspace.faults),
+            folds=partial(_folds, lists["test"].parent, items, workspace.faults),
             count=len(items),
         )
 
@@ -161,7 +162,7 @@ def _record(item: _Item) -> ImageRecord | str:
     return mask_record(item.image_id, item.kept_image, image.sha256, item.split, masks)
 
 
-def _folds(lists: Path, items: Sequence[_Item], areas: Areas, _: Splits) -> FoldSet:
+def _folds(lists: Path, items: Sequence[_Item], faults: Faults, areas: Areas, _: Splits) -> FoldSet:
     published = read_fss(lists)
     trained = tuple((item.image_id, item.class_index) for item in items if item.split == "train")
     base = tuple(dict.fromkeys(index for _, index in trained))
@@ -170,4 +171,4 @@ def _folds(lists: Path, items: Sequence[_Item], areas: Areas, _: Splits) -> Fold
     notes = ["classes 520 to 759 are HSNet's val part, for choosing a model; no fold has them"]
     if empty:
         notes.append(f"{len(empty)} masks have no pixel: {', '.join(empty[:10])}")
-    return replace(published, folds=(fold,), notes=tuple(notes))
+    return faults.without(replace(published, folds=(fold,), notes=tuple(notes)))

@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Fault, Faults
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -54,22 +55,48 @@ def ordered_map(function: Callable[[A], B], items: Iterable[A], jobs: int) -> It
         pool.shutdown(cancel_futures=True)
 
 
-def ordered_results(function: Callable[[A], B | str], items: Iterable[A], jobs: int) -> Iterator[B]:
+def _image_id(item: Any) -> str:
+    return str(item.image_id)
+
+
+def ordered_results(
+    function: Callable[[A], B | str],
+    items: Iterable[A],
+    jobs: int,
+    faults: Faults | None = None,
+    name: Callable[[A], str] = _image_id,
+) -> Iterator[B]:
     """Like `ordered_map`, for a function that returns what is wrong with an item as text.
 
-    All items are gone through, so that everything wrong is named at once; after the first one
-    that is wrong, no more results are given.
+    All items are gone through, so that everything wrong is named at once. After the first one
+    that is wrong no more results are given, unless such are to be left out.
+
+    Args:
+        function: of a module's top level, so that a fresh process finds it.
+        items: its arguments, one by one.
+        jobs: number of processes; with one, all happens in this process.
+        faults: judges what is wrong, when all items are through.
+        name: of an item, by which it is left out.
 
     Raises:
         DatasetError: at the end, naming all that is wrong; or if a process dies.
     """
-    wrong: list[str] = []
-    for result in ordered_map(function, items, jobs):
+    faults = Faults() if faults is None else faults
+    wrong: list[Fault] = []
+    under_way: deque[A] = deque()
+
+    def given() -> Iterator[A]:
+        for item in items:
+            under_way.append(item)
+            yield item
+
+    for result in ordered_map(function, given(), jobs):
+        item = under_way.popleft()
         if isinstance(result, str):
-            wrong.append(result)
-        elif not wrong:
+            wrong.append(Fault(name(item), result))
+        elif faults.skip or not wrong:
             yield result
-    refuse("these files are wrong:", wrong)
+    faults.settle("these files are wrong:", wrong)
 
 
 def _settle() -> None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,24 @@ from filelock import FileLock, Timeout
 
 from datasets_prep.archives import freeze
 from datasets_prep.builder import Builder, Content, Workspace
-from datasets_prep.disk import ensure_space
+from datasets_prep.disk import ensure_space, full_disk_named
 from datasets_prep.episodes.episode import Episode, digest, storable, write_episodes
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.episodes.recipes import EpisodePool, recipes
 from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Faults
 from datasets_prep.folds import Fold, FoldSet, to_json
+from datasets_prep.listreport import write_report
 from datasets_prep.prepared import SCHEMA, PreparedDataset
 from datasets_prep.progress import SILENT, Progress
 from datasets_prep.records import ImageRecord, columns, row
 from datasets_prep.sources import hashes, obtain
 
 SHOTS = (1, 5)
-_PARTS = ("images", "episodes", "classes.json", "folds.json")
+SKIPPED = "skipped.txt"
+_PARTS = ("images", "episodes", "classes.json", "folds.json", SKIPPED)
 _ROWS_PER_BATCH = 64
+_HELPLESS = "--skip-bad leaves out single images and annotations; this stops all the same"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class PrepareOptions:
         jobs: number of processes.
         embed_images: keep image bytes in the table instead of paths to files.
         shots: episode lists to draw.
+        skip_bad: leave out single images and annotations that are wrong, instead of stopping;
+            their names enter the manifest and the digest.
     """
 
     data_root: Path
@@ -49,6 +56,7 @@ class PrepareOptions:
     jobs: int = 1
     embed_images: bool = False
     shots: Sequence[int] = SHOTS
+    skip_bad: bool = False
 
 
 def prepare(
@@ -68,7 +76,7 @@ def prepare(
         lock.acquire(timeout=0)
     except Timeout:
         raise DatasetError(f"another process is preparing {root}; wait for it to end") from None
-    with lock:
+    with lock, _one_message(root, options.skip_bad):
         command = f"bench prepare {builder.name}"
         sources = obtain(builder.sources(), raw, options.from_dir, progress, command=command)
         ensure_space(root, builder.disk_needed())
@@ -76,17 +84,49 @@ def prepare(
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir()
         try:
-            workspace = Workspace(
-                root, raw, sources, options.jobs, progress, options.embed_images, options.shots
-            )
-            content = builder.build(workspace)
-            manifest = _write(builder, content, building, root, options, progress)
+            manifest = _build(builder, sources, building, root, options, progress)
             manifest["sources"] = hashes(sources, raw)
             _publish(building, root, manifest)
         finally:
             shutil.rmtree(building, ignore_errors=True)
         freeze(raw)
     return PreparedDataset(options.data_root, builder.dataset)
+
+
+def _build(
+    builder: Builder,
+    sources: Mapping[str, Path],
+    building: Path,
+    root: Path,
+    options: PrepareOptions,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Make the content and write all parts into `building`; returns the manifest."""
+    faults = Faults(options.skip_bad)
+    workspace = Workspace(
+        root,
+        root / "raw",
+        sources,
+        options.jobs,
+        progress,
+        embed_images=options.embed_images,
+        shots=options.shots,
+        faults=faults,
+    )
+    content = builder.build(workspace)
+    return _write(builder, content, building, root, options, progress, faults)
+
+
+@contextmanager
+def _one_message(root: Path, skip_bad: bool) -> Iterator[None]:
+    """Name the file that fills the disk, and say of what remains that it cannot be left out."""
+    try:
+        with full_disk_named(root):
+            yield
+    except DatasetError as error:
+        if not skip_bad:
+            raise
+        raise DatasetError(f"{error}\n{_HELPLESS}") from None
 
 
 def _write(
@@ -96,6 +136,7 @@ def _write(
     root: Path,
     options: PrepareOptions,
     progress: Progress,
+    faults: Faults,
 ) -> dict[str, Any]:
     """Write all parts into `building`; returns the manifest."""
     seen = _Seen()
@@ -104,9 +145,16 @@ def _write(
     classes = json.dumps({"classes": content.classes}, ensure_ascii=False) + "\n"
     (building / "classes.json").write_text(classes, encoding="utf-8")
     (building / "folds.json").write_text(to_json(folds), encoding="utf-8")
-    identity = "".join((classes, to_json(folds), *(f"{line}\n" for line in sorted(seen.lines))))
+    skipped = sorted(faults.left_out)
+    lines = [*sorted(seen.lines), *(f"skipped\t{name}" for name in skipped)]
+    identity = "".join((classes, to_json(folds), *(f"{line}\n" for line in lines)))
     episodes, notes = _write_episodes(builder.dataset, folds, seen.areas, options.shots, building)
     files = sorted(path for path in building.rglob("*") if path.is_file())
+    if skipped:
+        notes.insert(0, f"--skip-bad left out {len(skipped):,}, see {SKIPPED}")
+        reasons = (f"{name}\t{faults.left_out[name]}" for name in skipped)
+        # No file of the manifest: the reasons name places on this machine.
+        write_report(building / SKIPPED, reasons)
     return {
         "schema": SCHEMA,
         "dataset": builder.dataset,
@@ -126,6 +174,7 @@ def _write(
         "lists": folds.lists,
         "embedded_images": options.embed_images,
         "notes": [*content.notes, *folds.notes, *notes],
+        "skipped": skipped,
         "episodes": episodes,
         "files": {path.relative_to(building).as_posix(): file_sha256(path) for path in files},
     }
@@ -138,17 +187,22 @@ class _Seen:
         self.areas: dict[str, Mapping[int, int]] = {}
         self.splits: dict[str, str] = {}
         self.lines: list[str] = []
+        self.files: dict[str, Path] = {}
 
     def watch(self, content: Content, progress: Progress) -> Iterator[ImageRecord]:
         for record in content.images:
             if record.image_id in self.areas:
-                raise DatasetError(f"two images are called {record.image_id!r}")
+                first, second = self.files.get(record.image_id), record.image
+                files = f": {first} and {second}" if isinstance(second, Path) else ""
+                raise DatasetError(f"two images are called {record.image_id!r}{files}")
             if not storable(record.image_id):
                 raise DatasetError(
                     f"image id {record.image_id!r} has a comma or an unprintable character"
                 )
             self.areas[record.image_id] = record.areas
             self.splits[record.image_id] = record.split
+            if isinstance(record.image, Path):
+                self.files[record.image_id] = record.image
             self.lines.append(record.identity)
             progress.update("images", len(self.lines), content.count)
             yield record
@@ -254,6 +308,8 @@ def _publish(building: Path, root: Path, manifest: dict[str, Any]) -> None:
         new = building / part
         if new.exists():
             new.replace(old)
+        elif old.exists():
+            old.unlink()
     (building / "manifest.json").replace(final)
 
 

@@ -51,6 +51,13 @@ _COMMON = (
         help="Keep the images' bytes in the table instead of paths to their files.",
     ),
     option(
+        "--skip-bad",
+        is_flag=True,
+        group="Preparation",
+        help="Leave out single images and annotations that are wrong, instead of stopping; their "
+        "names enter the manifest and change the digest.",
+    ),
+    option(
         "--dry-run",
         is_flag=True,
         group="Preparation",
@@ -151,6 +158,7 @@ def _run(cls: Any, given: dict[str, Any]) -> None:
         jobs=jobs or os.cpu_count() or 1,
         embed_images=given.pop("embed_images"),
         shots=given.pop("shots"),
+        skip_bad=given.pop("skip_bad"),
     )
     builder = cls(parse(cls.Options, given))
     if dry_run:

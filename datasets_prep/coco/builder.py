@@ -108,9 +108,10 @@ class Coco:
             notes = (f"only the {len(items):,} images of the hsnet and fixed-v1 lists",)
         else:
             items += self._archived(workspace, self.release.val, "test")
+        items = workspace.faults.once(items, lambda i: i.image_id, lambda i: i.image)
         return Content(
             classes=CLASSES,
-            images=records(items, workspace.jobs),
+            images=records(items, workspace.jobs, workspace.faults),
             folds=partial(self._folds, workspace, published),
             count=len(items),
             notes=notes,
@@ -131,7 +132,7 @@ class Coco:
     def _archived(self, workspace: Workspace, archive: SourceFile, split: Split) -> list[Item]:
         """All annotated images of an archive; those outside the dataset's folder are copied."""
         file = self._annotations(workspace, archive)
-        entries = read_index(file, workspace.progress)
+        entries = read_index(file, workspace.progress, workspace.faults)
         folder = kept = self._unpacked(workspace, archive)
         if not (workspace.embed_images or folder.is_relative_to(workspace.root)):
             kept = workspace.raw / f"{archive.stem}-copied"
@@ -147,8 +148,10 @@ class Coco:
         """The test images of the episode lists, fetched one by one."""
         file = self._annotations(workspace, self.release.val)
         tested = frozenset(named_images(self.dataset, published, workspace.shots))
-        entries = [e for e in read_index(file, workspace.progress) if e.image_id in tested]
-        check_known(tested, (entry.image_id for entry in entries))
+        index = read_index(file, workspace.progress, workspace.faults)
+        entries = [entry for entry in index if entry.image_id in tested]
+        known = (entry.image_id for entry in entries)
+        check_known(tested.difference(workspace.faults.left_out), known)
         folder = workspace.raw / f"{self.release.val.stem}-single"
         names = [entry.name for entry in entries]
         fetch_images(names, folder, self.release.single, workspace.progress)
@@ -170,6 +173,7 @@ class Coco:
         if self.options.only == "eval":
             (workspace.root / REPORT).unlink(missing_ok=True)  # it tells of more images
             return replace(folds, novel_in_train=self.options.novel)
+        folds = workspace.faults.without(folds)
         check_known((i for fold in folds.folds for i, _ in (*fold.test, *fold.train)), areas)
         return check_lists(
             with_novel(folds, self.options.novel, areas),

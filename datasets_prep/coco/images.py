@@ -11,6 +11,7 @@ from datasets_prep.coco.index import Entry
 from datasets_prep.coco.render import MaskMode, Thing, first_polygon, overlap_last, per_class
 from datasets_prep.coco.segmentation import encode
 from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Faults
 from datasets_prep.imagefile import ImageFile, checked_image, keep_copy
 from datasets_prep.parallel import ordered_results
 from datasets_prep.records import ImageRecord, Split, label_record, masks_sha256
@@ -36,14 +37,21 @@ class Item:
     kept_image: Path
     masks: MaskMode
 
+    @property
+    def image_id(self) -> str:
+        """As in the lists."""
+        return self.entry.image_id
 
-def records(items: Iterable[Item], jobs: int) -> Iterator[ImageRecord]:
+
+def records(
+    items: Iterable[Item], jobs: int, faults: Faults | None = None
+) -> Iterator[ImageRecord]:
     """Every image rendered, in order, in up to `jobs` processes.
 
     Raises:
-        DatasetError: at the end, naming every file that is wrong.
+        DatasetError: at the end, naming every file that is wrong; see `ordered_results`.
     """
-    return ordered_results(make_record, items, jobs)
+    return ordered_results(make_record, items, jobs, faults)
 
 
 def make_record(item: Item) -> ImageRecord | str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from datasets_prep.coco.classes import CATEGORIES
 from datasets_prep.errors import refuse
+from datasets_prep.faults import Fault, Faults
 from datasets_prep.jsonstream import Element, elements
 from datasets_prep.progress import SILENT, Progress
 
@@ -43,23 +44,27 @@ class _Annotations:
     places: "array[int]" = field(default_factory=lambda: array("q"))
 
 
-def read_index(path: Path, progress: Progress = SILENT) -> list[Entry]:
+def read_index(
+    path: Path, progress: Progress = SILENT, faults: Faults | None = None
+) -> list[Entry]:
     """Every image with at least one annotation that is no crowd, by file name.
 
     Args:
         path: `instances_val2014.json` or the like.
         progress: hears of the file's bytes.
+        faults: judges entries that do not hold together; with an annotation its image goes.
 
     Raises:
         DatasetError: naming the file, and all that does not hold together: an entry that is
             incomplete, a repeated id or file name, an annotation of an image or a category that
             there is not, categories that are not COCO's.
     """
+    faults = Faults() if faults is None else faults
     images: dict[int, Entry] = {}
     names: set[str] = set()
     annotations: dict[int, _Annotations] = {}
     categories: dict[object, object] = {}
-    wrong: list[str] = []
+    wrong: list[tuple[Element, str]] = []
     label, total = f"reading {path.name}", path.stat().st_size if path.exists() else None
     for element in elements(path, ("images", "annotations", "categories")):
         progress.update(label, element.stop, total)
@@ -71,24 +76,46 @@ def read_index(path: Path, progress: Progress = SILENT) -> list[Entry]:
                 _add_annotation(value, element, annotations)
             else:
                 categories[value["id"]] = value["name"]
-        except KeyError as error:
-            wrong.append(f"the entry of {element.key} at byte {element.start:,} has no {error}")
-        except (TypeError, ValueError) as error:
-            wrong.append(f"the entry of {element.key} at byte {element.start:,}: {error}")
+        except (KeyError, TypeError, ValueError) as error:
+            place = f"the entry of {element.key} at byte {element.start:,}"
+            said = f"{place} has no {error}" if isinstance(error, KeyError) else f"{place}: {error}"
+            wrong.append((element, said))
     if categories != CATEGORIES:
-        wrong.append("its categories are not those of COCO")
-    wrong += [
-        f"annotation {found.first} is of image {number}, which is not there"
-        for number, found in annotations.items()
+        refuse(f"{path} does not hold together:", ["its categories are not those of COCO"])
+    found = [
+        Fault(name, said)
+        for element, said in wrong
+        for name in _whose(element, images) or [f"{path.name}, {element.key} at {element.start}"]
+    ]
+    found += [
+        Fault(
+            f"{path.name}, annotations of image {number}",
+            f"annotation {of.first} is of image {number}, which is not there",
+        )
+        for number, of in annotations.items()
         if number not in images
     ]
-    refuse(f"{path} does not hold together:", wrong)
+    faults.settle(f"{path} does not hold together:", found)
     entries = [
         Entry(image.name, image.width, image.height, _pairs(annotations[number]))
         for number, image in images.items()
-        if number in annotations and annotations[number].things
+        if number in annotations
+        and annotations[number].things
+        and image.image_id not in faults.left_out
     ]
     return sorted(entries, key=lambda entry: entry.name)
+
+
+def _whose(element: Element, images: Mapping[int, Entry]) -> list[str]:
+    """The images, by id, that a wrong entry casts doubt on: all that share its name or number."""
+    value = element.value if isinstance(element.value, dict) else {}
+    name, number = value.get("file_name"), value.get("image_id")
+    if element.key == "images":
+        number = value.get("id")
+    names = [PurePosixPath(name).stem] if isinstance(name, str) else []
+    if type(number) is int and number in images:
+        names.append(images[number].image_id)
+    return [name for name in dict.fromkeys(names) if name]
 
 
 def _add_image(value: Mapping[str, Any], images: dict[int, Entry], names: set[str]) -> None:

@@ -9,8 +9,10 @@ from pydantic import Field, model_validator
 
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
-from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Fault, Faults
 from datasets_prep.folds import FoldSet
+from datasets_prep.parallel import ordered_results
 from datasets_prep.sources import SourceFile
 
 # Help texts import this module; what decodes images waits inside `build`.
@@ -114,7 +116,7 @@ class ChestXray:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.crossdomain.labelled import binary_record, checked_records
+        from datasets_prep.crossdomain.labelled import binary_record
 
         items = self._items(workspace)
 
@@ -126,7 +128,7 @@ class ChestXray:
 
         return Content(
             classes=CLASSES,
-            images=checked_records(binary_record, items, workspace.jobs),
+            images=ordered_results(binary_record, items, workspace.jobs, workspace.faults),
             folds=folds,
             count=len(items),
         )
@@ -135,16 +137,24 @@ class ChestXray:
         from datasets_prep.crossdomain.labelled import Item
 
         nlm, every = self.options.montgomery == "nlm", self.options.subset == "all"
-        pairs = kaggle_pairs(unpacked(workspace, self.release.kaggle), montgomery=every and not nlm)
+        kaggle = unpacked(workspace, self.release.kaggle)
+        pairs = kaggle_pairs(kaggle, montgomery=every and not nlm, faults=workspace.faults)
         if nlm:
             pairs += montgomery_pairs(unpacked(workspace, self.release.montgomery))
-        missing = [str(p) for image, masks in pairs for p in (image, *masks) if not p.is_file()]
-        refuse("these files are missing:", missing)
+        pairs = workspace.faults.once(pairs, lambda pair: pair[0].stem, lambda pair: pair[0])
+        missing = [
+            Fault(image.stem, str(path))
+            for image, masks in pairs
+            for path in (image, *masks)
+            if not path.is_file()
+        ]
+        workspace.faults.settle("these files are missing:", missing)
+        pairs = [pair for pair in pairs if pair[0].stem not in workspace.faults.left_out]
         kept = kept_paths(workspace, (image for image, _ in pairs))
         return [Item(image.stem, image, kept[image], masks) for image, masks in pairs]
 
 
-def kaggle_pairs(folder: Path, *, montgomery: bool) -> list[Pictured]:
+def kaggle_pairs(folder: Path, *, montgomery: bool, faults: Faults | None = None) -> list[Pictured]:
     """Images of the Kaggle archive with their masks, in the order of the masks' names.
 
     Source: slei109/PATNet, data/lung.py: an image's name is its mask's without the last nine
@@ -154,6 +164,7 @@ def kaggle_pairs(folder: Path, *, montgomery: bool) -> list[Pictured]:
     Args:
         folder: with `CXR_png` and `masks`.
         montgomery: whether Montgomery's images are wanted.
+        faults: judges masks of unknown origin.
 
     Raises:
         DatasetError: if there are no masks, or one of unknown origin.
@@ -167,10 +178,10 @@ def kaggle_pairs(folder: Path, *, montgomery: bool) -> list[Pictured]:
         if mask.name.startswith(_SHENZHEN) and mask.name.endswith(_MASK):
             pairs.append((images / (mask.name[: -len(_MASK)] + ".png"), (mask,)))
         elif not mask.name.startswith(_MONTGOMERY):
-            strange.append(str(mask))
+            strange.append(Fault(f"masks/{mask.name}", str(mask)))
         elif montgomery:
             pairs.append((images / mask.name.replace(_MASK, ".png"), (mask,)))
-    refuse("these masks are neither Shenzhen's nor Montgomery's:", strange)
+    (faults or Faults()).settle("these masks are neither Shenzhen's nor Montgomery's:", strange)
     return pairs
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.crossdomain.labelled import read_pixels
-from datasets_prep.errors import DatasetError, refuse
-from datasets_prep.parallel import ordered_map
+from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Faults
+from datasets_prep.parallel import ordered_results
 from datasets_prep.records import ImageRecord, encode_png, label_record
 
 GRID = 6
@@ -38,24 +39,23 @@ Pixels = NDArray[np.uint8]
 Tile = tuple[str, Path, Path]  # number, image, mask
 
 
-def records(tiles: Sequence[Tile], side: int, jobs: int) -> Iterator[ImageRecord]:
+def records(
+    tiles: Sequence[Tile], side: int, jobs: int, faults: Faults | None = None
+) -> Iterator[ImageRecord]:
     """The kept crops of all tiles, in order, in up to `jobs` processes.
 
     Args:
         tiles: number, image and mask of each.
         side: of a tile, in pixels.
         jobs: number of processes.
+        faults: judges tiles that are wrong, by number.
 
     Raises:
         DatasetError: at the end, naming every file that is wrong.
     """
-    wrong: list[str] = []
-    for result in ordered_map(partial(tile_records, side=side), tiles, jobs):
-        if isinstance(result, str):
-            wrong.append(result)
-        elif not wrong:
-            yield from result
-    refuse("these files are wrong:", wrong)
+    make = partial(tile_records, side=side)
+    for crops in ordered_results(make, tiles, jobs, faults, name=lambda tile: tile[0]):
+        yield from crops
 
 
 def tile_records(tile: Tile, side: int) -> list[ImageRecord] | str:

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.crossdomain.test_set import differing, one_fold, unpacked
-from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Fault, Faults
 from datasets_prep.folds import FoldSet
 from datasets_prep.sources import SourceFile
 
@@ -78,10 +79,10 @@ class DeepGlobe:
         """
         from datasets_prep.crossdomain.crops import records
 
-        tiles = find_tiles(unpacked(workspace, self.release.archive))
+        tiles = find_tiles(unpacked(workspace, self.release.archive), workspace.faults)
         return Content(
             classes=CLASSES,
-            images=records(tiles, self.release.side, workspace.jobs),
+            images=records(tiles, self.release.side, workspace.jobs, workspace.faults),
             folds=partial(self._folds, workspace, len(tiles)),
         )
 
@@ -97,7 +98,7 @@ class DeepGlobe:
         return one_fold(len(CLASSES), areas, notes=(*counted, crops))
 
 
-def find_tiles(folder: Path) -> list[tuple[str, Path, Path]]:
+def find_tiles(folder: Path, faults: Faults | None = None) -> list[tuple[str, Path, Path]]:
     """Number, image and mask of every labelled tile, in the order of their crops' names.
 
     Raises:
@@ -111,5 +112,7 @@ def find_tiles(folder: Path) -> list[tuple[str, Path, Path]]:
         (name, folder / f"{name}_sat.jpg", masks[name])
         for name in sorted(masks, key=lambda name: f"{name}_")
     ]
-    refuse("these files are missing:", [str(image) for _, image, _ in tiles if not image.is_file()])
-    return tiles
+    missing = [Fault(name, str(image)) for name, image, _ in tiles if not image.is_file()]
+    faults = Faults() if faults is None else faults
+    faults.settle("these files are missing:", missing)
+    return [tile for tile in tiles if tile[0] not in faults.left_out]

@@ -11,8 +11,10 @@ from pydantic import Field
 
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
-from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Fault, Faults
 from datasets_prep.folds import FoldSet
+from datasets_prep.parallel import ordered_results
 from datasets_prep.sources import SourceFile
 
 _BUCKETS = (
@@ -116,14 +118,15 @@ class Isic2018:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.crossdomain.labelled import Item, binary_record, checked_records
+        from datasets_prep.crossdomain.labelled import Item, binary_record
 
         classes = CLASSES[self.options.numbering]
-        table = read_classes(workspace.sources[self.release.classes.name], classes)
+        faults = workspace.faults
+        table = read_classes(workspace.sources[self.release.classes.name], classes, faults)
         folder, masks = (
             unpacked(workspace, source) for source in (self.release.images, self.release.masks)
         )
-        images = _find_images(folder, table)
+        images = _find_images(folder, table, faults)
         kept = kept_paths(workspace, images.values())
         items = [
             Item(
@@ -143,45 +146,54 @@ class Isic2018:
 
         return Content(
             classes=classes,
-            images=checked_records(binary_record, items, workspace.jobs),
+            images=ordered_results(binary_record, items, workspace.jobs, faults),
             folds=folds,
             count=len(items),
         )
 
 
-def read_classes(path: Path, classes: Sequence[str]) -> dict[str, int]:
+def read_classes(
+    path: Path, classes: Sequence[str], faults: Faults | None = None
+) -> dict[str, int]:
     """Class index by image id, from a table with the columns ID and Class.
 
     Raises:
-        DatasetError: naming the file and the first row that cannot be used.
+        DatasetError: naming the file and every row that cannot be used.
     """
     table: dict[str, int] = {}
+    wrong = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for line, row in enumerate(csv.DictReader(file), start=2):
                 image_id, name = row.get("ID"), row.get("Class")
                 if not image_id or image_id in table or name not in classes:
-                    raise DatasetError(
+                    reason = (
                         f"{path}, line {line}: expected a new image and one of "
                         f"{', '.join(classes)}, found {image_id!r} and {name!r}"
                     )
-                table[image_id] = classes.index(name)
+                    wrong.append(Fault(image_id or f"{path.name}, line {line}", reason))
+                else:
+                    table[image_id] = classes.index(name)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"cannot read the class table {path}: {error}") from None
-    return table
+    faults = Faults() if faults is None else faults
+    faults.settle("these rows of the class table are wrong:", wrong)
+    return {image: index for image, index in table.items() if image not in faults.left_out}
 
 
-def _find_images(folder: Path, table: Mapping[str, int]) -> dict[str, Path]:
+def _find_images(folder: Path, table: Mapping[str, int], faults: Faults) -> dict[str, Path]:
     """Every image of the table, also where somebody has sorted them into class folders."""
     found: dict[str, Path] = {}
     wrong = []
     for path in sorted(folder.rglob("*.jpg")):
         if path.stem in found:
-            wrong.append(f"{found[path.stem]} and {path} are both called {path.stem}")
+            wrong.append(
+                Fault(path.stem, f"{found[path.stem]} and {path} are both called {path.stem}")
+            )
         elif path.stem not in table:
-            wrong.append(f"{path} is not in the class table")
+            wrong.append(Fault(path.stem, f"{path} is not in the class table"))
         found[path.stem] = path
     missing = sorted(table.keys() - found.keys())
-    wrong += [f"{folder / image_id}.jpg is missing" for image_id in missing]
-    refuse("images and class table do not fit:", wrong)
-    return found
+    wrong += [Fault(image_id, f"{folder / image_id}.jpg is missing") for image_id in missing]
+    faults.settle("images and class table do not fit:", wrong)
+    return {image: path for image, path in found.items() if image not in faults.left_out}

@@ -1,20 +1,15 @@
 """One image with label files: both checked, and made a record."""
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.errors import DatasetError
 from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy
-from datasets_prep.parallel import ordered_map
 from datasets_prep.records import ImageRecord, label_record
-
-A = TypeVar("A")
 
 FOREGROUND = 128
 
@@ -72,20 +67,3 @@ def read_pixels(path: Path, mode: str) -> NDArray[np.uint8]:
             return np.array(image.convert(mode), dtype=np.uint8)
     except UNREADABLE as error:
         raise DatasetError(f"{path} is not a readable image: {error}") from None
-
-
-def checked_records(
-    make: Callable[[A], ImageRecord | str], items: Iterable[A], jobs: int
-) -> Iterator[ImageRecord]:
-    """Every item made a record, in order, in up to `jobs` processes.
-
-    Raises:
-        DatasetError: at the end, naming every file that is wrong.
-    """
-    wrong: list[str] = []
-    for result in ordered_map(make, items, jobs):
-        if isinstance(result, str):
-            wrong.append(result)
-        elif not wrong:
-            yield result
-    refuse("these files are wrong:", wrong)

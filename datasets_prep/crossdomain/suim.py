@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
-from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Fault, Faults
 from datasets_prep.folds import FoldSet
+from datasets_prep.parallel import ordered_results
 from datasets_prep.sources import SourceFile
 
 # The names of the published folders, in their order: fish and vertebrates, human divers, plants,
@@ -75,10 +77,10 @@ class Suim:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.crossdomain.labelled import checked_records
         from datasets_prep.crossdomain.suim_masks import Item, make_record, other_sizes
 
-        images = find_images([unpacked(workspace, source) for source in self.sources()])
+        folders = [unpacked(workspace, source) for source in self.sources()]
+        images = find_images(folders, workspace.faults)
         kept = kept_paths(workspace, images)
         items = [Item(i.stem, i, kept[i], mask) for i, mask in images.items()]
         scaled = other_sizes(items)
@@ -93,35 +95,48 @@ class Suim:
 
         return Content(
             classes=CLASSES,
-            images=checked_records(make_record, items, workspace.jobs),
+            images=ordered_results(make_record, items, workspace.jobs, workspace.faults),
             folds=folds,
             count=len(items),
             notes=(f"masks scaled to their images' size: {', '.join(scaled)}",) if scaled else (),
         )
 
 
-def find_images(folders: Sequence[Path]) -> dict[Path, Path]:
+def find_images(folders: Sequence[Path], faults: Faults | None = None) -> dict[Path, Path]:
     """Every image with its mask, by name, whatever part it is from.
 
     Args:
         folders: each with `images/*.jpg` and `masks/*.bmp`, or with a folder of its own name
             that has them, as some copies do.
+        faults: judges images without masks, masks without images, and repeated names.
 
     Raises:
-        DatasetError: naming images without masks, masks without images, and repeated names.
+        DatasetError: naming all of these.
     """
-    images: dict[str, Path] = {}
-    masks: dict[str, Path] = {}
-    wrong = []
+    faults = Faults() if faults is None else faults
+    images, masks = (_by_name(folders, pattern) for pattern in ("images/*.jpg", "masks/*.bmp"))
+    wrong = [
+        Fault(name, f"{' and '.join(map(str, paths))} have one name")
+        for found in (images, masks)
+        for name, paths in found.items()
+        if len(paths) > 1
+    ]
+    for found, others, what in ((images, masks, "mask"), (masks, images, "image")):
+        missing = sorted(found.keys() - others.keys())
+        wrong += [Fault(name, f"{found[name][0]} has no {what}") for name in missing]
+    faults.settle("images and masks do not fit:", wrong)
+    return {
+        images[name][0]: masks[name][0] for name in sorted(images) if name not in faults.left_out
+    }
+
+
+def _by_name(folders: Sequence[Path], pattern: str) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
     for folder in folders:
         inner = folder if (folder / "images").is_dir() else folder / folder.name
-        for found, pattern in ((images, "images/*.jpg"), (masks, "masks/*.bmp")):
-            paths = sorted(inner.glob(pattern))
-            if not paths:
-                raise DatasetError(f"there is no {folder / pattern}; is it SUIM's folder?")
-            wrong += [f"{found[p.stem]} and {p} have one name" for p in paths if p.stem in found]
-            found |= {path.stem: path for path in paths}
-    wrong += [f"{images[name]} has no mask" for name in sorted(images.keys() - masks.keys())]
-    wrong += [f"{masks[name]} has no image" for name in sorted(masks.keys() - images.keys())]
-    refuse("images and masks do not fit:", wrong)
-    return {images[name]: masks[name] for name in sorted(images)}
+        paths = sorted(inner.glob(pattern))
+        if not paths:
+            raise DatasetError(f"there is no {folder / pattern}; is it SUIM's folder?")
+        for path in paths:
+            found.setdefault(path.stem, []).append(path)
+    return found

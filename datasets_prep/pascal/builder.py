@@ -83,17 +83,18 @@ class Pascal:
         files = ListFiles(
             {name: workspace.sources[file.name] for name, file in self.release.fold_lists.items()},
             workspace.sources.get(self.release.pfenet_train.name),
+            workspace.faults.left_out,
         )
-        measured = measure_all(items, workspace.jobs, workspace.progress)
+        measured = measure_all(items, workspace.jobs, workspace.progress, workspace.faults)
         notes = []
-        if self.release.masks not in (None, len(items)):
-            notes.append(f"{LABELS} has {len(items):,} masks, not {self.release.masks:,}")
+        if self.release.masks not in (None, len(measured)):
+            notes.append(f"{LABELS} has {len(measured):,} masks, not {self.release.masks:,}")
             workspace.progress.note(notes[0])
         return Content(
             classes=CLASSES,
             images=with_labels(items, measured),
             folds=partial(self._folds, workspace, files, measured),
-            count=len(items),
+            count=len(measured),
             notes=tuple(notes),
         )
 

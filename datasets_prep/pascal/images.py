@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Faults
 from datasets_prep.imagefile import checked_image, keep_copy
-from datasets_prep.parallel import ordered_map
+from datasets_prep.parallel import ordered_results
 from datasets_prep.pascal.masks import converted
 from datasets_prep.pascal.rules import grid_hits
 from datasets_prep.progress import Progress
@@ -70,24 +71,24 @@ def measure(item: Annotated) -> Measured | str:
     return Measured(record, grid_hits(labels))
 
 
-def measure_all(items: Sequence[Annotated], jobs: int, progress: Progress) -> list[Measured]:
+def measure_all(
+    items: Sequence[Annotated], jobs: int, progress: Progress, faults: Faults | None = None
+) -> list[Measured]:
     """Measure every image, in order.
 
     Raises:
-        DatasetError: naming every file that is wrong.
+        DatasetError: naming every file that is wrong; see `ordered_results`.
     """
-    measured, wrong = [], []
-    for done, result in enumerate(ordered_map(measure, items, jobs), start=1):
-        if isinstance(result, str):
-            wrong.append(result)
-        else:
-            measured.append(result)
-        progress.update("label maps", done, len(items))
-    refuse("these files are wrong:", wrong)
+    measured = []
+    for result in ordered_results(measure, items, jobs, faults):
+        measured.append(result)
+        progress.update("label maps", len(measured), len(items))
     return measured
 
 
 def with_labels(items: Sequence[Annotated], measured: Sequence[Measured]) -> Iterator[ImageRecord]:
     """The records with their label maps, read one at a time."""
-    for item, result in zip(items, measured, strict=True):
-        yield replace(result.record, label_map=item.kept_labels.read_bytes())
+    kept = {item.image_id: item.kept_labels for item in items}
+    for result in measured:
+        path = kept[result.record.image_id]
+        yield replace(result.record, label_map=path.read_bytes())

@@ -4,7 +4,7 @@ Order of the test pairs: images by id, classes ascending. Order of the training 
 class with images by id (HSNet's lists, and by OSLSM's rule), or image by image in PFENet's order.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,10 +21,14 @@ _NAMED = 10
 
 @dataclass(frozen=True)
 class ListFiles:
-    """The published list files: HSNet's by `trn/fold0.txt` and so on, and PFENet's images."""
+    """The published list files: HSNet's by `trn/fold0.txt` and so on, and PFENet's images.
+
+    Images in `left_out` are passed over.
+    """
 
     fold_lists: Mapping[str, Path]
     pfenet_train: Path | None = None
+    left_out: Container[str] = ()
 
     def pairs(self, part: Literal["trn", "val"]) -> list[Pair]:
         """HSNet's pairs of all folds: `trn/fold0.txt` lists fold 0's own classes, as `val` does.
@@ -33,7 +37,8 @@ class ListFiles:
             DatasetError: if a file is no such list.
         """
         files = (self.fold_lists[f"{part}/fold{fold}.txt"] for fold in range(FOLDS))
-        return [pair for file in files for pair in pascal_pairs(file)]
+        pairs = (pair for file in files for pair in pascal_pairs(file))
+        return [pair for pair in pairs if pair[0] not in self.left_out]
 
     def pfenet_images(self) -> list[str]:
         """PFENet's training images in order: `JPEGImages/ID.jpg SegmentationClassAug/ID.png`.
@@ -47,7 +52,8 @@ class ListFiles:
             lines = self.pfenet_train.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DatasetError(f"cannot read the list {self.pfenet_train}: {error}") from None
-        return [Path(line.split()[0]).stem for line in lines if line.strip()]
+        images = (Path(line.split()[0]).stem for line in lines if line.strip())
+        return [image for image in images if image not in self.left_out]
 
 
 def make_folds(

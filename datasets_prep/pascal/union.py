@@ -5,7 +5,8 @@ from pathlib import Path
 
 from datasets_prep.builder import Workspace
 from datasets_prep.disk import ensure_space
-from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Fault
 from datasets_prep.pascal.images import Annotated
 
 LABELS = "SegmentationClassAug"
@@ -40,11 +41,16 @@ def held_out(voc: Path, workspace: Workspace) -> list[Annotated]:
 def _located(
     voc: Path, annotations: Mapping[str, Path], test: frozenset[str], workspace: Workspace
 ) -> list[Annotated]:
+    faults = workspace.faults
     items = list(_annotated(voc / "JPEGImages", annotations, test, workspace))
     missing = [
-        str(path) for item in items for path in (item.image, item.annotation) if not path.is_file()
+        Fault(item.image_id, str(path))
+        for item in items
+        for path in (item.image, item.annotation)
+        if not path.is_file()
     ]
-    refuse("these files are missing:", missing)
+    faults.settle("these files are missing:", missing)
+    items = [item for item in items if item.image_id not in faults.left_out]
     copies = [item.image for item in items if not item.kept_image.exists()]
     ensure_space(workspace.raw, sum(path.stat().st_size for path in copies))
     return items

@@ -18,6 +18,7 @@ from datasets_prep.episodes.hsnet import draw
 from datasets_prep.episodes.published import expected_digest
 from datasets_prep.episodes.recipes import EpisodePool
 from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Faults
 from datasets_prep.fss1000 import FSS1000, FSS1000_RELEASE, Release, _folds
 from datasets_prep.prepare import PrepareOptions, prepare, verify
 from datasets_prep.prepared import PreparedDataset
@@ -179,7 +180,7 @@ def test_the_published_lists_give_the_published_episodes(
     folder = shared_dir / "reference/splits/fss"
     for part, file in FSS1000_RELEASE.lists.items():
         assert hash_file(folder / f"{part}.txt").sha256 == file.sha256
-    folds = _folds(folder, [], {}, {})
+    folds = _folds(folder, [], Faults(), {}, {})
     assert (len(folds.folds[0].novel), folds.published_episodes) == (240, 2400)
     for shots in (1, 5):
         actual = digest(draw(EpisodePool("fss1000", folds, folds.folds[0]), shots))
