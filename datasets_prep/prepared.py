@@ -113,6 +113,11 @@ class PreparedDataset:
         return tuple(self._table.column("image_id").to_pylist())
 
     @cached_property
+    def image_sha256s(self) -> tuple[str, ...]:
+        """sha256 of every image's file, of its pixels where it is generated, in stored order."""
+        return tuple(self._table.column("image_sha256").to_pylist())
+
+    @cached_property
     def _sizes(self) -> list[tuple[int, int]]:
         heights, widths = (self._table.column(c).to_pylist() for c in ("height", "width"))
         return list(zip(heights, widths, strict=True))

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from benchmarks.cli.layout import VerbGroup
+from benchmarks.cli.leaks import leaks
 from benchmarks.cli.params import argument, as_json, data_root, option, print_json, quiet
 
 
@@ -16,6 +17,7 @@ from benchmarks.cli.params import argument, as_json, data_root, option, print_js
         "bench datasets                       what is prepared, and how to prepare the rest",
         "bench datasets verify pascal         compare its files with its manifest",
         "bench datasets verify pascal --full  also hash and decode every image",
+        "bench datasets leaks coco pascal     images and classes that both have",
     ),
 )
 @data_root
@@ -99,3 +101,6 @@ def verify(ctx: click.Context, name: str, full: bool, data_root: Path | None, qu
     if not quiet:
         checked = "every file, image and label map" if full else "every file of the manifest"
         click.echo(f"{name}: {checked} is as prepared")
+
+
+datasets.add_command(leaks)

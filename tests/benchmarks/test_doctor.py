@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.doctor import examine, folder, torchvision
+from benchmarks.doctor import examine, extras, folder, torchvision
 
 
 def broken(path: Path, body: str) -> None:
@@ -62,5 +62,15 @@ def test_low_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_everything_is_looked_at(tmp_path: Path) -> None:
     names = [check.name for check in examine(tmp_path, tmp_path)]
     assert names == [
-        "python", "packages", "device", "torchvision", "data root", "results root", "demo weights"
+        "python", "packages", "device", "torchvision", "data root", "results root", "demo weights",
+        "extras",
     ]  # fmt: skip
+
+
+def test_a_lacking_extra_is_no_fault_and_says_how_to_have_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.doctor._EXTRAS", {"plots": "numpy", "leaks": "no_such_package"})
+    check = extras()
+    assert check.state == "ok" and check.finding.startswith("numpy ")
+    assert check.finding.endswith("no no_such_package (pip install 'fss-bench[leaks]')")

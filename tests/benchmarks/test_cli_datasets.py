@@ -1,0 +1,62 @@
+"""What `bench datasets` says of the prepared and the missing, and of what they share."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks.cli import main
+from tests.tiny import tiny_dataset
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    tiny_dataset(root)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_DATA", str(data_root))
+    yield
+
+
+def bench(*args: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, args)
+    assert result.exit_code == code, result.output
+    return result
+
+
+# --- leaks ---
+
+
+def test_leaks_are_counted_and_named_and_the_exit_code_tells() -> None:
+    table = bench("datasets", "leaks", "tiny", "--exact", code=1).stdout.splitlines()
+    assert table[0].split() == ["seen", "tested", "images", "same", "equal", "alike", "classes"]
+    assert table[2].split("   ")[0].strip() == "train of fold 0"
+    (one, two) = json.loads(bench("datasets", "leaks", "tiny", "--exact", "--json", code=1).stdout)
+    # Both parts hold every image; those that show a base and a novel class are in both.
+    assert 0 < len(one["same"]) < one["images"] and one["equal"] == one["near"] == []
+    assert two["tested"] == "test of fold 1"
+
+
+def test_two_datasets_are_compared_and_one_is_not_compared_with_itself(
+    tmp_path: Path, data_root: Path
+) -> None:
+    for name in ("tiny", "twin"):
+        shutil.copytree(data_root / "tiny", tmp_path / "data" / name)
+    out = bench("datasets", "leaks", "tiny", "twin", "--data-root", "data", "--exact", "--show",
+                "1", code=1).stdout.splitlines()  # fmt: skip
+    assert out[2].split() == ["train", "and", "test", "of", "tiny", "train", "and", "test", "of",
+                              "twin", "24", "0", "24", "0", "4"]  # fmt: skip
+    assert out[3:] == [
+        "train and test of twin: img_000 equals img_000 of train and test of tiny",
+        "train and test of twin: classes by name in train and test of tiny: "
+        "disc, bar, corner, stripe",
+    ]
+    assert "named twice" in bench("datasets", "leaks", "tiny", "tiny", code=2).stderr
