@@ -37,9 +37,9 @@ def model_record(name: str, model: Segmenter, dataset: str) -> ModelRecord:
     )
 
 
-def dataset_record(dataset: PreparedDataset, fold: int) -> DatasetRecord:
+def dataset_record(dataset: PreparedDataset, fold: int, shots: int) -> DatasetRecord:
     """What a result says of its dataset."""
-    novel = dataset.folds.fold(fold).novel
+    novel = dataset.folds.fold(fold, shots).novel
     return DatasetRecord(
         name=dataset.name,
         digest=dataset.digest,

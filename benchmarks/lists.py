@@ -74,8 +74,9 @@ def prepared_lists(
         DatasetError: if a list is missing or is not as prepared.
     """
     for index in range(len(dataset.folds.folds)) if folds is None else folds:
-        classes = {novel: dataset.classes[novel] for novel in dataset.folds.fold(index).novel}
         for count in shots:
+            novel = dataset.folds.fold(index, count).novel
+            classes = {number: dataset.classes[number] for number in novel}
             episodes = tuple(dataset.episodes(recipe, index, count))
             yield EpisodeList(dataset.name, recipe, index, count, classes, episodes)
 
@@ -129,7 +130,8 @@ def problems(episodes: Sequence[Episode], dataset: PreparedDataset, fold: int) -
     of an episode must not share a group.
     """
     folds = dataset.folds
-    novel = frozenset(folds.fold(fold).novel)
+    shots = len(episodes[0].supports) if episodes else None
+    novel = frozenset(folds.fold(fold, shots).novel)
     known = frozenset(dataset.image_ids)
     wrong = []
     for episode in episodes:

@@ -191,7 +191,7 @@ def _run(
         batch_size = (before or {}).get("batch_size", trait(evaluator.model, "batch_size"))
     setup = Setup(
         model=model_record(wanted.name, evaluator.model, cell.dataset.name),
-        dataset=dataset_record(cell.dataset, cell.fold),
+        dataset=dataset_record(cell.dataset, cell.fold, cell.shots),
         protocol=protocol_record(cell.protocol, cell.record.limit),
         episodes=cell.record,
         fold=cell.fold,

@@ -87,7 +87,7 @@ def score(predictions: Predictions, results_root: Path, progress: Progress = SIL
             comparable=True,
             sees_test_classes=predictions.sees_test_classes,
         ),
-        dataset=dataset_record(dataset, predictions.fold),
+        dataset=dataset_record(dataset, predictions.fold, predictions.shots),
         protocol=protocol_record(protocol),
         episodes=EpisodesRecord(
             recipe=protocol.recipe, digest=digest(episodes), count=len(episodes)

@@ -64,32 +64,37 @@ class FoldSet:
         query_order: "walk" where the published sampler takes queries in list order, wrapping
             round (PASCAL-5i, FSS-1000); "draw" where it draws class, then query (COCO-20i);
             "cycle" where it takes the classes in turn and draws the query (PATNet's targets).
-        published_episodes: the published number of episodes a fold; None where there is none.
+        published_episodes: the published number of episodes a fold, "pairs" for as many as the
+            fold has test pairs; None where there is none.
         group: regular expression whose first group names an image's video, patient or scene;
             no episode pairs query and support of one group.
         lists: which lists these are ("published", "oslsm", ...), for people.
         novel_in_train: what novel classes are in training images: "background" (most codebases),
             "ignore" (a trainer sets their pixels to 255, as RePRI does), or "drop" (such images
             are not in the training lists, as in BAM).
+        of_shots: the folds of those numbers of supports for which they are not `folds` (the
+            classes of LVIS-92i are those that have more images than an episode has supports).
     """
 
     folds: tuple[Fold, ...]
     query_order: QueryOrder = "walk"
-    published_episodes: int | None = None
+    published_episodes: int | Literal["pairs"] | None = None
     group: str | None = None
     lists: str = "derived"
     novel_in_train: NovelInTrain = "background"
     notes: tuple[str, ...] = field(default=())
+    of_shots: Mapping[int, tuple[Fold, ...]] = field(default_factory=dict)
 
-    def fold(self, index: int) -> Fold:
-        """The fold with this index.
+    def fold(self, index: int, shots: int | None = None) -> Fold:
+        """The fold with this index, as it is tested with so many supports.
 
         Raises:
             DatasetError: if there is none.
         """
         if not 0 <= index < len(self.folds):
             raise DatasetError(f"no fold {index}: folds are 0..{len(self.folds) - 1}")
-        return self.folds[index]
+        folds = self.folds if shots is None else self.of_shots.get(shots, self.folds)
+        return folds[index]
 
     def group_of(self, image: str) -> str:
         """The group of an image: its own id where the dataset has no groups.
@@ -162,21 +167,27 @@ def to_json(folds: FoldSet) -> str:
         "group": folds.group,
         "novel_in_train": folds.novel_in_train,
         "notes": folds.notes,
-        "folds": [
-            {
-                "fold": fold.index,
-                "base": fold.base,
-                "novel": fold.novel,
-                "train": fold.train,
-                "test": fold.test,
-                "candidates": fold.candidates,
-                # Absent, not null: the text of other datasets stays what it was.
-                **({"crops": fold.crops} if fold.crops is not None else {}),
-            }
-            for fold in folds.folds
-        ],
+        "folds": [_fold_body(fold) for fold in folds.folds],
     }
+    if folds.of_shots:  # else absent: the text of other datasets stays what it was
+        body["of_shots"] = {
+            shots: [_fold_body(fold) for fold in of_shots]
+            for shots, of_shots in folds.of_shots.items()
+        }
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _fold_body(fold: Fold) -> dict[str, Any]:
+    return {
+        "fold": fold.index,
+        "base": fold.base,
+        "novel": fold.novel,
+        "train": fold.train,
+        "test": fold.test,
+        "candidates": fold.candidates,
+        # Absent, not null: the text of other datasets stays what it was.
+        **({"crops": fold.crops} if fold.crops is not None else {}),
+    }
 
 
 def read_folds(path: Path) -> FoldSet:
@@ -195,6 +206,10 @@ def read_folds(path: Path) -> FoldSet:
             lists=body["lists"],
             novel_in_train=body["novel_in_train"],
             notes=tuple(body["notes"]),
+            of_shots={
+                int(shots): tuple(_fold(entry) for entry in of_shots)
+                for shots, of_shots in body.get("of_shots", {}).items()
+            },
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(

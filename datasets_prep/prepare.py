@@ -261,9 +261,13 @@ def _write_episodes(
     written: dict[str, Any] = {}
     notes = []
     for fold in folds.folds:
-        pool = EpisodePool(dataset, folds, fold, _present(fold, areas))
+        tested = {count: folds.fold(fold.index, count) for count in shots}
+        pools = {
+            count: EpisodePool(dataset, folds, each, _present(each, areas))
+            for count, each in tested.items()
+        }
         for recipe, draw in recipes().items():
-            for count in shots:
+            for count, pool in pools.items():
                 name = f"{recipe}/{list_name(fold.index, count)}"
                 try:
                     episodes = draw(pool, count)

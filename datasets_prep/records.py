@@ -102,6 +102,30 @@ def mask_record(
     )
 
 
+def rle_record(
+    image_id: str,
+    image: Path | bytes,
+    image_sha256: str,
+    split: Split,
+    size: tuple[int, int],
+    found: Mapping[int, tuple[bytes, int]],
+) -> ImageRecord:
+    """A record from a compressed RLE and its pixels for each class, and the image's (H, W)."""
+    masks = tuple((index, counts) for index, (counts, _) in found.items())
+    return ImageRecord(
+        image_id=image_id,
+        image=image,
+        image_sha256=image_sha256,
+        width=size[1],
+        height=size[0],
+        split=split,
+        label_map=None,
+        labels_sha256=masks_sha256(masks),
+        areas={index: pixels for index, (_, pixels) in found.items()},
+        masks=masks,
+    )
+
+
 def masks_sha256(masks: Iterable[tuple[int, bytes]]) -> str:
     """sha256 of (class, compressed RLE) pairs in order."""
     return hashlib.sha256(b"".join(b"%d\t%s\n" % mask for mask in masks)).hexdigest()

@@ -8,9 +8,9 @@ fss/test.txt            class names, one a line
 import hashlib
 import io
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from datasets_prep.errors import DatasetError
 from datasets_prep.folds import Fold, FoldSet, Pair, contiguous, interleaved, split
@@ -23,20 +23,31 @@ FSS_IMAGES = tuple(str(number) for number in range(1, 11))
 
 
 class _NoGlobals(pickle.Unpickler):
-    """Reads plain containers only: a pickle that names any global is refused."""
+    """Reads plain containers only: a pickle that names any other global is refused."""
+
+    def __init__(self, file: IO[bytes], as_number: Collection[str]) -> None:
+        super().__init__(file)
+        self.as_number = as_number
 
     def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" in self.as_number:
+            return int
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
-def read_plain_pickle(path: Path) -> Any:
+def read_plain_pickle(path: Path, as_number: Collection[str] = ()) -> Any:
     """Unpickle a file of plain dicts, lists, strings and numbers.
+
+    Args:
+        path: the file.
+        as_number: enumerations, by module and name, whose members are read as their numbers;
+            nothing of that name is imported.
 
     Raises:
         DatasetError: if the file is unreadable or asks for anything else.
     """
     try:
-        return _NoGlobals(io.BytesIO(_bytes(path))).load()
+        return _NoGlobals(io.BytesIO(_bytes(path)), as_number).load()
     except (
         pickle.UnpicklingError,
         EOFError,

@@ -18,6 +18,7 @@ def fetch_images(
     folder: Path,
     address: str,
     progress: Progress,
+    instead: str = "val2014.zip with --only test",
     backoff: Backoff = Backoff(),  # noqa: B008 - frozen
 ) -> None:
     """Have every image in `folder`; those that are there already are only checked.
@@ -30,6 +31,7 @@ def fetch_images(
         folder: where they are kept.
         address: of the folder on the server.
         progress: hears of the number of images.
+        instead: what serves where the server does not, for messages.
         backoff: how patiently to download.
 
     Raises:
@@ -45,9 +47,7 @@ def fetch_images(
             future.result()
             progress.update("single images", done, len(names))
     except DatasetError as error:
-        raise DatasetError(
-            f"{error}\nrun the same command to go on, or use val2014.zip with --only test"
-        ) from None
+        raise DatasetError(f"{error}\nrun the same command to go on, or use {instead}") from None
     finally:
         pool.shutdown(cancel_futures=True)
 

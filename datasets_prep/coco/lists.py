@@ -56,9 +56,9 @@ def named_images(dataset: str, folds: FoldSet, shots: Sequence[int]) -> list[str
     images: set[str] = set()
     reasons = []
     for fold in folds.folds:
-        pool = EpisodePool(dataset, folds, fold)
-        for draw in recipes().values():
-            for count in shots:
+        for count in shots:
+            pool = EpisodePool(dataset, folds, folds.fold(fold.index, count))
+            for draw in recipes().values():
                 try:
                     episodes = draw(pool, count)
                 except DatasetError as error:

@@ -23,6 +23,8 @@ def draw(pool: EpisodePool, shots: int) -> list[Episode]:
     pool.check(shots, distinct=False)
     random = RandomState(SEED)
     count = pool.folds.published_episodes or EPISODES
+    if count == "pairs":
+        count = len(pool.fold.test)
     order = pool.folds.query_order
     episodes = []
     for index in range(count):

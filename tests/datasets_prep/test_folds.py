@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,27 +55,39 @@ def test_split_keeps_novel_out_of_training_and_orders_as_they_are(
     train=PAIRS,
     test=PAIRS,
     order=st.sampled_from(["walk", "draw"]),
-    published=st.none() | st.integers(1, 9),
+    published=st.none() | st.just("pairs") | st.integers(1, 9),
     group=st.none() | NAMES,
     candidates=st.none() | st.dictionaries(st.integers(0, 11), st.lists(NAMES, max_size=3)),
+    shots=st.lists(st.integers(1, 20), max_size=2),
 )
 def test_json_round_trip(
     tmp_path_factory: pytest.TempPathFactory,
     train: list[tuple[str, int]],
     test: list[tuple[str, int]],
     order: str,
-    published: int | None,
+    published: int | str | None,
     group: str | None,
     candidates: dict[int, list[str]] | None,
+    shots: list[int],
 ) -> None:
     images = candidates and {index: tuple(names) for index, names in candidates.items()}
     fold = Fold(0, (0,), (1, 2), tuple(train), tuple(test), images)
-    folds = FoldSet((fold,), order, published, group, "derived", "drop", ("note",))  # type: ignore[arg-type]
+    of_shots = {count: (replace(fold, novel=(count,)),) for count in shots}
+    folds = FoldSet((fold,), order, published, group, "derived", "drop", ("note",), of_shots)  # type: ignore[arg-type]
     path = tmp_path_factory.mktemp("folds") / "folds.json"
     path.write_text(to_json(folds), encoding="utf-8")
     again = read_folds(path)
     assert again == folds
     assert to_json(again) == to_json(folds)
+
+
+def test_a_fold_may_depend_on_the_number_of_supports() -> None:
+    few, many = Fold(0, (1,), (0,), (), ()), Fold(0, (0,), (1,), (), ())
+    folds = FoldSet((few,), of_shots={5: (many,)})
+    assert [folds.fold(0, shots).novel for shots in (None, 1, 5, 6)] == [(0,), (0,), (1,), (0,)]
+    with pytest.raises(DatasetError, match="no fold 1"):
+        folds.fold(1, 5)
+    assert "of_shots" not in to_json(replace(folds, of_shots={}))
 
 
 def test_candidates_stand_in_for_test_order() -> None:

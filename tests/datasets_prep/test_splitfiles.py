@@ -1,3 +1,4 @@
+import enum
 import os
 import pickle
 import re
@@ -157,6 +158,21 @@ def test_plain_pickles_are_read(protocol: int, tmp_path: Path) -> None:
     value = {0: ["val2014/a.jpg"], 4: [], 7: ["b", "ü"]}
     path.write_bytes(pickle.dumps(value, protocol))
     assert read_plain_pickle(path) == value
+
+
+class Mode(enum.IntEnum):
+    BOX = 1
+
+
+def test_an_enumeration_is_read_as_its_number_where_that_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "list.pkl"
+    path.write_bytes(pickle.dumps([Mode.BOX, Mode.BOX]))
+    name = f"{Mode.__module__}.{Mode.__qualname__}"
+    read = read_plain_pickle(path, (name,))
+    assert read == [1, 1]
+    assert {type(value) for value in read} == {int}
+    with pytest.raises(DatasetError, match=rf"it asks for {name}"):
+        read_plain_pickle(path, ("other.Mode",))
 
 
 def test_a_missing_pickle_is_named(tmp_path: Path) -> None:
