@@ -98,5 +98,6 @@ def _episode(
 def _jpeg(image: Image.Image) -> bytes:
     width = max(1, round(image.width * _HEIGHT / image.height))
     buffer = io.BytesIO()
-    image.convert("RGB").resize((width, _HEIGHT)).save(buffer, format="JPEG", quality=80)
+    small = image.convert("RGB").resize((width, _HEIGHT))
+    small.save(buffer, format="JPEG", quality=75, optimize=True)
     return buffer.getvalue()

@@ -12,6 +12,7 @@ from benchmarks.panels import Gallery
 from leaderboards import markdown, page, wording
 from leaderboards.collect import LeftOut, Places, collect
 from leaderboards.groups import group_settings
+from leaderboards.pictures import pictures
 from leaderboards.plots import board_plots
 from leaderboards.published import reported
 from leaderboards.reported import PAGE, reported_page
@@ -47,8 +48,8 @@ def build(
     Args:
         results_root: the results store.
         output: where the boards go.
-        plots: draw PNGs too, and show them on the pages; it takes matplotlib.
-        gallery: pictures of episodes for `index.html`.
+        plots: draw PNGs too, and show them in `pictures.md`; it takes matplotlib.
+        gallery: episodes as the models see them, for `index.html` and `pictures.md`.
 
     Raises:
         BenchError: if `output` cannot be written.
@@ -63,13 +64,11 @@ def build(
         PAGE: reported_page(numbers, boards),
     }
     for dataset, group in groupby(boards, key=lambda setting: setting.dataset):
-        pages[f"{dataset}.md"] = markdown.dataset_page(
-            list(group), found.left_out, numbers, drawn.keys()
-        )
+        pages[f"{dataset}.md"] = markdown.dataset_page(list(group), found.left_out, numbers)
     data = page.board_data(boards, numbers)
     pages["board.json"] = page.to_json(data) + "\n"
     pages["index.html"] = page.html(data, gallery or {})
-    pages |= drawn
+    pages |= drawn | pictures(boards, gallery or {}, drawn.keys())
     files = []
     for name, content in pages.items():
         files.append(output / name)

@@ -1,21 +1,16 @@
 """The boards as markdown: an overview, and a page per dataset."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from urllib.parse import quote
 
 from leaderboards import wording
 from leaderboards.collect import LeftOut
-from leaderboards.plots import plot_name
 from leaderboards.published import Reported
 from leaderboards.reported import PAGE, reported_tables
 from leaderboards.scores import Row, Setting
 from leaderboards.table import escape, table
 
-_PLOTS = {
-    "shots": "mIoU with 95% intervals against the number of shots",
-    "cost": "mIoU with 95% intervals against milliseconds per episode",
-}
 _WIDE = 5  # more folds than this stand in a table of their own
 
 _HOW_TO_READ = """\
@@ -63,10 +58,7 @@ def overview(settings: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
 
 
 def dataset_page(
-    settings: Sequence[Setting],
-    left_out: Sequence[LeftOut],
-    numbers: Sequence[Reported],
-    plots: Collection[str] = (),
+    settings: Sequence[Setting], left_out: Sequence[LeftOut], numbers: Sequence[Reported]
 ) -> str:
     """The page of one dataset.
 
@@ -74,7 +66,6 @@ def dataset_page(
         settings: all of this dataset.
         left_out: results that are on no board, of any dataset.
         numbers: published ones, of any dataset.
-        plots: names of the pictures that there are.
     """
     name, members = settings[0].dataset, settings[0].parts
     facts = _group_facts(members) if members else _dataset_facts(settings)
@@ -83,7 +74,7 @@ def dataset_page(
         f"{facts} [How to read this page](README.md#how-to-read-the-boards).",
     ]
     for protocol, group in groupby(settings, key=lambda setting: setting.protocol.name):
-        parts += _protocol(protocol, list(group), plots)
+        parts += _protocol(protocol, list(group))
     literature = reported_tables(numbers, name, settings)
     if literature:
         parts += ["## Reported in the literature", _LITERATURE, *literature]
@@ -113,7 +104,7 @@ def _group_facts(members: Sequence[str]) -> str:
     )
 
 
-def _protocol(name: str, settings: Sequence[Setting], plots: Collection[str]) -> list[str]:
+def _protocol(name: str, settings: Sequence[Setting]) -> list[str]:
     protocol = settings[0].protocol
     facts = {
         "Seed": protocol.seed,
@@ -130,10 +121,6 @@ def _protocol(name: str, settings: Sequence[Setting], plots: Collection[str]) ->
     ]
     for setting in settings:
         parts += _setting(setting)
-    pictures = {plot_name(setting, kind): kind for kind in _PLOTS for setting in settings}
-    parts += [
-        f"![{_PLOTS[kind]}]({quote(path)})" for path, kind in pictures.items() if path in plots
-    ]
     return [*parts, "### Details", _details_table(settings)]
 
 

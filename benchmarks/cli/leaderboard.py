@@ -25,13 +25,16 @@ from benchmarks.cli.params import PATH, data_root, option, quiet, results_root
     help="Folder for README.md and a page for each dataset.",
 )
 @option(
-    "--plots", is_flag=True, group="Output", help="Draw PNGs too (pip install 'fss-bench[plots]')."
+    "--plots",
+    is_flag=True,
+    group="Output",
+    help="Draw plots for pictures.md (pip install 'fss-bench[plots]').",
 )
 @option(
     "--gallery",
     is_flag=True,
     group="Output",
-    help="Show episodes on index.html, from runs with --save-predictions.",
+    help="Show episodes in index.html and pictures.md, from runs with --save-predictions.",
 )
 @data_root
 @quiet

@@ -1,0 +1,69 @@
+"""The page of pictures: the ranked models on the same episodes."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.panels import Panel, Shown
+from leaderboards.build import build
+from leaderboards.pictures import sheet
+from tests.leaderboards.synthetic import write_model
+
+
+def jpeg(colour: tuple[int, int, int], size: tuple[int, int] = (32, 24)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, format="JPEG", quality=95)
+    return buffer.getvalue()
+
+
+RED, GREEN, BLUE, GREY = (220, 0, 0), (0, 180, 0), (0, 0, 220), (128, 128, 128)
+EPISODE = Shown(
+    "disc (fold 0, episode 0)",
+    (
+        Panel("query", jpeg(RED)),
+        Panel("random 10", jpeg(GREY), "random"),
+        Panel("alpha 60", jpeg(GREEN), "alpha"),
+        Panel("beta 80", jpeg(BLUE), "beta"),
+    ),
+)
+
+
+def colours(picture: bytes, row: int) -> list[str]:
+    """The names of the colours along one line of pixels, each stretch once."""
+    line = np.asarray(Image.open(io.BytesIO(picture)))[row].astype(int)
+    names = {"red": RED, "green": GREEN, "blue": BLUE, "grey": GREY, "white": (255,) * 3}
+    seen = []
+    for pixel in line:
+        name = min(names, key=lambda own: abs(pixel - names[own]).sum())
+        if not seen or seen[-1] != name:
+            seen.append(name)
+    return [name for name in seen if name != "white"]
+
+
+def test_a_sheet_has_a_row_an_episode_and_the_models_in_their_order() -> None:
+    second = Shown("ring", (Panel("query", jpeg(GREY)), Panel("alpha 1", jpeg(GREEN), "alpha")))
+    picture = sheet([EPISODE, second], ["beta", "alpha"])
+    assert picture == sheet([EPISODE, second], ["beta", "alpha"])
+    assert colours(picture, 6 + 16 + 12) == ["red", "blue", "green"]
+    assert colours(picture, 6 + 16 + 24 + 6 + 16 + 12) == ["grey", "green"]
+
+
+def test_the_page_shows_ranked_models_best_first(tmp_path: Path) -> None:
+    for name, skill, kind in (
+        ("alpha", 0.4, "model"),
+        ("beta", 0.8, "model"),
+        ("random", 0, "floor"),
+    ):
+        write_model(tmp_path / "r", name, skill=skill, kind=kind)
+    gallery = {("toy", "fixed-v1", 1): [EPISODE], ("gone", "fixed-v1", 1): [EPISODE]}
+    built = build(tmp_path / "r", tmp_path / "boards", gallery=gallery)
+    text = (tmp_path / "boards/pictures.md").read_text()
+    assert re.findall(r"!\[(.+)\]\((.+)\)", text) == [
+        ("Episodes of toy with the masks of beta, alpha", "pictures/toy-fixed-v1-1shot.jpg")
+    ]
+    drawn = tmp_path / "boards/pictures/toy-fixed-v1-1shot.jpg"
+    assert drawn in built.files
+    assert colours(drawn.read_bytes(), 34) == ["red", "blue", "green"]
