@@ -53,7 +53,9 @@ class Card:
 
     `sees_test_classes` says per dataset whether training saw masks of the test classes: yes, no,
     partly or unknown; "*" is the default. Image labels, as in ImageNet, do not count: the
-    literature's strict setting allows them.
+    literature's strict setting allows them. `trained_on` names datasets of the suite whose
+    training masks the published weights saw, whatever is tested: a run says which test classes
+    are among theirs.
     """
 
     title: str
@@ -63,6 +65,7 @@ class Card:
     weights: str = "none"
     licence: str = ""
     training_data: str = "none"
+    trained_on: tuple[str, ...] = ()
     sees_test_classes: Mapping[str, str] | None = None
     kind: str = "model"  # "model", "floor" or "oracle"
 

@@ -107,6 +107,7 @@ class PATNet(OverLevels, BaseSegmenter):
         weights="not released; a best_model.pt of the authors' train.py",
         licence="no LICENSE file in the repository",
         training_data="all 20 classes of PASCAL VOC 2012 with SBD; ImageNet-1k labels",
+        trained_on=("pascal",),
         sees_test_classes={
             "*": "unknown",
             "chestxray": "no",

@@ -41,6 +41,7 @@ class SegGPT(BaseSegmenter):
             "masks of ADE20K, COCO, PASCAL VOC, Cityscapes, LIP, PACO, iSAID, loveDA and of retinal"
             " vessels"
         ),
+        trained_on=("coco", "pascal", "paco-part", "isaid"),
         sees_test_classes={
             "*": "unknown",
             "camvid": "partly",

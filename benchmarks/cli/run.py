@@ -212,6 +212,7 @@ def _measure(matrix: "BenchConfig", resume: bool, quiet: bool) -> list["Outcome"
     from benchmarks.console import RunListener, progress
     from benchmarks.matrix import open_datasets
     from benchmarks.runner import run_matrix
+    from benchmarks.trained_on import class_notes
 
     import_from_here()
     prepared = open_datasets(matrix)
@@ -221,6 +222,8 @@ def _measure(matrix: "BenchConfig", resume: bool, quiet: bool) -> list["Outcome"
     ]
     cells = sum(n * len(d.shots) for n, d in zip(folds, matrix.datasets, strict=True))
     with progress(quiet=quiet) as shown:
+        for note in dict.fromkeys(class_notes(matrix, prepared)):
+            shown.note(note)
         listener = RunListener(shown, cells * len(matrix.models))
         return run_matrix(matrix, resume="resume" if resume else "fresh", listener=listener)
 
