@@ -100,6 +100,17 @@ def record(data_root: Path, fetched: Sequence[Fetched]) -> None:
     write_json(path, known)
 
 
+def fetched_revisions(data_root: Path) -> dict[str, str]:
+    """The commit of every hub id `owner/name` that was fetched, the last one of several."""
+    try:
+        known = json.loads((data_root / RECORD).read_text(encoding="utf-8"))
+        sources = [str(own["source"]) for own in known.values()]
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    named = (source.partition("@") for source in sources if "://" not in source)
+    return {repo: revision for repo, _, revision in named if revision}
+
+
 def _from_torchvision(url: str, progress: Progress) -> Fetched:
     """A file `<name>-<first 8 of sha256>.pth`, in torch's own cache."""
     import torch

@@ -40,7 +40,7 @@ MODELS: Mapping[str, Published] = {
     "clipseg": Published(("CIDAS/clipseg-rd64-refined",), parameters=150_693_890, side=352),
     "persam": Published((_SAM,), parameters=_SAM_PARAMETERS, side=1024),
     "persam-f": Published((_SAM,), parameters=_SAM_PARAMETERS, side=1024),
-    "sam2-memory": Published(("facebook/sam2.1-hiera-large",), side=1024),
+    "sam2-memory": Published(("facebook/sam2.1-hiera-large",), parameters=224_446_642, side=1024),
     "hsnet": Published(side=400),
     "patnet": Published(side=400),
     "vrp-sam": Published((_SAM,), side=512),

@@ -18,32 +18,45 @@ _WORST_FIRST = ("yes", "partly", "unknown")
     invoke_without_command=True,
     examples=(
         "bench models                                        all models and their sources",
+        "bench models --wide                                 with licences and training data",
         "bench models show dense-nn                          one model and its options",
         "bench models fetch seggpt resnet50                  download weights ahead of a run",
         "bench models check my_model.py --option patch=8     does mine keep the contract?",
         "bench models convert sd2 sd21 diffews-start         a DiffewS to train from",
     ),
 )
+@option("--wide", is_flag=True, help="Revision and licence of weights, training data, extras too.")
+@data_root
 @as_json
 @click.pass_context
-def models(ctx: click.Context, as_json: bool) -> None:
+def models(ctx: click.Context, wide: bool, data_root: Path | None, as_json: bool) -> None:
     """List the models, fetch or convert weights, or check a model.
 
-    The list says whether training saw masks of the test classes of COCO or PASCAL, and whether
-    --models all runs a model with its real weights or at a tiny random size.
+    The list says whether training saw masks of the test classes of COCO or PASCAL (--wide: of any
+    dataset), and whether --models all runs a model with its real weights or at a tiny random size.
+    A revision is the commit that was fetched, or main.
     """
     if ctx.invoked_subcommand is not None:
         return
+    from benchmarks.configfile import root
+    from benchmarks.fetch import fetched_revisions
     from models.catalog import MODELS
 
+    revisions = fetched_revisions(root("data_root", data_root))
     entries = [_entry(name) for name in MODELS]
+    for entry in entries:
+        hub = (source for source in entry["sources"] if "://" not in source)
+        entry["revisions"] = {source: revisions.get(source, "main") for source in hub}
     if as_json:
         print_json(entries)
         return
     from benchmarks.console import print_table
 
-    headers = ("model", "paper", "year", "params", "side", "weights", "saw test", "runs")
-    print_table(headers, [_row(entry) for entry in entries], right=("params", "side"))
+    headers = ["model", "paper", "year", "params", "side", "weights", "saw test", "runs"]
+    if wide:
+        headers += ["revision", "licence", "training data", "saw test classes of", "extras"]
+    rows = [[*_row(entry), *(_more(entry) if wide else ())] for entry in entries]
+    print_table(headers, rows, right=("params", "side"))
 
 
 def _row(entry: dict[str, Any]) -> list[str]:
@@ -67,6 +80,22 @@ def _row(entry: dict[str, Any]) -> list[str]:
         weights or "–",
         worst,
         entry["runs"],
+    ]
+
+
+def _more(entry: dict[str, Any]) -> list[str]:
+    """The other columns of one model."""
+    by_answer: dict[str, list[str]] = {}
+    for dataset, answer in sorted((entry["sees_test_classes"] or {"*": "no"}).items()):
+        by_answer.setdefault(answer, []).append("others" if dataset == "*" else dataset)
+    order = (*_WORST_FIRST, "no")
+    answers = sorted(by_answer.items(), key=lambda item: order.index(item[0]))
+    return [
+        "\n".join(revision[:12] for revision in entry["revisions"].values()) or "–",
+        entry["licence"] or "–",
+        entry["training_data"],
+        "; ".join(f"{answer}: {', '.join(found)}" for answer, found in answers),
+        ", ".join(entry["extras"]) or "–",
     ]
 
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 import benchmarks.fetch
 from benchmarks.cli import main
+from benchmarks.fetch import Fetched, record
 from datasets_prep.progress import Progress
 from models import published
 from models.backbones import BACKBONES, dino
@@ -160,3 +161,17 @@ def test_the_models_table_fits_a_terminal() -> None:
     entries = json.loads(CliRunner().invoke(main, ["models", "--json"]).stdout)
     assert {entry["name"] for entry in entries} == set(MODELS)
     assert {"licence", "gated", "training_data", "sees_test_classes", "extras"} <= set(entries[0])
+
+
+def test_the_wide_table_says_all_that_a_reader_must_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    record(tmp_path, [Fetched("facebook/dinov2-large@0123456789abcdef", "m.safetensors", 1, "0")])
+    lines = CliRunner().invoke(main, ["models", "--wide"]).stdout.splitlines()
+    rows = {line.split()[0]: line for line in lines[2:] if not line.startswith(" " * 8)}
+    assert rows.keys() >= set(MODELS)
+    for word in ("0123456789ab", "DINOv2 Apache-2.0", "SA-1B", "partly: camvid, coco, fss1000"):
+        assert word in rows["gf-sam"]
+    assert "main" in rows["seggpt"] and "yes: coco" in rows["seggpt"]
+    assert "demo" in rows["prototype"] and "no: others" in rows["prototype"]
