@@ -1,6 +1,7 @@
 """Room on the disk, and one lock for each thing that is made on it."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,8 +34,9 @@ def full_disk_named(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
+        place = error.filename2 or error.filename or folder
         raise DatasetError(
-            f"{error.filename or folder} cannot be written: {error.strerror}; "
+            f"{place} cannot be written: {os.strerror(error.errno)}; "
             "free some space, or put the data elsewhere (BENCH_DATA)"
         ) from error
 

@@ -73,10 +73,10 @@ def prepare(
     raw.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / ".lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         raise DatasetError(f"another process is preparing {root}; wait for it to end") from None
-    with lock, _one_message(root, options.skip_bad):
+    with held, _one_message(root, options.skip_bad):
         command = f"bench prepare {builder.name}"
         sources = obtain(builder.sources(), raw, options.from_dir, progress, command=command)
         ensure_space(root, builder.disk_needed())
