@@ -14,6 +14,8 @@ DATASETS: Mapping[str, str] = {
     "chestxray": "datasets_prep.crossdomain.chestxray:ChestXray",
     "suim": "datasets_prep.crossdomain.suim:Suim",
     "deepglobe": "datasets_prep.crossdomain.deepglobe:DeepGlobe",
+    "pascal-part": "datasets_prep.parts.pascal:PascalPart",
+    "paco-part": "datasets_prep.parts.paco:PacoPart",
 }
 
 # Datasets that are run and averaged together; the four targets of PATNet's cross-domain benchmark.

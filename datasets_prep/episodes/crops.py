@@ -6,11 +6,9 @@ nothing else. An image is drawn, then one of its objects, which becomes the crop
 Pascal-Part ("cycle"): classes in turn, at most as many episodes as there are (image, class) pairs;
 an object that lacks the part is drawn again with its image; supports are of different images.
 
-PACO-Part ("draw"): the class is drawn, among those of more than K images; supports may repeat. An
-episode with an object that has no crop is drawn again, as in visinf/INSID3; Matcher fails on it.
+PACO-Part ("draw"): the class is drawn; supports may repeat. An episode with an object that has no
+crop is drawn again, as in visinf/INSID3; Matcher fails on it.
 """
-
-from collections.abc import Sequence
 
 from numpy.random import RandomState
 
@@ -29,16 +27,12 @@ def draw(pool: EpisodePool, shots: int) -> list[Episode]:
     Raises:
         DatasetError: if a class has crops of too few images.
     """
-    crops = pool.fold.crops or {}
+    crops, classes = pool.fold.crops or {}, pool.fold.novel
     in_turn = pool.folds.query_order == "cycle"
-    classes = [c for c in pool.fold.novel if in_turn or len(crops[c]) > shots]
-    if not classes:
-        raise DatasetError(
-            f"{pool.dataset} fold {pool.fold.index}: no class has crops of more than {shots} images"
-        )
     for index in classes:
         _check(pool, index, crops[index], needed=shots + 1 if in_turn else 2)
-    count = pool.folds.published_episodes or EPISODES
+    published = pool.folds.published_episodes
+    count = published if isinstance(published, int) else EPISODES
     if in_turn:
         count = min(count, sum(map(len, crops.values())))
     random = RandomState(SEED)
@@ -80,10 +74,8 @@ def _of_other_images(random: RandomState, images: Crops, shots: int) -> list[str
     return usable if len(usable) == len(drawn) else None
 
 
-def _check(
-    pool: EpisodePool, index: int, images: Sequence[Sequence[str | None]], needed: int
-) -> None:
-    usable = {tuple(image) for image in images if any(image)}
+def _check(pool: EpisodePool, index: int, images: Crops, needed: int) -> None:
+    usable = {image for image in images if any(image)}
     if len(usable) < needed:
         raise DatasetError(
             f"{pool.dataset} fold {pool.fold.index}: class {index} has crops of {len(usable)} "

@@ -1,0 +1,222 @@
+"""Prepare PACO-Part: parts of everyday objects in COCO's images, cropped as in Matcher."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.crossdomain.test_set import differing, unpacked
+from datasets_prep.errors import DatasetError
+from datasets_prep.folds import FoldSet
+from datasets_prep.sources import SourceFile
+
+# Help texts import this module; what decodes images waits inside `build`.
+if TYPE_CHECKING:
+    from datasets_prep.parts.sheet import Sheet
+
+_COCO = "http://images.cocodataset.org"
+_TERMS = "https://cocodataset.org/#termsofuse"
+_DRIVE = "1VEXgHlYmPVMTVYd8RkT6-l8GGq0G9vHX"
+_TRAINED, _TESTED = "object parts in the training images", "object parts tested with one shot"
+
+
+@dataclass(frozen=True)
+class Release:
+    """The files that the dataset is made from, and the published counts that it should meet.
+
+    Attributes:
+        annotations: PACO-LVIS's archive.
+        pickles: Matcher's archive.
+        images: COCO's archives, by the folder of their images.
+        single: address of the server's folders, in which every image can be had by itself.
+        counts: what is counted, and how many there are.
+    """
+
+    annotations: SourceFile
+    pickles: SourceFile
+    images: Mapping[str, SourceFile]
+    single: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def _archive(folder: str, size: int, sha256: str) -> SourceFile:
+    return SourceFile(
+        name=f"{folder}.zip",
+        urls=(f"{_COCO}/zips/{folder}.zip",),
+        size=size,
+        sha256=sha256,
+        extracted_size=size,
+        page=_TERMS,
+        note=f"it unpacks to {folder}, which serves as well",
+        folder=folder,
+    )
+
+
+PACO_PART = Release(
+    annotations=SourceFile(
+        name="paco_lvis_v1.zip",
+        urls=("https://dl.fbaipublicfiles.com/paco/annotations/paco_lvis_v1.zip",),
+        sha256="02ac4edb22c251e07853e6231d69aec3fad0a180f03de2f8c880650322debc80",
+        extracted_size=700_000_000,
+        page="https://github.com/facebookresearch/paco",
+        note="about 129 MB; a folder paco_lvis_v1 with its files serves as well",
+    ),
+    pickles=SourceFile(
+        name="paco.zip",
+        urls=(f"https://drive.usercontent.google.com/download?id={_DRIVE}&export=download&confirm=t",),
+        extracted_size=1_000_000_000,
+        page=f"https://drive.google.com/file/d/{_DRIVE}/view",
+        note="no hash is published; a folder paco with paco_part_train.pkl and paco_part_val.pkl "
+        "serves as well",
+    ),
+    images={
+        "train2017": _archive(
+            "train2017",
+            19_336_861_798,
+            "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
+        ),
+        "val2017": _archive(
+            "val2017",
+            815_585_330,
+            "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+        ),
+    },
+    single=_COCO,
+    counts={_TRAINED: 448, _TESTED: 303},
+)  # fmt: skip
+
+
+class PacoPartOptions(BuilderOptions):
+    """Where parts, lists and images are from, and which classes are tested."""
+
+    lists: Literal["derived", "matcher"] = Field(
+        default="derived",
+        description="List the classes and images of PACO-LVIS anew, or take Matcher's files, "
+        "paco.zip.",
+    )
+    images: Literal["single", "archive"] = Field(
+        default="single",
+        description="Fetch the test images one by one, some 0.4 GB, or take them from COCO's "
+        "archives, 19 GB and more.",
+    )
+    least_images: int | None = Field(
+        default=None,
+        ge=2,
+        description="Test the classes of at least so many images whatever the shots; else, as in "
+        "Matcher, those of more images than shots.",
+    )
+    least_area: int = Field(
+        default=0,
+        ge=0,
+        description="Leave out parts of fewer pixels; of PACO-LVIS's own files only.",
+    )
+
+
+class PacoPart:
+    """PACO-Part: some 300 classes of parts in four folds, the test side alone."""
+
+    name: ClassVar[str] = "paco-part"
+    summary: ClassVar[str] = "PACO-Part: some 300 parts of objects in COCO's images, 4 test folds"
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[BuilderOptions]] = PacoPartOptions
+
+    def __init__(self, options: PacoPartOptions, release: Release = PACO_PART) -> None:
+        self.options = options
+        self.release = release
+
+    @property
+    def dataset(self) -> str:
+        """The name under which the result is stored."""
+        return self.name
+
+    @property
+    def _annotations(self) -> SourceFile:
+        derived = self.options.lists == "derived"
+        return self.release.annotations if derived else self.release.pickles
+
+    def sources(self) -> Sequence[SourceFile]:
+        """The annotations, and the archives of images that the options ask for."""
+        if self.options.images == "single":
+            return (self._annotations,)
+        # PACO's val images are all of train2017; where Matcher's are from, its files tell.
+        folders = ("train2017",) if self.options.lists == "derived" else tuple(self.release.images)
+        return (self._annotations, *(self.release.images[folder] for folder in folders))
+
+    def describe(self) -> Mapping[str, object]:
+        """The options; where the images come from does not change them."""
+        return self.options.model_dump(exclude={"images"})
+
+    def disk_needed(self) -> int:
+        """Crops, which are kept without loss in the image table, twice while it is written."""
+        return 2_000_000_000 + (400_000_000 if self.options.images == "single" else 0)
+
+    def build(self, workspace: Workspace) -> Content:
+        """Cut the objects out of the test images; see `Builder.build`.
+
+        Raises:
+            DatasetError: naming every file that is missing or wrong.
+        """
+        from datasets_prep.parts.paco_lists import crops_of, make_folds, records
+
+        sheet = self._sheet(workspace)
+        folders = self._folders(workspace, sheet)
+
+        def folds(areas: Areas, _: Splits) -> FoldSet:
+            crops = crops_of(sheet, areas, workspace.faults.left_out)
+            least = self.options.least_images
+            made = make_folds(
+                crops, areas, len(sheet.classes), self.options.lists, least, workspace.shots
+            )
+            ours = {
+                _TRAINED: len(sheet.classes),
+                _TESTED: sum(len(images) > 1 for images in crops.values()),
+            }
+            return replace(made, notes=differing(ours, self.release.counts, workspace.progress))
+
+        return Content(
+            classes=sheet.classes,
+            images=records(sheet, folders, workspace),
+            folds=folds,
+        )
+
+    def _sheet(self, workspace: Workspace) -> "Sheet":
+        from datasets_prep.parts.paco_files import read_pickles, read_release
+
+        folder = unpacked(workspace, self._annotations)
+        if self.options.lists == "matcher":
+            files = (_inside(folder, f"paco_part_{part}.pkl") for part in ("train", "val"))
+            return read_pickles(*files)
+        train, val = (_inside(folder, f"paco_lvis_v1_{part}.json") for part in ("train", "val"))
+        return read_release(
+            train, val, self.options.least_area, workspace.faults, workspace.progress
+        )
+
+    def _folders(self, workspace: Workspace, sheet: "Sheet") -> dict[str, Path]:
+        """Where the images of each of COCO's folders lie, fetched if need be."""
+        from datasets_prep.coco.fetch import fetch_images
+
+        release, folders = self.release, {}
+        named = sorted({file.partition("/")[0] for file in sheet.files.values()})
+        for folder in named:
+            if self.options.images == "archive":
+                source = release.images[folder]
+                if source not in self.sources():
+                    raise DatasetError(f"the annotations name images of {folder}, not of train2017")
+                folders[folder] = unpacked(workspace, source)
+                continue
+            folders[folder] = workspace.raw / f"{folder}-single"
+            names = [Path(f).name for f in sheet.files.values() if f.startswith(f"{folder}/")]
+            address, instead = f"{release.single}/{folder}", "the archives with --images archive"
+            fetch_images(names, folders[folder], address, workspace.progress, instead=instead)
+        return folders
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file of an archive, however deep it is."""
+    found = sorted(folder.rglob(name))
+    if not found:
+        raise DatasetError(f"{folder} holds no {name}: is it another file?")
+    return found[0]
