@@ -74,6 +74,15 @@ class BenchConfig(_Config):
     threads: PositiveInt = Field(2, description="threads that decode images ahead")
     save_predictions: bool = False
     cache: CacheConfig = CacheConfig()
-    engine: Literal["local"] = "local"
+    engine: Literal["local", "ray"] = Field("local", description="this machine, or a Ray cluster")
+    address: str | None = Field(
+        None, description="of a Ray cluster: auto, ray://host:port; one is started if None"
+    )
+    workers: PositiveInt | None = Field(
+        None, description="processes, one on each device; None is this process, or a whole cluster"
+    )
+    worker_threads: PositiveInt | None = Field(
+        None, description="threads that a worker computes with; None shares out the processors"
+    )
     datasets: tuple[DatasetConfig, ...] = ()
     models: tuple[ModelConfig, ...] = ()

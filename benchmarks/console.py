@@ -22,7 +22,7 @@ from rich.table import Table
 from datasets_prep.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from benchmarks.runner import Outcome
+    from benchmarks.runs import Outcome
     from benchmarks.store import RunKey
 
 _PLAIN_WIDTH = 10_000
@@ -189,30 +189,34 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
 
 
 class RunListener:
-    """Tells a `Progress` what the runner says.
+    """Tells a `Progress` what the runner says: one bar over all runs, and a line for each.
 
     Args:
         shown: where it is shown.
-        runs: how many runs there will be.
     """
 
-    def __init__(self, shown: Progress, runs: int) -> None:
+    def __init__(self, shown: Progress) -> None:
         self._shown = shown
-        self._runs = runs
-        self._finished = 0
-        self._label = ""
+        self._runs = self._finished = 0
         self._done = self._total = 0
 
+    def matrix_started(self, runs: int, episodes: int) -> None:
+        """The bar begins."""
+        self._runs, self._total = runs, episodes
+
     def run_started(self, key: "RunKey", total: int, done: int) -> None:
-        """A run begins, or goes on."""
-        self._label = f"[{self._finished + 1}/{self._runs}] {key}"
-        self._done, self._total = done, total
-        self._shown.update(self._label, done, total)
+        """A run begins, or goes on: what is done already is no progress."""
+        self._total -= done
+        self._shown.update(self._label, self._done, self._total)
 
     def advanced(self, episodes: int) -> None:
         """Some more episodes are through."""
         self._done += episodes
         self._shown.update(self._label, self._done, self._total)
+
+    @property
+    def _label(self) -> str:
+        return "episodes of 1 run" if self._runs == 1 else f"episodes of {self._runs} runs"
 
     def run_finished(self, outcome: "Outcome") -> None:
         """Print the run's numbers, or how far it came."""
@@ -220,7 +224,7 @@ class RunListener:
         label = f"[{self._finished}/{self._runs}] {outcome.key}"
         record = outcome.record
         if record is None:
-            self._shown.note(f"{label}  {outcome.unfinished}")
+            self._shown.note(f"{label}  {outcome.unfinished or outcome.status}")
             return
         self._shown.note(
             f"{label}  mIoU {100 * record.miou:.1f}  "

@@ -8,7 +8,7 @@ from benchmarks import environment, metrics
 from benchmarks.evaluator import trait
 from benchmarks.protocols import Protocol
 from benchmarks.records import (
-    CacheRecord,
+    Course,
     DatasetRecord,
     ModelRecord,
     ProtocolRecord,
@@ -62,13 +62,24 @@ def protocol_record(protocol: Protocol, limit: int | None = None) -> ProtocolRec
     )
 
 
-def make_record(
-    setup: Setup,
-    journal: Journal,
-    *,
-    started: str,
-    cache: CacheRecord | None = None,
-) -> RunRecord:
+def course_here(device: str, started: str) -> Course:
+    """How measuring in this process alone went.
+
+    Args:
+        device: "cpu" or "cuda".
+        started: UTC, ISO 8601.
+    """
+    return Course(
+        started=started,
+        hardware=environment.hardware(device),
+        peak_memory_bytes=environment.peak_memory(device),
+        cache=None,
+        versions=environment.versions(),
+        revision=environment.revision(),
+    )
+
+
+def make_record(setup: Setup, journal: Journal, course: Course) -> RunRecord:
     """The record of a run whose rows are all in `journal`."""
     counts = journal.counts()
     classes = list(setup.dataset.classes)
@@ -78,14 +89,9 @@ def make_record(
         miou=metrics.miou(counts, classes, setup.protocol.undrawn, setup.protocol.runs),
         fb_iou=metrics.fb_iou(counts, setup.protocol.runs),
         class_iou=dict(metrics.class_ious(counts, classes, setup.protocol.undrawn)),
-        started=started,
         seconds=round(journal.seconds, 3),
         sittings=journal.sittings,
         episodes_per_second=round(len(counts) / max(journal.seconds, 1e-9), 3),
         milliseconds_per_episode=round(float(np.median(times)), 3),
-        peak_memory_bytes=environment.peak_memory(setup.device),
-        hardware=environment.hardware(setup.device),
-        cache=cache,
-        versions=environment.versions(),
-        revision=environment.revision(),
+        **dict(course),
     )

@@ -1,5 +1,6 @@
 """What a result says of the machine it was measured on: an allow-list, nothing else."""
 
+import hashlib
 import platform
 import resource
 import subprocess
@@ -39,6 +40,23 @@ def revision() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+@cache
+def code() -> str:
+    """Names the code that runs, by its version and a digest of the packages' files.
+
+    The digest tells apart what a version or a revision, with its + for "modified", does not.
+    """
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for package in ("benchmarks", "datasets_prep", "models"):
+        for path in sorted((root / package).rglob("*")):
+            if path.suffix in (".py", ".json"):
+                digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    found = versions().get("fss-bench", "not installed")
+    return f"fss-bench {found}, sources {digest.hexdigest()[:16]}"
 
 
 @cache

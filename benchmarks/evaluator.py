@@ -1,13 +1,13 @@
-"""Runs one plan through one model: features from the cache, batches, masks, counts.
+"""Runs batches through one model: features from the cache, scores, masks, counts. Writes nothing.
 
 Scores become masks in `predict` alone: mapped to the protocol's grid, then by the model's rule.
 """
 
+import io
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,27 +20,54 @@ from benchmarks.cache import FeatureCache, Key
 from benchmarks.errors import BenchError
 from benchmarks.loader import Loader
 from benchmarks.metrics import count
-from benchmarks.plan import Batch, Plan
+from benchmarks.plan import Batch
 from benchmarks.protocols import Protocol
-from benchmarks.store import Journal, Row
+from benchmarks.store import Row
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.errors import DatasetError
 from models.geometry import Size
 from models.segmenter import BaseSegmenter, Features, Segmenter
 
 _AHEAD = 2  # batches whose images are decoded while one runs
-_GIVE_UP = 10  # episodes that may fail in one sitting before the rest is not tried
 _REASON = 300  # characters of a failure that are kept
 
 
 @dataclass
 class EncodeCounts:
-    """How often a model has encoded in one sitting, and how often it would have without a cache."""
+    """How often a model has encoded for a batch, and how often it would have without a cache."""
 
     images: int = 0
     supports: int = 0
     naive_images: int = 0
     naive_supports: int = 0
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """One episode's integer areas, and its predicted mask as PNG where that is wanted."""
+
+    episode: Episode
+    areas: tuple[int, int, int, int]
+    mask: bytes | None
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of one batch.
+
+    Attributes:
+        rows: of the episodes that could be measured.
+        failed: what was raised by those that could not, by number.
+        masks: PNGs (0 and 255) of the predicted masks by number, where they are wanted.
+        seconds: that it took.
+        encodes: that it took.
+    """
+
+    rows: tuple[Row, ...]
+    failed: Mapping[int, str]
+    masks: Mapping[int, bytes]
+    seconds: float
+    encodes: EncodeCounts
 
 
 class Evaluator:
@@ -76,6 +103,8 @@ class Evaluator:
         self._own = object()
         self._image_scope = ("image", data, shared or self._own, model.geometry)
         self._support_scope = ("support", data, self._own)
+        self._stretch: Sequence[Batch] = ()
+        self._steps: Mapping[int, int] = {}
 
     def close(self) -> None:
         """Drop the features that nobody else can use; the cache would hold them for nothing."""
@@ -86,82 +115,82 @@ class Evaluator:
         """The model's grid size for an image."""
         return self.model.geometry.grid(self.loader.dataset.size(image_id))
 
-    def run(
-        self,
-        plan: Plan,
-        protocol: Protocol,
-        journal: Journal,
-        *,
-        seed: str,
-        save_predictions: bool = False,
-        advanced: Callable[[int], None] = lambda episodes: None,
-    ) -> None:
-        """Run the batches that the journal does not hold yet.
+    def expect(self, stretch: Sequence[Batch]) -> None:
+        """Batches that come next, in this order; what they use is kept and decoded ahead."""
+        self._stretch = stretch
+        self._steps = {batch.index: step for step, batch in enumerate(stretch)}
+        self.cache.schedule(self._keys(batch) for batch in stretch)
 
-        An episode on which the model raises, or gives scores that cannot be used, is recorded as
-        failed and the others go on. Where a batch fails, each of its episodes is tried alone.
-        After ten failures the rest is left: what fails so often is no matter of an episode.
+    def measure(
+        self,
+        batch: Batch,
+        protocol: Protocol,
+        *,
+        wanted: Collection[int],
+        seed: str,
+        masks: bool = False,
+    ) -> Tried:
+        """Measure one batch.
+
+        An episode on which the model raises, or gives scores that cannot be used, has failed and
+        the others go on: where a batch fails, each of its episodes is tried alone.
 
         Args:
-            plan: the batches.
+            batch: the batch, one of those that are expected or any other.
             protocol: says on which grid masks are scored.
-            journal: the open run.
+            wanted: numbers of its episodes that are wanted.
             seed: names the episode list; with an episode's number it seeds models that draw.
-            save_predictions: write every mask to `predictions/` in the run's folder.
-            advanced: called with the number of episodes after each batch.
+            masks: whether the predicted masks are wanted too.
 
         Raises:
             DatasetError: for an image that cannot be read.
-            MemoryError: where memory does not do for the plan's batches.
+            MemoryError: where memory does not do for the batch.
         """
+        begin = time.perf_counter()
         self.encodes = EncodeCounts()
-        done = {row.episode for row in journal.rows}
-        batches = [b for b in plan.batches if not done.issuperset(e.index for e in b.episodes)]
-        folder = journal.folder / "predictions" if save_predictions else None
-        if folder is not None:
-            folder.mkdir(exist_ok=True)
-
-        def measure(batch: Batch, kept: Sequence[Episode]) -> Exception | None:
-            """Append the rows of `kept`, the batch's first episodes, or return what was raised."""
-            begin = time.perf_counter()
-            try:
-                with torch.inference_mode():
-                    scores = self.segment(batch, seed)
-                    areas = self._count(batch, scores, protocol, folder)
-            except (DatasetError, OSError, MemoryError):
-                raise
-            except Exception as error:  # a model is anyone's code and may raise anything
-                if out_of_memory(error):
-                    raise MemoryError from error
-                return error
-            seconds = time.perf_counter() - begin
-            each = 1000 * seconds / len(batch.episodes)
-            rows = [
-                Row(e.index, e.class_index, area, each)
-                for e, area in zip(kept, areas[: len(kept)], strict=True)
-            ]
-            journal.append(rows, seconds)
-            return None
-
-        self.cache.schedule(self._keys(batch) for batch in batches)
-        failures = 0
-        for step, batch in enumerate(batches):
-            self._prefetch(batches[step : step + 1 + _AHEAD])
-            wanted = [e for e in batch.episodes if e.index not in done]
-            whole = len(wanted) == len(batch.episodes)
-            if not whole or measure(batch, wanted) is not None:
-                for episode in wanted:
-                    # As many as in the batch, because a call's size may change float rounding.
-                    copies = Batch(batch.index, (episode,) * len(batch.episodes))
-                    error = measure(copies, [episode])
-                    if error is not None:
-                        journal.fail(episode.index, _reason(error))
-                        failures += 1
+        step = self._steps.get(batch.index)
+        if step is not None:
+            self._prefetch(self._stretch[step : step + 1 + _AHEAD])
+        own = [episode for episode in batch.episodes if episode.index in wanted]
+        failed: dict[int, str] = {}
+        whole = len(own) == len(batch.episodes)
+        counted = self._attempt(batch, protocol, seed, masks) if whole else None
+        if not isinstance(counted, list):
+            counted = []
+            for episode in own:
+                # As many as in the batch, because a call's size may change float rounding.
+                copies = Batch(batch.index, (episode,) * len(batch.episodes))
+                alone = self._attempt(copies, protocol, seed, masks)
+                if isinstance(alone, list):
+                    counted.append(alone[0])
+                else:
+                    failed[episode.index] = alone
+        if step is not None:
             self.cache.advance(step, self._keys(batch))
-            self._count_naive(wanted)
-            advanced(len(wanted))
-            if failures >= _GIVE_UP:
-                break
+        self._count_naive(own)
+        seconds = time.perf_counter() - begin
+        each = 1000 * seconds / max(len(own), 1)
+        return Tried(
+            tuple(Row(c.episode.index, c.episode.class_index, c.areas, each) for c in counted),
+            failed,
+            {c.episode.index: c.mask for c in counted if c.mask is not None},
+            seconds,
+            self.encodes,
+        )
+
+    def _attempt(
+        self, batch: Batch, protocol: Protocol, seed: str, masks: bool
+    ) -> list[_Counted] | str:
+        """The counts of all episodes, or what was raised."""
+        try:
+            with torch.inference_mode():
+                return self._count(batch, self.segment(batch, seed), protocol, masks)
+        except (DatasetError, OSError, MemoryError):
+            raise
+        except Exception as error:  # a model is anyone's code and may raise anything
+            if out_of_memory(error):
+                raise MemoryError from error
+            return _reason(error)
 
     def _image_key(self, image_id: str) -> Key:
         return (*self._image_scope, image_id)
@@ -288,10 +317,10 @@ class Evaluator:
         return torch.stack(masks).to(self.device).float()
 
     def _count(
-        self, batch: Batch, scores: Tensor, protocol: Protocol, folder: Path | None
-    ) -> list[tuple[int, int, int, int]]:
+        self, batch: Batch, scores: Tensor, protocol: Protocol, masks: bool
+    ) -> list[_Counted]:
         sizes = [self.loader.dataset.size(e.query) for e in batch.episodes]
-        areas = []
+        counted = []
         for size, group in groupby(range(len(sizes)), key=lambda index: sizes[index]):
             indices = list(group)
             part = scores[indices[0] : indices[-1] + 1]
@@ -299,10 +328,9 @@ class Evaluator:
             for index, mask in zip(indices, predict(self.model, part, size, target), strict=True):
                 episode = batch.episodes[index]
                 truth = self.loader.truth(episode.query, episode.class_index, target)
-                areas.append(count(mask, truth.numpy()))
-                if folder is not None:
-                    save_mask(folder / f"{episode.index:06d}.png", mask)
-        return areas
+                areas = count(mask, truth.numpy())
+                counted.append(_Counted(episode, areas, encode_mask(mask) if masks else None))
+        return counted
 
 
 def trait(model: Segmenter, name: str) -> Any:
@@ -374,8 +402,8 @@ def predict(model: Segmenter, scores: Tensor, size: Size, target: Size) -> NDArr
     return masks.cpu().numpy()
 
 
-def save_mask(path: Path, mask: NDArray[np.bool_]) -> None:
-    """Write a mask as PNG (0 and 255), whole or not at all."""
-    partial = path.with_name(f".{path.name}")
-    Image.fromarray(mask.astype(np.uint8) * 255).save(partial, format="PNG")
-    partial.replace(path)
+def encode_mask(mask: NDArray[np.bool_]) -> bytes:
+    """A mask as PNG, 0 and 255."""
+    file = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * 255).save(file, format="PNG")
+    return file.getvalue()

@@ -83,3 +83,22 @@ def make_plan(episodes: Sequence[Episode], grid_of: Callable[[str], Size], batch
     if current:
         batches.append(Batch(len(batches), tuple(current)))
     return Plan(tuple(batches))
+
+
+def cut_near(batches: Sequence[Batch], wish: int, reach: int) -> int:
+    """Where to cut batches in two: before number `wish`, or near it where the class changes.
+
+    Episodes of one class share supports; cut between classes, each part encodes its own alone.
+
+    Args:
+        batches: in the plan's order.
+        wish: 0..len(batches).
+        reach: by how much the cut may move.
+    """
+    for offset in range(reach + 1):
+        for cut in (wish - offset, wish + offset):
+            if 0 < cut < len(batches):
+                before, after = batches[cut - 1].episodes[-1], batches[cut].episodes[0]
+                if before.class_index != after.class_index:
+                    return cut
+    return wish

@@ -1,7 +1,7 @@
 """`run.json`: a result that explains itself."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +12,9 @@ SCHEMA = 1
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Record = TypeVar("Record", bound=_Record)
 
 
 class ModelRecord(_Record):
@@ -59,7 +62,7 @@ class ProtocolRecord(_Record):
 
 
 class CacheRecord(_Record):
-    """How much work the cache saved in the last sitting."""
+    """How much work the cache saved in the last sitting, over all workers."""
 
     image_encodes: int
     support_encodes: int
@@ -67,7 +70,17 @@ class CacheRecord(_Record):
         description="without a cache: every query, supports too if needed"
     )
     naive_support_encodes: int = Field(description="without a cache: K an episode")
-    peak_bytes: int
+    peak_bytes: int = Field(description="of the worker that held most")
+
+    def __add__(self, other: "CacheRecord") -> "CacheRecord":
+        """Both together."""
+        return CacheRecord(
+            image_encodes=self.image_encodes + other.image_encodes,
+            support_encodes=self.support_encodes + other.support_encodes,
+            naive_image_encodes=self.naive_image_encodes + other.naive_image_encodes,
+            naive_support_encodes=self.naive_support_encodes + other.naive_support_encodes,
+            peak_bytes=max(self.peak_bytes, other.peak_bytes),
+        )
 
 
 class Setup(_Record):
@@ -93,19 +106,47 @@ class RunRecord(_Record):
     fb_iou: float = Field(description="0..1")
     class_iou: dict[int, float] = Field(description="0..1, by class index")
     started: str = Field(description="UTC, ISO 8601")
-    seconds: float = Field(description="measuring time, over all sittings")
+    seconds: float = Field(description="measuring time, over all sittings and workers")
     sittings: int = Field(description="1 + how often it was resumed")
-    episodes_per_second: float
+    episodes_per_second: float = Field(description="of one worker")
     milliseconds_per_episode: float = Field(description="median")
-    peak_memory_bytes: int
+    peak_memory_bytes: int = Field(description="of the worker that needed most")
     hardware: str
+    engine: str = Field("local", description="where the last sitting's work was done")
+    workers: int = Field(1, description="that did the last sitting's work; of all shards together")
     cache: CacheRecord | None = Field(description="None for masks of an outside program")
     versions: dict[str, str]
     revision: str | None = Field(description="git revision of the suite, with + if modified")
 
 
-def write_record(path: Path, record: RunRecord) -> None:
-    """Write `run.json`, whole or not at all."""
+class Course(_Record):
+    """How the measuring went and where; see `RunRecord`."""
+
+    started: str
+    hardware: str
+    peak_memory_bytes: int
+    cache: CacheRecord | None
+    engine: str = "local"
+    workers: int = 1
+    versions: dict[str, str]
+    revision: str | None
+
+
+class ShardRecord(_Record):
+    """A finished shard of a run; its rows are in the journal beside it."""
+
+    schema_version: int = SCHEMA
+    setup: Setup
+    shard: int = Field(description="from 1")
+    shards: int
+    queries: dict[int, str] = Field(description="the query image of each of its episodes")
+    sittings: int
+    code: str = Field(description="names the code that measured it")
+    course: Course
+
+
+def write_record(path: Path, record: RunRecord | ShardRecord) -> None:
+    """Write `run.json` or `shard.json`, whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
@@ -117,8 +158,21 @@ def read_record(path: Path) -> RunRecord:
     Raises:
         BenchError: naming the file and the first field that is wrong.
     """
+    return _read(path, RunRecord)
+
+
+def read_shard(path: Path) -> ShardRecord:
+    """Read a `shard.json`.
+
+    Raises:
+        BenchError: naming the file and the first field that is wrong.
+    """
+    return _read(path, ShardRecord)
+
+
+def _read(path: Path, kind: type[Record]) -> Record:
     try:
-        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}") from None
     except ValidationError as error:

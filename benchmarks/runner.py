@@ -1,57 +1,32 @@
-"""Runs the whole matrix: every model on every dataset, fold and shot.
+"""Runs the whole matrix: every model on every dataset, fold and shot, by whatever engine.
 
-A model is loaded once and freed before the next. Pixels and features outlive their model, so
-models with the same backbone, weights and geometry share what depends on one image.
+The runner alone knows the results store. It plans the batches, deals them out, and keeps what comes
+back in each run's journal; so a killed run goes on with any number of workers on any engine.
 """
 
-import gc
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal, Protocol
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
-import torch
-
-from benchmarks.cache import FeatureCache, Tier
 from benchmarks.config import BenchConfig, ModelConfig
-from benchmarks.describe import dataset_record, make_record, model_record, protocol_record
-from benchmarks.environment import reset_peak_memory
+from benchmarks.engines import Crew, hire
+from benchmarks.engines.schedule import Lease, LoadModel, OpenRun, Schedule
+from benchmarks.engines.tasks import Done, Event, Load, Loaded, Lost, Measured
 from benchmarks.errors import BenchError
-from benchmarks.evaluator import Evaluator, trait
-from benchmarks.loader import Loader
 from benchmarks.matrix import Cell, cells
-from benchmarks.plan import Plan, make_plan
-from benchmarks.records import CacheRecord, RunRecord, Setup, read_record
-from benchmarks.store import (
-    Journal,
-    Resume,
-    RunKey,
-    Unfinished,
-    check_same,
-    is_complete,
-    previous_setup,
-    read_unfinished,
-)
-from models.catalog import MODELS, load_model
-from models.custom import load_custom
-from models.segmenter import Segmenter
+from benchmarks.runs import Outcome, Run
+from benchmarks.shards import Shard
+from benchmarks.store import Resume, RunKey
 
-_GPU_ENCODE_BATCH = 8
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one run: its record, or how far it came where episodes failed."""
-
-    key: RunKey
-    status: Literal["measured", "already complete", "unfinished"]
-    record: RunRecord | None
-    unfinished: Unfinished | None = None
+_PATIENCE = 1.0  # seconds after which idle workers are asked again
+_QUICK = 0.2  # seconds: where batches take less, a worker gets the next before it is through
 
 
 class Listener(Protocol):
     """Hears how the matrix comes along."""
+
+    def matrix_started(self, runs: int, episodes: int) -> None:
+        """So many runs of so many episodes in all will be there."""
 
     def run_started(self, key: RunKey, total: int, done: int) -> None:
         """A run of `total` episodes begins, `done` of them are there already."""
@@ -67,7 +42,12 @@ class Listener(Protocol):
 
 
 def run_matrix(
-    config: BenchConfig, *, resume: Resume = "resume", listener: Listener
+    config: BenchConfig,
+    *,
+    resume: Resume = "resume",
+    listener: Listener,
+    shard: Shard | None = None,
+    crew: Crew | None = None,
 ) -> list[Outcome]:
     """Run everything in `config` that the results store does not hold yet.
 
@@ -75,6 +55,8 @@ def run_matrix(
         config: the matrix.
         resume: "resume" skips finished runs and goes on with begun ones; "fresh" measures again.
         listener: told how it comes along.
+        shard: measure this part of every run alone.
+        crew: who does the work; whom the configuration names if None.
 
     Returns:
         One outcome per (model, dataset, fold, shots), in that order.
@@ -82,41 +64,19 @@ def run_matrix(
     Raises:
         BenchError, DatasetError, ModelError: what the user has to mend.
     """
-    device = resolve_device(config.device)
-    if device.index is not None:
-        # Records name the device by its type, and so ask of the one that is current.
-        torch.cuda.set_device(device)
     every = list(cells(config))
-    cache = FeatureCache(_tiers(config, device))
-    outcomes = []
-    with ExitStack() as stack:
-        loaders: dict[str, Loader] = {}
-        for cell in every:
-            if cell.dataset.name not in loaders:
-                loader = Loader(cell.dataset, config.threads)
-                stack.callback(loader.close)
-                loaders[cell.dataset.name] = loader
-        for wanted, own_cells in _loads(config, every):
-            model = load_segmenter(wanted, device, config.dtype)
-            evaluators = {
-                name: Evaluator(
-                    model,
-                    loader,
-                    cache,
-                    device,
-                    encode_batch=_GPU_ENCODE_BATCH if device.type == "cuda" else 1,
-                )
-                for name, loader in loaders.items()
-            }
-            for cell in own_cells:
-                evaluator = evaluators[cell.dataset.name]
-                outcomes.append(_run(config, wanted, evaluator, cell, resume, listener))
-                listener.run_finished(outcomes[-1])
-            for evaluator in evaluators.values():
-                evaluator.close()
-            del model, evaluators, evaluator
-            gc.collect()
-    return outcomes
+    loads = list(_loads(config, every))
+    numbers = iter(range(len(every) * len(config.models)))
+    runs = [
+        [Run(next(numbers), config, model.name, cell, shard) for cell in own]
+        for model, own in loads
+    ]
+    listener.matrix_started(sum(map(len, runs)), sum(len(r.cell.episodes) for o in runs for r in o))
+    crew = crew or hire(config)
+    try:
+        return _Foreman([model for model, _ in loads], runs, crew, resume, listener).work()
+    finally:
+        crew.close()
 
 
 def _loads(config: BenchConfig, every: list[Cell]) -> Iterator[tuple[ModelConfig, list[Cell]]]:
@@ -138,131 +98,159 @@ def _loads(config: BenchConfig, every: list[Cell]) -> Iterator[tuple[ModelConfig
             yield own, [cell for cell in every if cell.fold == fold]
 
 
-def resolve_device(name: str) -> torch.device:
-    """The torch device for `auto`, `cpu`, `cuda` or `cuda:N`.
+class _Foreman:
+    """Deals out the work of a matrix and takes in what comes of it."""
 
-    Raises:
-        BenchError: if there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise BenchError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise BenchError(
-            f"device {name!r}: torch {torch.__version__} sees {torch.cuda.device_count()} GPUs "
-            f"here; use --device cpu, or install a CUDA build of torch"
+    def __init__(
+        self,
+        models: Sequence[ModelConfig],
+        runs: Sequence[Sequence[Run]],
+        crew: Crew,
+        resume: Resume,
+        listener: Listener,
+    ) -> None:
+        self._models = models
+        self._runs = {run.number: run for own in runs for run in own}
+        self._load_of = {run.number: load for load, own in enumerate(runs) for run in own}
+        self._crew = crew
+        self._resume = resume
+        self._listener = listener
+        self._schedule = Schedule(
+            [[(run.number, len(run.cell.episodes)) for run in own] for own in runs], crew.size
         )
-    if device.type not in ("cpu", "cuda"):
-        raise BenchError(f"device {name!r} is not supported; use auto, cpu, cuda or cuda:N")
-    return device
+        self._loaded: dict[int, Loaded] = {}
+        self._hardware: dict[int, str] = {}
+        self._numbers = itertools.count()
+        self._attempts: dict[int, int] = {}  # the run of each attempt that still counts
+        self._attempt_of: dict[int, int] = {}
+        self._outcomes: dict[int, Outcome] = {}
 
-
-def _tiers(config: BenchConfig, device: torch.device) -> list[Tier]:
-    host = Tier(torch.device("cpu"), config.cache.host)
-    return [host] if device.type == "cpu" else [Tier(device, config.cache.device), host]
-
-
-def load_segmenter(wanted: ModelConfig, device: torch.device, dtype: str) -> Segmenter:
-    """The registered or custom model that a configuration names."""
-    if wanted.target in MODELS:
-        loaded: Segmenter = load_model(
-            wanted.target, wanted.options, device=str(device), dtype=dtype
-        )
-        return loaded
-    return load_custom(wanted.target, wanted.options, device=str(device), dtype=dtype)
-
-
-def _run(
-    config: BenchConfig,
-    wanted: ModelConfig,
-    evaluator: Evaluator,
-    cell: Cell,
-    resume: Resume,
-    listener: Listener,
-) -> Outcome:
-    key = cell.key(wanted.name)
-    folder = key.folder(config.results_root)
-    before = previous_setup(folder) if resume == "resume" else None
-    batch_size = config.batch_size
-    if batch_size == "auto":
-        batch_size = (before or {}).get("batch_size", trait(evaluator.model, "batch_size"))
-    setup = Setup(
-        model=model_record(wanted.name, evaluator.model, cell.dataset.name),
-        dataset=dataset_record(cell.dataset, cell.fold, cell.shots),
-        protocol=protocol_record(cell.protocol, cell.record.limit),
-        episodes=cell.record,
-        fold=cell.fold,
-        shots=cell.shots,
-        device=evaluator.device.type,
-        dtype=config.dtype,
-        batch_size=batch_size,
-    )
-    if config.save_predictions and before is not None and not (folder / "predictions").is_dir():
-        listener.note(f"{key}: no masks are kept of what is measured; --fresh keeps all of them")
-    if before is not None and is_complete(folder):
-        check_same(folder, before, setup)
-        return Outcome(key, "already complete", read_record(folder / "run.json"))
-    while True:
-        plan = make_plan(cell.episodes, evaluator.grid_of, setup.batch_size)
+    def work(self) -> list[Outcome]:
+        """Everything, to the end."""
         try:
-            record = _measure(config, evaluator, cell, plan, setup, resume, key, listener)
-            if record is None:
-                unfinished = read_unfinished(config.results_root, key)
-                return Outcome(key, "unfinished", None, unfinished)
-            return Outcome(key, "measured", record)
-        except MemoryError:
-            if config.batch_size != "auto" or setup.batch_size == 1:
+            while True:
+                busy = [self._busy(worker) for worker in range(self._crew.size)]
+                if self._schedule.over:
+                    break
+                for event in self._crew.wait(None if all(busy) else _PATIENCE):
+                    self._heed(event)
+        finally:
+            for run in self._runs.values():
+                run.close()
+        return [self._outcomes[number] for number in sorted(self._outcomes)]
+
+    def _busy(self, worker: int) -> bool:
+        """Give a worker what it can do; whether it has anything."""
+        schedule = self._schedule
+        while schedule.holds(worker) < self._depth(worker):
+            task = schedule.next(worker, self._crew.now())
+            match task:
+                case None:
+                    break
+                case OpenRun():
+                    self._open(self._runs[task.run])
+                case LoadModel():
+                    self._crew.send(worker, Load(task.load, self._models[task.load]))
+                case Lease():
+                    attempt = self._attempt_of[task.run]
+                    run = self._runs[task.run]
+                    self._crew.send(worker, run.task(attempt, task.batch, task.ahead))
+        return schedule.holds(worker) > 0
+
+    def _depth(self, worker: int) -> int:
+        """A batch that is held can be given to nobody else, so only short ones are."""
+        batch = self._schedule.seconds_held(worker)
+        return self._crew.depth if batch is not None and batch < _QUICK else 1
+
+    def _heed(self, event: Event) -> None:
+        if isinstance(event, Lost):
+            self._listener.note(
+                f"worker {event.worker + 1} of {self._crew.size} is lost ({event.reason}); "
+                f"its work goes to others"
+            )
+            self._schedule.lost(event.worker)
+            self._crew.replace(event.worker)
+        else:
+            self._take(event)
+
+    def _take(self, done: Done) -> None:
+        worker, answer = done.worker, done.answer
+        if isinstance(answer, Loaded):
+            self._check(answer)
+            self._hardware[worker] = answer.hardware
+            self._schedule.loaded(worker, answer.seconds)
+            return
+        seconds = answer.seconds if isinstance(answer, Measured) else 0.0
+        if self._schedule.measured(worker, seconds) is None or answer.attempt not in self._attempts:
+            return
+        run = self._runs[self._attempts[answer.attempt]]
+        if not isinstance(answer, Measured):
+            self._begin_anew(run)
+            return
+        self._listener.advanced(run.take(worker, self._hardware[worker], answer))
+        if run.gave_up:
+            self._schedule.withdraw(run.number)
+        if self._schedule.is_over(run.number):
+            self._finish(run)
+
+    def _check(self, loaded: Loaded) -> None:
+        """All workers must have loaded the same model and see the same data.
+
+        Raises:
+            BenchError: saying what differs.
+        """
+        first = self._loaded.setdefault(loaded.number, loaded)
+        for run in self._runs.values():
+            dataset = run.cell.dataset
+            found = loaded.digests[dataset.name]
+            if found != dataset.digest:
                 raise BenchError(
-                    f"{key}: out of memory with batches of {setup.batch_size}; use a smaller "
-                    f"--batch-size, --dtype bf16, or a smaller --cache-size"
-                ) from None
-        # Begun anew: one run has one batch size, or its bits would depend on when memory ran out.
-        setup = setup.model_copy(update={"batch_size": setup.batch_size // 2})
-        resume = "fresh"
-        evaluator.cache.clear()
-        torch.cuda.empty_cache()
-        listener.note(f"{key}: out of memory, again with batches of {setup.batch_size}")
+                    f"a worker finds dataset {dataset.name!r} with digest {found}, here it has "
+                    f"{dataset.digest}; prepare it alike for all workers"
+                )
+        for what in ("records", "device", "batch_size", "grids"):
+            if getattr(first, what) != getattr(loaded, what):
+                raise BenchError(
+                    f"workers differ in what they loaded for model "
+                    f"{self._models[loaded.number].name!r} ({what}); give all the same weights, "
+                    f"packages and kind of device"
+                )
 
+    def _open(self, run: Run) -> None:
+        loaded = self._loaded[self._load_of[run.number]]
+        before = run.finished_before(loaded, self._resume)
+        self._say(run)
+        if before is not None:
+            self._schedule.opened(run.number, ())
+            self._listener.run_started(run.key, len(run.cell.episodes), len(run.cell.episodes))
+            self._end(run, before)
+            return
+        self._attempt(run, self._resume)
 
-def _measure(
-    config: BenchConfig,
-    evaluator: Evaluator,
-    cell: Cell,
-    plan: Plan,
-    setup: Setup,
-    resume: Resume,
-    key: RunKey,
-    listener: Listener,
-) -> RunRecord | None:
-    """Measure what is lacking; None where episodes failed."""
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    reset_peak_memory(setup.device)
-    with Journal(key.folder(config.results_root), setup, resume) as journal:
-        listener.run_started(key, plan.episodes, len(journal.rows))
-        evaluator.run(
-            plan,
-            cell.protocol,
-            journal,
-            seed=cell.record.digest,
-            save_predictions=config.save_predictions,
-            advanced=listener.advanced,
-        )
-        if journal.failed:
-            return None
-        record = make_record(
-            setup,
-            journal,
-            started=started,
-            cache=CacheRecord(
-                image_encodes=evaluator.encodes.images,
-                support_encodes=evaluator.encodes.supports,
-                naive_image_encodes=evaluator.encodes.naive_images,
-                naive_support_encodes=evaluator.encodes.naive_supports,
-                peak_bytes=evaluator.cache.peak_bytes,
-            ),
-        )
-        journal.finish(record, [episode.query for episode in cell.episodes])
-    return record
+    def _attempt(self, run: Run, resume: Resume) -> None:
+        batches = run.open(resume)
+        attempt = next(self._numbers)
+        self._attempts = {a: r for a, r in self._attempts.items() if r != run.number}
+        self._attempts[attempt] = run.number
+        self._attempt_of[run.number] = attempt
+        self._schedule.opened(run.number, batches)
+        self._listener.run_started(run.key, run.total, run.done)
+        if not batches:
+            self._finish(run)
+
+    def _begin_anew(self, run: Run) -> None:
+        run.halve()
+        self._say(run)
+        self._attempt(run, "fresh")
+
+    def _finish(self, run: Run) -> None:
+        self._end(run, run.finish(self._crew.name))
+
+    def _end(self, run: Run, outcome: Outcome) -> None:
+        self._outcomes[run.number] = outcome
+        self._listener.run_finished(outcome)
+
+    def _say(self, run: Run) -> None:
+        for remark in run.remarks:
+            self._listener.note(remark)
+        run.remarks.clear()

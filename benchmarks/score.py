@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.describe import dataset_record, make_record, protocol_record
+from benchmarks.describe import course_here, dataset_record, make_record, protocol_record
 from benchmarks.errors import BenchError
 from benchmarks.metrics import count
 from benchmarks.protocols import Protocol
@@ -105,7 +105,7 @@ def score(predictions: Predictions, results_root: Path, progress: Progress = SIL
             rows = list(_rows(predictions, episodes[begin : begin + _ROWS]))
             journal.append(rows, time.perf_counter() - tick)
             progress.update("scoring", begin + len(rows), len(episodes))
-        record = make_record(setup, journal, started=started)
+        record = make_record(setup, journal, course_here(setup.device, started))
         journal.finish(record, [episode.query for episode in episodes])
     return record
 

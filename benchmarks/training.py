@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.errors import BenchError
 from benchmarks.loader import Loader
-from benchmarks.runner import resolve_device
+from benchmarks.loading import resolve_device
 from benchmarks.training_episodes import training_batches, training_episodes
 from datasets_prep.prepared import PreparedDataset
 from datasets_prep.progress import Progress

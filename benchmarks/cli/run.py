@@ -24,7 +24,7 @@ from benchmarks.cli.params import (
 if TYPE_CHECKING:
     from benchmarks.config import BenchConfig
     from benchmarks.overrides import Overrides
-    from benchmarks.runner import Outcome
+    from benchmarks.runs import Outcome
     from benchmarks.store import Unfinished
 
 EPISODES_FAILED = 3  # the exit code of a matrix in which a run has no score
@@ -216,15 +216,10 @@ def _measure(matrix: "BenchConfig", resume: bool, quiet: bool) -> list["Outcome"
 
     import_from_here()
     prepared = open_datasets(matrix)
-    folds = [
-        len(d.folds) if d.folds is not None else prepared[d.name].manifest["counts"]["folds"]
-        for d in matrix.datasets
-    ]
-    cells = sum(n * len(d.shots) for n, d in zip(folds, matrix.datasets, strict=True))
     with progress(quiet=quiet) as shown:
         for note in dict.fromkeys(class_notes(matrix, prepared)):
             shown.note(note)
-        listener = RunListener(shown, cells * len(matrix.models))
+        listener = RunListener(shown)
         return run_matrix(matrix, resume="resume" if resume else "fresh", listener=listener)
 
 

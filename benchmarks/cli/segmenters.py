@@ -29,7 +29,7 @@ def chosen_model(name: str, options: Sequence[str]) -> "ModelConfig":
 
 def loaded(model: "ModelConfig", device: str, dtype: str = "fp32") -> tuple["Segmenter", str]:
     """The segmenter on its device, and the device's name with `auto` resolved."""
-    from benchmarks.runner import load_segmenter, resolve_device
+    from benchmarks.loading import load_segmenter, resolve_device
 
     where = resolve_device(device)
     return load_segmenter(model, where, dtype), str(where)

@@ -108,10 +108,11 @@ def test_the_listener_numbers_runs_and_counts_what_was_done_before() -> None:
         def note(self, message: str) -> None:
             seen.append(message)
 
-    listener = RunListener(Spy(), runs=2)
+    listener = RunListener(Spy())
+    listener.matrix_started(runs=2, episodes=20)
     listener.run_started(RunKey("d", "p", "m", 0, 1), total=10, done=4)
     listener.advanced(3)
     listener.advanced(3)
     listener.note("smaller batches")
-    label = "[1/2] d/p/m/fold0_1shot"
-    assert seen == [(label, 4, 10), (label, 7, 10), (label, 10, 10), "smaller batches"]
+    label = "episodes of 2 runs"
+    assert seen == [(label, 0, 16), (label, 3, 16), (label, 6, 16), "smaller batches"]

@@ -18,8 +18,10 @@ from benchmarks import evaluator as evaluator_module
 from benchmarks.config import BenchConfig
 from benchmarks.errors import BenchError
 from benchmarks.loader import Loader
+from benchmarks.loading import resolve_device
 from benchmarks.matrix import plan_matrix
-from benchmarks.runner import Outcome, resolve_device, run_matrix
+from benchmarks.runner import run_matrix
+from benchmarks.runs import Outcome
 from benchmarks.store import RunKey, read_result
 from datasets_prep.episodes.episode import read_episodes
 from datasets_prep.prepared import PreparedDataset
@@ -33,6 +35,8 @@ class Quiet:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+
+    def matrix_started(self, runs: int, episodes: int) -> None: ...
 
     def run_started(self, key: RunKey, total: int, done: int) -> None: ...
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.config import BenchConfig
-from benchmarks.runner import Outcome, run_matrix
+from benchmarks.runner import run_matrix
+from benchmarks.runs import Outcome
 from benchmarks.store import RunKey
 from tests.benchmarks.test_evaluator import Quiet, areas_of
 from tests.tiny import tiny_config

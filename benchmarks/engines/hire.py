@@ -1,0 +1,89 @@
+"""The crew that a configuration asks for."""
+
+import os
+import sys
+from pathlib import Path
+
+from benchmarks.config import BenchConfig, ModelConfig
+from benchmarks.engines.tasks import Crew
+from benchmarks.errors import BenchError
+
+_WITH_THREADS = "OMP_NUM_THREADS"
+
+
+def hire(config: BenchConfig) -> Crew:
+    """Workers as `config` wants them.
+
+    Raises:
+        BenchError: if there are no such devices, or Ray is wanted and not installed.
+    """
+    if config.engine == "ray":
+        from benchmarks.engines.on_ray import RayCrew
+
+        return RayCrew(_everywhere(config), _path())
+    workers = config.workers or 1
+    if workers == 1:
+        from benchmarks.engines.serial import SerialCrew
+        from benchmarks.engines.station import Station
+        from benchmarks.loading import resolve_device
+
+        return SerialCrew(Station(config, resolve_device(config.device)))
+    from benchmarks.engines.local import LocalCrew
+    from benchmarks.engines.service import Place
+
+    devices = _devices(config.device, workers)
+    threads = config.worker_threads or _share(workers)
+    placed, path = _everywhere(config), _path()
+    return LocalCrew([Place(placed, device, threads, path) for device in devices])
+
+
+def _devices(name: str, workers: int) -> list[str]:
+    """A device for every worker: the processors for all, or a GPU for each.
+
+    Raises:
+        BenchError: if there are too few GPUs, or only one is named.
+    """
+    if name == "cpu":
+        return ["cpu"] * workers
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if name == "auto" and not gpus:
+        return ["cpu"] * workers
+    if name not in ("auto", "cuda"):
+        raise BenchError(f"--workers {workers} needs --device cuda or cpu, not {name!r}")
+    if gpus < workers:
+        raise BenchError(
+            f"--workers {workers} wants a GPU for each, torch {torch.__version__} sees {gpus} here"
+        )
+    return [f"cuda:{number}" for number in range(workers)]
+
+
+def _share(workers: int) -> int:
+    """Threads for one of so many workers; what the user's environment says goes first."""
+    given = os.environ.get(_WITH_THREADS, "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, here // workers)
+
+
+def _everywhere(config: BenchConfig) -> BenchConfig:
+    """The configuration with paths that mean the same in another process."""
+    roots = {
+        "data_root": config.data_root.resolve(),
+        "models": tuple(map(_with_whole_path, config.models)),
+    }
+    return config.model_copy(update=roots)
+
+
+def _with_whole_path(model: ModelConfig) -> ModelConfig:
+    place, colon, name = model.target.partition(":")
+    if not place.endswith(".py"):
+        return model
+    return model.model_copy(update={"model": f"{Path(place).resolve()}{colon}{name}"})
+
+
+def _path() -> tuple[str, ...]:
+    """Where this process finds modules: a user's own are found there by workers too."""
+    return tuple(folder or str(Path.cwd()) for folder in sys.path)

@@ -1,0 +1,101 @@
+"""The worker's side of an engine with processes. Imports torch only where it begins to work."""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
+
+from benchmarks.config import BenchConfig
+from benchmarks.errors import BenchError
+from datasets_prep.errors import DatasetError
+from models.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What a worker raised, as it can cross to another process."""
+
+    error: Exception
+
+    @classmethod
+    def of(cls, error: Exception) -> "Raised":
+        """Errors for the user cross as they are, all others with their traceback in words."""
+        if isinstance(error, (BenchError, DatasetError, ModelError, OSError)):
+            return cls(error)
+        return cls(RuntimeError("a worker failed\n" + "".join(traceback.format_exception(error))))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how a worker works.
+
+    Attributes:
+        config: the matrix, its paths absolute.
+        device: a torch device.
+        threads: that torch computes with; None leaves it to torch.
+        path: folders in which the user's own modules are looked for.
+    """
+
+    config: BenchConfig
+    device: str
+    threads: int | None
+    path: Sequence[str]
+
+
+class Service:
+    """A station that is set up on its first task, and whose errors are values."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._station: Any = None
+
+    def do(self, task: Any) -> Any:
+        """An `Answer`, or `Raised`."""
+        try:
+            if self._station is None:
+                self._station = self._set_up()
+            return self._station.do(task)
+        except Exception as error:  # another process cannot let it pass by
+            return Raised.of(error)
+
+    def _set_up(self) -> Any:
+        sys.path.extend(folder for folder in self._place.path if folder not in sys.path)
+        import torch
+
+        from benchmarks.engines.station import Station
+        from benchmarks.loading import resolve_device
+
+        if self._place.threads is not None:
+            torch.set_num_threads(self._place.threads)
+        return Station(self._place.config, resolve_device(self._place.device))
+
+
+def serve(connection: Connection, place: Place) -> None:
+    """Answer the tasks that come, until the other side is gone."""
+    # Ctrl-C goes to the whole group, and the runner's end is what ends a worker.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tasks: SimpleQueue[Any] = SimpleQueue()
+    # Tasks are read while one is done: were both sides to send at once, neither might get on.
+    threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
+    service = Service(place)
+    while True:
+        answer = service.do(tasks.get())
+        try:
+            connection.send(answer)
+        except OSError:
+            os._exit(0)
+
+
+def _receive(connection: Connection, tasks: "SimpleQueue[Any]") -> None:
+    while True:
+        try:
+            tasks.put(connection.recv())
+        except (EOFError, OSError):
+            # At once: nobody waits for what the worker is at.
+            os._exit(0)

@@ -1,0 +1,139 @@
+"""The place where a worker of any engine works: one device, one model, one cache."""
+
+import gc
+import time
+from collections.abc import Mapping
+
+import torch
+
+from benchmarks import environment
+from benchmarks.cache import FeatureCache, Tier
+from benchmarks.config import BenchConfig
+from benchmarks.describe import model_record
+from benchmarks.engines.tasks import Answer, Load, Loaded, Measure, Measured, NoMemory, Task
+from benchmarks.evaluator import Evaluator, trait
+from benchmarks.loader import Loader
+from benchmarks.loading import load_segmenter
+from benchmarks.protocols import get_protocol
+from benchmarks.records import CacheRecord
+from datasets_prep.prepared import PreparedDataset
+from models.segmenter import Segmenter
+
+_GPU_ENCODE_BATCH = 8
+
+
+class Station:
+    """Loads models and measures batches.
+
+    Pixels and features outlive their model, so models with the same backbone, weights and
+    geometry share what depends on one image.
+
+    Args:
+        config: the matrix.
+        device: where models are loaded.
+    """
+
+    def __init__(self, config: BenchConfig, device: torch.device) -> None:
+        self._config = config
+        self._device = device
+        if device.index is not None:
+            # Results name the device by its type, and so ask of the one that is current.
+            torch.cuda.set_device(device)
+        self._cache = FeatureCache(_tiers(config, device))
+        self._datasets = {
+            name: PreparedDataset(config.data_root, name)
+            for name in dict.fromkeys(wanted.name for wanted in config.datasets)
+        }
+        self._loaders = {
+            name: Loader(dataset, config.threads) for name, dataset in self._datasets.items()
+        }
+        self._evaluators: Mapping[str, Evaluator] = {}
+        self._attempt: int | None = None
+
+    def close(self) -> None:
+        """Free the model and stop the threads that decode."""
+        self._free()
+        for loader in self._loaders.values():
+            loader.close()
+
+    def do(self, task: Task) -> Answer:
+        """Answer a task.
+
+        Raises:
+            BenchError, DatasetError, ModelError: what the user has to mend.
+        """
+        return self._load(task) if isinstance(task, Load) else self._measure(task)
+
+    def _free(self) -> None:
+        for evaluator in self._evaluators.values():
+            evaluator.close()
+        self._evaluators = {}
+        gc.collect()
+
+    def _load(self, task: Load) -> Loaded:
+        begin = time.perf_counter()
+        self._free()
+        model = load_segmenter(task.model, self._device, self._config.dtype)
+        batch = _GPU_ENCODE_BATCH if self._device.type == "cuda" else 1
+        self._evaluators = {
+            name: Evaluator(model, loader, self._cache, self._device, encode_batch=batch)
+            for name, loader in self._loaders.items()
+        }
+        return Loaded(
+            number=task.number,
+            seconds=time.perf_counter() - begin,
+            device=self._device.type,
+            hardware=environment.hardware(self._device.type),
+            batch_size=trait(model, "batch_size"),
+            records={name: model_record(task.model.name, model, name) for name in self._datasets},
+            digests={name: dataset.digest for name, dataset in self._datasets.items()},
+            grids={name: _grids(model, dataset) for name, dataset in self._datasets.items()},
+        )
+
+    def _measure(self, task: Measure) -> Measured | NoMemory:
+        if task.attempt != self._attempt:
+            self._attempt = task.attempt
+            environment.reset_peak_memory(self._device.type)
+        evaluator = self._evaluators[task.dataset]
+        if task.ahead is not None:
+            evaluator.expect(task.ahead)
+        try:
+            tried = evaluator.measure(
+                task.batch,
+                get_protocol(task.protocol),
+                wanted=task.wanted,
+                seed=task.seed,
+                masks=task.masks,
+            )
+        except MemoryError:
+            self._cache.clear()
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            return NoMemory(task.attempt)
+        encodes = evaluator.encodes
+        return Measured(
+            attempt=task.attempt,
+            batch=task.batch.index,
+            rows=tried.rows,
+            failed=tried.failed,
+            seconds=tried.seconds,
+            masks=tried.masks,
+            cache=CacheRecord(
+                image_encodes=encodes.images,
+                support_encodes=encodes.supports,
+                naive_image_encodes=encodes.naive_images,
+                naive_support_encodes=encodes.naive_supports,
+                peak_bytes=self._cache.peak_bytes,
+            ),
+            memory=environment.peak_memory(self._device.type),
+        )
+
+
+def _tiers(config: BenchConfig, device: torch.device) -> list[Tier]:
+    host = Tier(torch.device("cpu"), config.cache.host)
+    return [host] if device.type == "cpu" else [Tier(device, config.cache.device), host]
+
+
+def _grids(model: Segmenter, dataset: PreparedDataset) -> dict[tuple[int, int], tuple[int, int]]:
+    sizes = {dataset.size(image_id) for image_id in dataset.image_ids}
+    return {size: model.geometry.grid(size) for size in sorted(sizes)}

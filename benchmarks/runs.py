@@ -1,0 +1,299 @@
+"""One run of the matrix, from its opening to its record, whoever does the work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from benchmarks import environment
+from benchmarks.config import BenchConfig
+from benchmarks.describe import dataset_record, make_record, protocol_record
+from benchmarks.engines.tasks import Loaded, Measure, Measured
+from benchmarks.errors import BenchError
+from benchmarks.matrix import Cell
+from benchmarks.plan import Batch, make_plan
+from benchmarks.records import (
+    CacheRecord,
+    Course,
+    RunRecord,
+    Setup,
+    ShardRecord,
+    read_record,
+    write_record,
+)
+from benchmarks.shards import SHARD_FILE, Shard
+from benchmarks.store import (
+    Journal,
+    Resume,
+    RunKey,
+    Unfinished,
+    check_same,
+    is_complete,
+    previous_setup,
+)
+
+GIVE_UP = 10  # episodes that may fail in one sitting before the rest is not tried
+_NOTHING = CacheRecord(
+    image_encodes=0,
+    support_encodes=0,
+    naive_image_encodes=0,
+    naive_support_encodes=0,
+    peak_bytes=0,
+)
+
+Status = Literal["measured", "already complete", "unfinished", "shard measured"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run.
+
+    Attributes:
+        key: its place.
+        status: in a word.
+        record: its numbers; None where there are none yet.
+        unfinished: how far it came, where episodes failed.
+    """
+
+    key: RunKey
+    status: Status
+    record: RunRecord | None
+    unfinished: Unfinished | None = None
+
+
+@dataclass
+class _Tally:
+    """What is known of a sitting beside the rows."""
+
+    cache: CacheRecord = _NOTHING
+    memory: int = 0
+    failures: int = 0
+    workers: dict[int, str] = field(default_factory=dict)  # the hardware of each
+
+
+class Run:
+    """One run: where its result goes, what is left of it, and the rows as they come in.
+
+    Args:
+        number: which run of the matrix it is.
+        config: the matrix.
+        model: the name under which its results are kept.
+        cell: dataset, protocol, fold, shots and episodes.
+        shard: measure this part alone.
+    """
+
+    def __init__(
+        self, number: int, config: BenchConfig, model: str, cell: Cell, shard: Shard | None = None
+    ) -> None:
+        self.number = number
+        self.cell = cell
+        self.key = cell.key(model)
+        self._config = config
+        self._shard = shard
+        self._home = self.key.folder(config.results_root)
+        self._folder = self._home if shard is None else shard.folder(self._home)
+        self._journal: Journal | None = None
+        self._batch_size: int | None = None
+        self.remarks: list[str] = []
+
+    @property
+    def folder(self) -> Path:
+        """Where its rows go."""
+        return self._folder
+
+    @property
+    def done(self) -> int:
+        """Episodes that are measured."""
+        return len(self._open.rows)
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether so many episodes failed that it is no matter of an episode."""
+        return self._tally.failures >= GIVE_UP
+
+    @property
+    def _open(self) -> Journal:
+        if self._journal is None:
+            raise RuntimeError(f"{self.key} is not open")
+        return self._journal
+
+    def finished_before(self, loaded: Loaded, resume: Resume) -> Outcome | None:
+        """What the results store holds of it already, if that is all.
+
+        Raises:
+            BenchError: if it was measured with another setup; the difference is named.
+        """
+        before = previous_setup(self._folder) if resume == "resume" else None
+        self._setup = self._make_setup(loaded, before)
+        self._loaded = loaded
+        if before is None:
+            return None
+        if self._config.save_predictions and not (self._folder / "predictions").is_dir():
+            self.remarks.append(
+                f"{self.key}: no masks are kept of what is measured; --fresh keeps all of them"
+            )
+        if self._shard is None and is_complete(self._folder):
+            check_same(self._folder, before, self._setup)
+            return Outcome(self.key, "already complete", read_record(self._folder / "run.json"))
+        if self._shard is not None and (self._folder / SHARD_FILE).is_file():
+            check_same(self._folder, before, self._setup)
+            return Outcome(self.key, "already complete", None)
+        return None
+
+    def _make_setup(self, loaded: Loaded, before: object) -> Setup:
+        size = self._config.batch_size
+        if size == "auto":
+            begun = before.get("batch_size") if isinstance(before, dict) else None
+            size = begun or loaded.batch_size
+        cell = self.cell
+        return Setup(
+            model=loaded.records[cell.dataset.name],
+            dataset=dataset_record(cell.dataset, cell.fold, cell.shots),
+            protocol=protocol_record(cell.protocol, cell.record.limit),
+            episodes=cell.record,
+            fold=cell.fold,
+            shots=cell.shots,
+            device=loaded.device,
+            dtype=self._config.dtype,
+            batch_size=size,
+        )
+
+    def open(self, resume: Resume) -> Sequence[Batch]:
+        """Open its journal and tell which batches are left.
+
+        Raises:
+            BenchError: if another process measures it, or it was begun with another setup.
+        """
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._tally = _Tally()
+        grids, dataset = self._loaded.grids[self.cell.dataset.name], self.cell.dataset
+        plan = make_plan(
+            self.cell.episodes, lambda image: grids[dataset.size(image)], self._setup.batch_size
+        )
+        batches = plan.batches if self._shard is None else self._shard.part(plan.batches)
+        self._episodes = {e.index: e for batch in batches for e in batch.episodes}
+        (self._folder / SHARD_FILE).unlink(missing_ok=True)
+        journal = Journal(self._folder, self._setup, resume)
+        self._journal = journal.__enter__()
+        done = {row.episode for row in journal.rows}
+        self._left = {
+            batch.index: frozenset(e.index for e in batch.episodes) - done for batch in batches
+        }
+        return [batch for batch in batches if self._left[batch.index]]
+
+    @property
+    def total(self) -> int:
+        """Episodes that it has, or its shard."""
+        return len(self._episodes)
+
+    def task(self, attempt: int, batch: Batch, ahead: Sequence[Batch] | None) -> Measure:
+        """What a worker is told to do with a batch."""
+        return Measure(
+            attempt=attempt,
+            dataset=self.cell.dataset.name,
+            protocol=self.cell.protocol.name,
+            seed=self.cell.record.digest,
+            batch=batch,
+            wanted=self._left[batch.index],
+            ahead=None if ahead is None else tuple(ahead),
+            masks=self._config.save_predictions,
+        )
+
+    def take(self, worker: int, hardware: str, measured: Measured) -> int:
+        """Keep what a worker has measured; returns the number of episodes tried."""
+        journal = self._open
+        if measured.masks:
+            folder = self._folder / "predictions"
+            folder.mkdir(exist_ok=True)
+            for number, png in measured.masks.items():
+                _write(folder / f"{number:06d}.png", png)
+        if measured.rows:
+            journal.append(measured.rows, measured.seconds)
+        for number, reason in measured.failed.items():
+            journal.fail(number, reason)
+        tally = self._tally
+        tally.cache += measured.cache
+        tally.memory = max(tally.memory, measured.memory)
+        tally.failures += len(measured.failed)
+        tally.workers[worker] = hardware
+        return len(measured.rows) + len(measured.failed)
+
+    def close(self) -> None:
+        """Let go of the journal; what is in it stays."""
+        if self._journal is not None:
+            self._journal.__exit__()
+            self._journal = None
+
+    def finish(self, engine: str) -> Outcome:
+        """Make the result whole, or say how far it came.
+
+        Raises:
+            BenchError: if the rows are not those of its episodes.
+        """
+        journal = self._open
+        try:
+            if journal.failed:
+                unfinished = Unfinished(self.key, self.total, self.done, dict(journal.failed))
+                return Outcome(self.key, "unfinished", None, unfinished)
+            if self._shard is not None:
+                self._finish_shard(self._shard, journal, engine)
+                return Outcome(self.key, "shard measured", None)
+            record = make_record(self._setup, journal, self._course(engine))
+            journal.finish(record, [episode.query for episode in self.cell.episodes])
+            return Outcome(self.key, "measured", record)
+        finally:
+            self.close()
+
+    def _finish_shard(self, shard: Shard, journal: Journal, engine: str) -> None:
+        if sorted(row.episode for row in journal.rows) != sorted(self._episodes):
+            raise BenchError(
+                f"{self._folder}: {self.done} rows do not make the {self.total} episodes of the "
+                f"shard; measure it again with --fresh"
+            )
+        record = ShardRecord(
+            setup=self._setup,
+            shard=shard.index,
+            shards=shard.count,
+            queries={number: self._episodes[number].query for number in sorted(self._episodes)},
+            sittings=journal.sittings,
+            code=environment.code(),
+            course=self._course(engine),
+        )
+        write_record(self._folder / SHARD_FILE, record)
+
+    def _course(self, engine: str) -> Course:
+        own = self._tally
+        hardware = sorted(set(own.workers.values()) or {self._loaded.hardware})
+        return Course(
+            started=self._started,
+            hardware=" + ".join(hardware),
+            peak_memory_bytes=own.memory or environment.peak_memory(self._setup.device),
+            cache=own.cache,
+            engine=engine,
+            workers=max(len(own.workers), 1),
+            versions=environment.versions(),
+            revision=environment.revision(),
+        )
+
+    def halve(self) -> None:
+        """Begin anew with half the batch: one run has one, or its bits would depend on memory.
+
+        Raises:
+            BenchError: if the user has fixed the batch size, or it is one already.
+        """
+        self.close()
+        size = self._setup.batch_size
+        if self._config.batch_size != "auto" or size == 1:
+            raise BenchError(
+                f"{self.key}: out of memory with batches of {size}; use a smaller "
+                f"--batch-size, --dtype bf16, or a smaller --cache-size"
+            )
+        self._setup = self._setup.model_copy(update={"batch_size": size // 2})
+        self.remarks.append(f"{self.key}: out of memory, again with batches of {size // 2}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}")
+    partial.write_bytes(content)
+    partial.replace(path)
