@@ -144,7 +144,8 @@ def _figure(figure: Figure | None) -> list[float] | None:
     if figure is None:
         return None
     values = (figure.value, figure.interval.low, figure.interval.high)
-    return [round(100 * value, 2) for value in values]
+    # Far more digits than are shown, or rounding twice would show another last one.
+    return [round(100 * value, 4) for value in values]
 
 
 def _reported(number: Reported) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_the_page_holds_its_data_file(built: Built) -> None:
     own = built.settings[1].rows[1]
     assert own.miou is not None
     assert rows["dense-nn"]["miou"] == [
-        round(100 * value, 2)
+        round(100 * value, 4)
         for value in (own.miou.value, own.miou.interval.low, own.miou.interval.high)
     ]
     assert rows["halfway"]["miou"] is None and sorted(rows["halfway"]["folds"]) == ["0", "1"]
