@@ -14,6 +14,7 @@ DATASETS: Mapping[str, str] = {
     "chestxray": "datasets_prep.crossdomain.chestxray:ChestXray",
     "suim": "datasets_prep.crossdomain.suim:Suim",
     "deepglobe": "datasets_prep.crossdomain.deepglobe:DeepGlobe",
+    "lvis": "datasets_prep.lvis:Lvis",
     "pascal-part": "datasets_prep.parts.pascal:PascalPart",
     "paco-part": "datasets_prep.parts.paco:PacoPart",
 }

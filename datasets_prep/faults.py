@@ -79,7 +79,11 @@ class Faults:
         """Published folds without the images that are left out, as pairs and as candidates."""
         if not self.left_out:
             return folds
-        return replace(folds, folds=tuple(self._kept(fold) for fold in folds.folds))
+        return replace(
+            folds,
+            folds=tuple(map(self._kept, folds.folds)),
+            of_shots={shots: tuple(map(self._kept, of)) for shots, of in folds.of_shots.items()},
+        )
 
     def _kept(self, fold: Fold) -> Fold:
         train, test = (

@@ -1,0 +1,175 @@
+"""Prepare LVIS-92i: the val part of LVIS, whose images are of COCO's train2017 and val2017."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.coco.fetch import fetch_images
+from datasets_prep.coco.lists import named_images
+from datasets_prep.disk import ensure_space
+from datasets_prep.errors import DatasetError
+from datasets_prep.folds import FoldSet
+from datasets_prep.lvis.images import Item, make_record
+from datasets_prep.lvis.index import Entry, read_index
+from datasets_prep.lvis.lists import ClassRule, Lists, derived_lists, fold_set, published_lists
+from datasets_prep.lvis.release import LVIS_V1, Release
+from datasets_prep.lvis.report import without_pixels, write_lists_report
+from datasets_prep.parallel import ordered_results
+from datasets_prep.sources import SourceFile, contents
+
+_ANNOTATIONS, _PICKLE = "lvis_v1_val.json", "lvis_val.pkl"
+_INSTEAD = "train2017.zip and val2017.zip without --only"
+
+
+class LvisOptions(BuilderOptions):
+    """Choices that give other classes, other lists, or fewer images."""
+
+    classes: ClassRule = Field(
+        default="per-shot",
+        description="Which classes are tested: those with more images than an episode has "
+        "supports, others for every number of shots (Matcher), or those with more than five "
+        "images, the same whatever the shots.",
+    )
+    lists: Literal["published", "derived"] = Field(
+        default="published",
+        description="Order of classes and images: Matcher's file, or by their ids.",
+    )
+    only: Literal["eval"] | None = Field(
+        default=None,
+        description="Leave images out: eval fetches the single images of the hsnet and fixed-v1 "
+        "lists, without any image archive.",
+    )
+
+
+class Lvis:
+    """LVIS-92i: 19,809 images of LVIS v1 val, ten folds of 92 classes (1-shot)."""
+
+    name: ClassVar[str] = "lvis"
+    summary: ClassVar[str] = "LVIS-92i: LVIS v1 val, 92 classes in each of 10 folds"
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[BuilderOptions]] = LvisOptions
+
+    def __init__(self, options: LvisOptions, release: Release = LVIS_V1) -> None:
+        self.options = options
+        self.release = release
+
+    @property
+    def dataset(self) -> str:
+        """The name under which the result is stored."""
+        return self.name
+
+    def sources(self) -> Sequence[SourceFile]:
+        """The annotations, the image archives and the lists that the options ask for."""
+        release, options = self.release, self.options
+        return (
+            release.annotations,
+            *(release.images.values() if options.only is None else ()),
+            *((release.lists,) if options.lists == "published" else ()),
+        )
+
+    def describe(self) -> Mapping[str, object]:
+        """The options; all shape the content."""
+        return self.options.model_dump()
+
+    def disk_needed(self) -> int:
+        """The image table twice, and the single images, about."""
+        return 500_000_000 if self.options.only is None else 3_500_000_000
+
+    def build(self, workspace: Workspace) -> Content:
+        """Index the annotations, make the folds and unite every image's instances.
+
+        See `Builder.build`.
+
+        Raises:
+            DatasetError: naming every file that is missing or wrong.
+        """
+        options, faults = self.options, workspace.faults
+        file = self._unpacked(workspace, self.release.annotations) / _ANNOTATIONS
+        index = read_index(file, workspace.progress, faults)
+        derived = derived_lists(index.entries)
+        lists = self._published(workspace, derived) if options.lists == "published" else derived
+        count = len(index.classes)
+        folds = fold_set(lists, count, options.classes, workspace.shots, options.lists)
+        paths = (
+            self._archived(workspace, index.entries)
+            if options.only is None
+            else self._single(workspace, index.entries, folds)
+        )
+        items = [
+            Item(entry, file, *paths[entry.name]) for entry in index.entries if entry.name in paths
+        ]
+        notes = write_lists_report(
+            workspace.root,
+            index,
+            lists,
+            derived,
+            folds,
+            options.classes,
+            self.release.counts,
+            workspace.progress,
+        )
+        if options.only == "eval":
+            notes += (f"only the {len(items):,} images of the hsnet and fixed-v1 lists",)
+
+        def kept(areas: Areas, _: Splits) -> FoldSet:
+            left = faults.without(folds)
+            return replace(left, notes=without_pixels(left, areas))
+
+        return Content(
+            classes=index.classes,
+            images=ordered_results(make_record, items, workspace.jobs, faults),
+            folds=kept,
+            count=len(items),
+            notes=notes,
+        )
+
+    def _published(self, workspace: Workspace, annotated: Lists) -> Lists:
+        folder = self._unpacked(workspace, self.release.lists)
+        found = sorted(folder.rglob(_PICKLE))
+        if len(found) != 1:
+            raise DatasetError(f"{folder} holds {len(found)} files {_PICKLE}; is it another file?")
+        return published_lists(found[0], annotated, workspace.faults.left_out)
+
+    def _archived(
+        self, workspace: Workspace, entries: Sequence[Entry]
+    ) -> dict[str, tuple[Path, Path]]:
+        """Where each image is and is to lie; those outside the dataset's folder are copied."""
+        paths: dict[str, tuple[Path, Path]] = {}
+        copied: list[Path] = []
+        for part, archive in self.release.images.items():
+            folder = self._unpacked(workspace, archive)
+            stays = workspace.embed_images or folder.is_relative_to(workspace.root)
+            for entry in entries:
+                here, _, name = entry.name.partition("/")
+                if here == part:
+                    kept = folder / name if stays else workspace.raw / "images" / entry.name
+                    paths[entry.name] = (folder / name, kept)
+                    if not stays and not kept.exists() and (folder / name).exists():
+                        copied.append(folder / name)
+        ensure_space(workspace.raw, sum(path.stat().st_size for path in copied))
+        return paths
+
+    def _single(
+        self, workspace: Workspace, entries: Sequence[Entry], folds: FoldSet
+    ) -> dict[str, tuple[Path, Path]]:
+        """The same for the images of the episode lists, fetched one by one."""
+        tested = frozenset(named_images(self.dataset, folds, workspace.shots))
+        names = [entry.name for entry in entries if entry.image_id in tested]
+        root = workspace.raw / "single"
+        for part in self.release.images:
+            fetch_images(
+                [name.partition("/")[2] for name in names if name.startswith(f"{part}/")],
+                root / part,
+                f"{self.release.single}/{part}",
+                workspace.progress,
+                _INSTEAD,
+            )
+        return {name: (root / name, root / name) for name in names}
+
+    def _unpacked(self, workspace: Workspace, source: SourceFile) -> Path:
+        path = workspace.sources[source.name]
+        return contents(source, path, workspace.raw, workspace.progress)

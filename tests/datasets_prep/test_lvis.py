@@ -1,0 +1,354 @@
+import copy
+import json
+import pickle
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from benchmarks.cli import main
+from datasets_prep.episodes import fixed, pfenet
+from datasets_prep.errors import DatasetError
+from datasets_prep.lvis import Lvis, LvisOptions
+from datasets_prep.lvis import lists as lvis_lists
+from datasets_prep.lvis.index import read_index
+from datasets_prep.lvis.lists import derived_lists, fold_set, published_lists
+from datasets_prep.lvis.release import LVIS_V1, Counts, Release
+from datasets_prep.prepare import PrepareOptions, prepare, verify
+from datasets_prep.prepared import PreparedDataset
+from tests.datasets_prep.lvis_fixture import (
+    HEIGHT,
+    SHOWN,
+    WIDTH,
+    TinyLvis,
+    dumped,
+    write_tiny_lvis,
+)
+from tests.datasets_prep.server import Reply, running
+
+Tiny = tuple[TinyLvis, Release]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_lists() -> Iterator[None]:
+    """Ten folds of thousands of episodes would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lvis_lists, "EPISODES", 30)
+        patch.setattr(fixed, "EPISODES", 12)
+        patch.setattr(pfenet, "EPISODES", 10)
+        patch.setattr(pfenet, "BAM_EPISODES", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return write_tiny_lvis(tmp_path_factory.mktemp("archives"))
+
+
+@pytest.fixture(scope="module")
+def prepared(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    return run(tiny[1], tmp_path_factory.mktemp("data"), tiny[0].folder)
+
+
+def run(
+    release: Release,
+    data_root: Path,
+    from_dir: Path,
+    *,
+    skip_bad: bool = False,
+    embed: bool = False,
+    shots: tuple[int, ...] = (1, 5),
+    **options: str,
+) -> PreparedDataset:
+    settings = PrepareOptions(
+        data_root, from_dir, shots=shots, embed_images=embed, skip_bad=skip_bad
+    )
+    return prepare(Lvis(LvisOptions.model_validate(options), release), settings)
+
+
+def united(tiny: TinyLvis, image: str, category: int) -> NDArray[Any]:
+    """The union of a class's instances, by `annToMask` one by one."""
+    from pycocotools.coco import COCO
+
+    number = int(image.rpartition("/")[2])
+    coco = COCO()
+    coco.imgs = {number: {"height": HEIGHT, "width": WIDTH}}
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    for each in tiny.annotations["annotations"]:
+        if (each["image_id"], each["category_id"]) == (number, category):
+            mask |= coco.annToMask(each) == 1
+    return mask
+
+
+def test_instances_of_a_class_are_united_and_classes_overlap(
+    tiny: Tiny, prepared: PreparedDataset
+) -> None:
+    assert prepared.classes == tuple(f"thing_{category}" for category in SHOWN)
+    assert prepared.image_ids == tuple(
+        sorted((name[:-4] for name in tiny[0].images), key=lambda name: name.rpartition("/")[2])
+    )
+    overlap = 0
+    for image in prepared.image_ids:
+        covered = np.zeros((HEIGHT, WIDTH), int)
+        for category in SHOWN:
+            mask = prepared.mask(image, category - 1)
+            np.testing.assert_array_equal(mask, united(tiny[0], image, category))
+            covered += mask
+        overlap += int((covered > 1).sum())
+    assert overlap > 0
+    assert verify(prepared, full=True) == []
+
+
+def test_the_classes_depend_on_the_shots(tiny: Tiny, prepared: PreparedDataset) -> None:
+    for shots in (1, 5):
+        order = [c - 1 for c in tiny[0].pickled if SHOWN[c] > shots]
+        size = len(order) // 10
+        for fold in range(10):
+            chosen = prepared.folds.fold(fold, shots)
+            assert chosen.novel == tuple(order[fold + 10 * v] for v in range(size))
+            assert sorted(chosen.novel + chosen.base) == list(range(25))
+            episodes = prepared.episodes("hsnet", fold, shots)
+            assert [e.class_index for e in episodes] == [chosen.novel[i % size] for i in range(30)]
+            assert {e.class_index for e in prepared.episodes("fixed-v1", fold, shots)} == {
+                *chosen.novel
+            }
+    assert len(prepared.folds.fold(0, 1).novel) == 2
+    assert len(prepared.folds.fold(0, 5).novel) == 1
+    assert [prepared.folds.fold(f, 1).novel for f in range(10)] != [
+        prepared.folds.fold(f, 5).novel for f in range(10)
+    ]
+
+
+def published_draws(
+    pickled: dict[int, dict[str, Any]], fold: int, shots: int, count: int
+) -> list[tuple[int, str, list[str]]]:
+    """The published loader's words, with the global generator that it uses."""
+    np.random.seed(0)
+    ids = [i for i in list(pickled.keys()) if len(pickled[i]) > shots]
+    class_ids = [ids[fold + 10 * v] for v in range(len(ids) // 10)]
+    drawn = []
+    for idx in range(count):
+        chosen = class_ids[idx % len(class_ids)]
+        query = np.random.choice(list(pickled[chosen].keys()), 1, replace=False)[0]
+        supports: list[str] = []
+        while len(supports) < shots:
+            support = np.random.choice(list(pickled[chosen].keys()), 1, replace=False)[0]
+            if support != query:
+                supports.append(str(support))
+        drawn.append((chosen, str(query), supports))
+    return drawn
+
+
+@pytest.mark.parametrize("shots", [1, 5])
+def test_the_hsnet_lists_are_what_the_published_loader_draws(
+    tiny: Tiny, prepared: PreparedDataset, shots: int
+) -> None:
+    for fold in (0, 7):
+        ours = [
+            (e.class_index + 1, f"{e.query}.jpg", [f"{s}.jpg" for s in e.supports])
+            for e in prepared.episodes("hsnet", fold, shots)
+        ]
+        assert ours == published_draws(tiny[0].pickled, fold, shots, 30)
+
+
+def test_fixed_classes_are_the_same_whatever_the_shots(
+    tiny: Tiny, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    dataset = run(tiny[1], tmp_path, tiny[0].folder, classes="fixed")
+    assert dataset.folds.lists == "published, fixed classes"
+    assert dataset.folds.of_shots == {}
+    for fold in range(10):
+        novel = dataset.folds.fold(fold, 1).novel
+        assert novel == dataset.folds.fold(fold, 5).novel == prepared.folds.fold(fold, 5).novel
+        one, five = (dataset.episodes("fixed-v1", fold, shots) for shots in (1, 5))
+        assert [(e.query, e.supports) for e in one] == [(e.query, e.supports[:1]) for e in five]
+    assert dataset.digest != prepared.digest
+
+
+def test_derived_lists_need_no_pickle(tiny: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny[0].folder, folder, ignore=shutil.ignore_patterns("lvis.zip"))
+    dataset = run(tiny[1], tmp_path / "data", folder, lists="derived")
+    candidates = [c - 1 for c, count in SHOWN.items() if count > 1]
+    assert dataset.folds.folds[3].novel == (candidates[3], candidates[13])
+    assert dataset.folds.folds[3].images_of[candidates[3]] == tuple(tiny[0].images_of(4))
+    report = (dataset.root / "lists-report.txt").read_text()
+    assert "the lists are derived from the annotations" in report
+
+
+def test_the_report_compares_with_what_is_published(tiny: Tiny, tmp_path: Path) -> None:
+    counts = Counts(14, 150, 25, {1: 2, 5: 2}, (("thing_1", "thing_2"),))
+    dataset = run(replace(tiny[1], counts=counts), tmp_path, tiny[0].folder)
+    report = (dataset.root / "lists-report.txt").read_text()
+    assert "images in the annotation file: 14 (published 14)" in report
+    assert "classes a fold with more than 1 images: 2 (published 2)" in report
+    assert "classes a fold with more than 5 images: 1 (published 2, DIFFERS)" in report
+    assert "hold the pairs that the annotations give, in another order" in report
+    assert [note for note in dataset.manifest["notes"] if "DIFFERS" in note] == [
+        f"annotations: {2 * sum(SHOWN.values())} (published 150, DIFFERS)",
+        "classes a fold with more than 5 images: 1 (published 2, DIFFERS)",
+    ]
+    assert any("published is thing_1 to thing_2" in note for note in dataset.manifest["notes"])
+
+
+def test_extracted_folders_serve_and_jobs_change_nothing(
+    tiny: Tiny, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    folder = tmp_path / "LVIS"
+    for archive in tiny[0].folder.glob("*2017.zip"):
+        with zipfile.ZipFile(archive) as bundle:
+            bundle.extractall(folder / "coco")
+    for name in ("lvis.zip", "lvis_v1_val.json.zip"):
+        shutil.copy(tiny[0].folder / name, folder)
+    dataset = run(tiny[1], tmp_path / "data", folder)
+    embedded = run(tiny[1], tmp_path / "embedded", folder, embed=True)
+    assert dataset.digest == embedded.digest == prepared.digest
+    kept = sorted(path.name for path in (dataset.root / "raw/images").rglob("*.jpg"))
+    assert kept == sorted(name.partition("/")[2] for name in tiny[0].images)
+    shutil.rmtree(folder)
+    assert verify(dataset, full=True) == verify(embedded, full=True) == []
+
+
+def test_single_images_are_fetched(tiny: Tiny, prepared: PreparedDataset, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny[0].folder, folder, ignore=shutil.ignore_patterns("*2017.zip"))
+    with running() as server:
+        for name, content in tiny[0].images.items():
+            address = server.serve(f"/{name}", Reply(content))
+        release = replace(tiny[1], single=address.rpartition("/")[0].rpartition("/")[0])
+        dataset = run(release, tmp_path / "data", folder, only="eval")
+        assert len(server.requests) == len(dataset.image_ids) > 10
+    for fold in range(10):
+        for shots in (1, 5):
+            for recipe in ("hsnet", "fixed-v1"):
+                assert dataset.episodes(recipe, fold, shots) == prepared.episodes(
+                    recipe, fold, shots
+                )
+
+
+def test_the_command_runs_it_with_its_own_classes_for_every_shot(
+    prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(
+        main,
+        [
+            *("run", "-d", "lvis", "-m", "all-foreground", "--protocol", "hsnet@518"),
+            *("--folds", "1", "--shots", "1,5", "--quiet"),
+            *("--data-root", str(prepared.root.parent), "--results-root", str(tmp_path)),
+        ],
+        catch_exceptions=False,
+    )
+    assert done.exit_code == 0, done.output
+    for shots in (1, 5):
+        path = tmp_path / f"lvis/hsnet@518/all-foreground/fold1_{shots}shot/run.json"
+        record = json.loads(path.read_text())
+        novel = prepared.folds.fold(1, shots).novel
+        assert record["setup"]["dataset"]["classes"] == {
+            str(index): f"thing_{index + 1}" for index in novel
+        }
+        assert set(record["class_iou"]) == {str(index) for index in novel}
+        assert 0 < record["miou"] < 1
+    problems = CliRunner().invoke(
+        main, ["episodes", "verify", "lvis", "--data-root", str(prepared.root.parent)]
+    )
+    assert problems.exit_code == 0, problems.output
+
+
+def test_a_category_may_be_counted_from_zero(tiny: Tiny) -> None:
+    content = {c - 1: images for c, images in tiny[0].pickled.items()}
+    path = tiny[0].folder / "zero.pkl"
+    path.write_bytes(dumped(content))
+    annotated = {c - 1: tuple(tiny[0].images_of(c)) for c in SHOWN if SHOWN[c]}
+    lists = published_lists(path, annotated)
+    assert list(lists) == list(content)
+    assert {index: sorted(images) for index, images in lists.items()} == {
+        index: sorted(images) for index, images in annotated.items()
+    }
+
+
+def test_pickles_of_anything_else_are_refused(tiny: Tiny, tmp_path: Path) -> None:
+    annotated = {c - 1: tuple(tiny[0].images_of(c)) for c in SHOWN if SHOWN[c]}
+    path = tmp_path / "lvis_val.pkl"
+    for content, message in (
+        (pickle.dumps({1: {"a": print}}), "asks for builtins.print; --lists derived does without"),
+        (pickle.dumps([1, 2]), "expected a dict of category"),
+        (pickle.dumps({1: {"val2017/000000000999.jpg": {}}}), "image val2017/000000000999"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(DatasetError, match=message):
+            published_lists(path, annotated)
+
+
+def test_too_few_classes_for_so_many_shots_are_an_error(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"0 classes have more than 6 test images.*--shots"):
+        run(tiny[1], tmp_path, tiny[0].folder, shots=(1, 6))
+    lists = {index: ("a", "b") for index in range(23)}
+    folds = fold_set(lists, 30, "per-shot", (1,), "derived")
+    assert [fold.novel for fold in folds.folds[:2]] == [(0, 10), (1, 11)]  # 20, 21, 22 in none
+
+
+def test_every_wrong_entry_is_named_and_can_be_left_out(tiny: Tiny, tmp_path: Path) -> None:
+    mine, _ = write_tiny_lvis(tmp_path / "mine")
+    content = mine.annotations
+    first = content["annotations"][0]
+    content["annotations"] += [
+        {**first, "id": 9001, "category_id": 99},
+        {**first, "id": 9002, "image_id": 999},
+        {**first, "id": 9003, "image_id": 102, "segmentation": {"size": [1, 1], "counts": [1]}},
+    ]
+    content["images"].append({**content["images"][0], "id": 120})
+    release = mine.write()
+    with pytest.raises(DatasetError) as caught:
+        run(release, tmp_path / "data", mine.folder)
+    lines = str(caught.value).splitlines()
+    assert "lvis_v1_val.json does not hold together:" in lines[0]
+    assert any("the id 120 is not that of" in line for line in lines)
+    assert any("annotation 9001 has the unknown category 99" in line for line in lines)
+    assert any("annotation 9002 is of image 999, which is not there" in line for line in lines)
+    dataset = run(release, tmp_path / "data", mine.folder, skip_bad=True)
+    assert len(dataset.image_ids) == len(mine.images) - 2
+    listed = {i for fold in dataset.folds.of_shots[5] for i, _ in fold.test}
+    assert listed <= set(dataset.image_ids)
+
+
+def test_a_missing_image_is_named(tiny: Tiny, tmp_path: Path) -> None:
+    mine, _ = write_tiny_lvis(tmp_path / "mine")
+    name = next(iter(mine.images))
+    del mine.images[name]
+    with pytest.raises(DatasetError, match=f"{name.partition('/')[2]} is not a readable image"):
+        run(mine.write(), tmp_path / "data", mine.folder)
+
+
+def test_other_categories_than_one_two_three_are_refused(tiny: Tiny, tmp_path: Path) -> None:
+    content = copy.deepcopy(tiny[0].annotations)
+    del content["categories"][4]
+    path = tmp_path / "lvis_v1_val.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="categories are not numbered 1, 2, 3"):
+        read_index(path)
+
+
+def test_derived_lists_are_in_the_order_of_ids(tiny: Tiny, tmp_path: Path) -> None:
+    path = tmp_path / "lvis_v1_val.json"
+    path.write_text(json.dumps(tiny[0].annotations))
+    lists = derived_lists(read_index(path).entries)
+    assert list(lists) == [c - 1 for c in SHOWN if SHOWN[c]]
+    assert all(list(lists[c - 1]) == tiny[0].images_of(c) for c in SHOWN if SHOWN[c])
+
+
+def test_the_real_release_is_complete() -> None:
+    sources = Lvis(LvisOptions(), LVIS_V1).sources()
+    assert [source.name for source in sources] == [
+        "lvis_v1_val.json.zip", "train2017.zip", "val2017.zip", "lvis.zip"
+    ]  # fmt: skip
+    assert [source.sha256 is None for source in sources] == [False, False, False, True]
+    few = Lvis(LvisOptions(only="eval", lists="derived"), LVIS_V1).sources()
+    assert [source.name for source in few] == ["lvis_v1_val.json.zip"]
+    assert LVIS_V1.counts is not None and len(LVIS_V1.counts.ends) == 10
