@@ -19,6 +19,7 @@ from datasets_prep.episodes.episode import Episode, digest, read_episodes
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.errors import DatasetError
 from datasets_prep.folds import FoldSet, read_folds
+from datasets_prep.imagefile import UNREADABLE
 from datasets_prep.records import IGNORE, labels_sha256, masks_sha256
 
 SCHEMA = 1
@@ -65,6 +66,10 @@ class PreparedDataset:
     @property
     def _again(self) -> str:
         return f"prepare it again with: bench prepare {self.manifest['builder']['name']} ..."
+
+    @property
+    def _check(self) -> str:
+        return f"run: bench datasets verify {self.name} --full"
 
     @contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
@@ -142,34 +147,57 @@ class PreparedDataset:
         """The image in RGB.
 
         Raises:
-            DatasetError: naming the file, if it is missing, damaged or has changed its size.
+            DatasetError: naming the file, if it is missing, damaged or has changed.
         """
         stored = self._cell("image", image_id)
-        source = self.root / stored if isinstance(stored, str) else io.BytesIO(stored["bytes"])
-        try:
-            with Image.open(source) as opened:
+        is_file = isinstance(stored, str)
+        where = stored if is_file else f"image {image_id}"
+        with self._decoding(where):
+            content = (self.root / stored).read_bytes() if is_file else stored["bytes"]
+            with Image.open(io.BytesIO(content)) as opened:
                 image = opened.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            where = stored if isinstance(stored, str) else f"image {image_id}"
-            raise DatasetError(f"dataset {self.name!r}: cannot read {where}: {error}") from None
         if (image.height, image.width) != self.size(image_id):
-            raise DatasetError(
-                f"dataset {self.name!r}: image {image_id} is {image.width}×{image.height}, not as "
-                f"prepared; run: bench datasets verify {self.name} --full"
-            )
+            raise self._changed(f"{where} is {image.width}×{image.height}")
+        # A file may decode and yet be another: in a JPEG most flipped bits do.
+        if is_file and hashlib.sha256(content).hexdigest() != self._cell("image_sha256", image_id):
+            raise self._changed(f"{where} has other bytes")
         return image
+
+    @contextmanager
+    def _decoding(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except UNREADABLE as error:
+            raise DatasetError(
+                f"dataset {self.name!r}: cannot read {what}: {error}; {self._check}"
+            ) from None
+
+    def _changed(self, what: str) -> DatasetError:
+        return DatasetError(f"dataset {self.name!r}: {what}, not as prepared; {self._check}")
+
+    @cached_property
+    def has_label_maps(self) -> bool:
+        """Whether an image has one label map; else it has a mask for each of its classes."""
+        return bool(self._table.column("label_map").null_count == 0)
 
     def labels(self, image_id: str) -> NDArray[np.uint8]:
         """The label map, H×W: 0 background, i+1 class i, 255 ignore.
 
         Raises:
-            DatasetError: if the dataset's classes overlap and it has masks instead.
+            DatasetError: if the dataset's classes overlap and it has masks instead, or the map is
+                damaged.
         """
         stored = self._cell("label_map", image_id)
         if stored is None:
             raise DatasetError(f"dataset {self.name!r} keeps a mask per class, no label maps")
-        with Image.open(io.BytesIO(stored["bytes"])) as opened:
-            return np.asarray(opened, dtype=np.uint8)
+        with (
+            self._decoding(f"the labels of {image_id}"),
+            Image.open(io.BytesIO(stored["bytes"])) as opened,
+        ):
+            labels = np.asarray(opened, dtype=np.uint8)
+        if labels.shape != self.size(image_id):
+            raise self._changed(f"the labels of {image_id} have shape {labels.shape}")
+        return labels
 
     def mask(self, image_id: str, class_index: int) -> NDArray[np.uint8]:
         """The mask of one class, H×W: 1 foreground, 0 background, 255 ignore."""

@@ -105,11 +105,13 @@ def test_a_damaged_or_changed_image_is_named(tmp_path: Path) -> None:
     assert dataset.image("b_001").size == (toy.WIDTH, toy.HEIGHT)
 
 
-def test_an_image_with_transparency_is_read_as_rgb(tmp_path: Path) -> None:
+def test_an_image_with_transparency_is_read_as_rgb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (toy.WIDTH, toy.HEIGHT), (1, 2, 3, 4)).save(file, format="PNG")
+    monkeypatch.setattr(toy, "encode_png", lambda pixels: file.getvalue())
     dataset = prepared(tmp_path, files=True)
-    path = dataset.root / "raw" / "a_000.0.png"
-    path.chmod(0o600)
-    Image.new("RGBA", (toy.WIDTH, toy.HEIGHT), (1, 2, 3, 4)).save(path)
     assert np.asarray(dataset.image("a_000"))[0, 0].tolist() == [1, 2, 3]
 
 
