@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _COCO = "http://images.cocodataset.org"
 _TERMS = "https://cocodataset.org/#termsofuse"
 _DRIVE = "1VEXgHlYmPVMTVYd8RkT6-l8GGq0G9vHX"
+ClassRule = Literal["per-shot", "fixed"]
+
 _TRAINED, _TESTED = "object parts in the training images", "object parts tested with one shot"
 
 
@@ -92,7 +94,7 @@ PACO_PART = Release(
 class PacoPartOptions(BuilderOptions):
     """Where parts, lists and images are from, and which classes are tested."""
 
-    lists: Literal["derived", "matcher"] = Field(
+    lists: Literal["derived", "published"] = Field(
         default="derived",
         description="List the classes and images of PACO-LVIS anew, or take Matcher's files, "
         "paco.zip.",
@@ -102,11 +104,11 @@ class PacoPartOptions(BuilderOptions):
         description="Fetch the test images one by one, some 0.4 GB, or take them from COCO's "
         "archives, 19 GB and more.",
     )
-    least_images: int | None = Field(
-        default=None,
-        ge=2,
-        description="Test the classes of at least so many images whatever the shots; else, as in "
-        "Matcher, those of more images than shots.",
+    classes: ClassRule = Field(
+        default="per-shot",
+        description="Which classes are tested: those with more images than an episode has "
+        "supports, others for every number of shots (Matcher), or those with more than five "
+        "images, the same whatever the shots.",
     )
     least_area: int = Field(
         default=0,
@@ -159,14 +161,14 @@ class PacoPart:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.parts.paco_lists import crops_of, make_folds, records
+        from datasets_prep.parts.paco_lists import FIXED_LEAST, crops_of, make_folds, records
 
         sheet = self._sheet(workspace)
         folders = self._folders(workspace, sheet)
 
         def folds(areas: Areas, _: Splits) -> FoldSet:
             crops = crops_of(sheet, areas, workspace.faults.left_out)
-            least = self.options.least_images
+            least = FIXED_LEAST if self.options.classes == "fixed" else None
             made = make_folds(
                 crops, areas, len(sheet.classes), self.options.lists, least, workspace.shots
             )
@@ -186,7 +188,7 @@ class PacoPart:
         from datasets_prep.parts.paco_files import read_pickles, read_release
 
         folder = unpacked(workspace, self._annotations)
-        if self.options.lists == "matcher":
+        if self.options.lists == "published":
             files = (_inside(folder, f"paco_part_{part}.pkl") for part in ("train", "val"))
             return read_pickles(*files)
         train, val = (_inside(folder, f"paco_lvis_v1_{part}.json") for part in ("train", "val"))

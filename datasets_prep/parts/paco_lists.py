@@ -16,6 +16,7 @@ from datasets_prep.records import ImageRecord
 
 FOLDS = 4
 EPISODES = 2500
+FIXED_LEAST = 6  # images of a class, so that it can be tested with five supports
 
 
 @dataclass(frozen=True)

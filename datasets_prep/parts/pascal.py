@@ -78,7 +78,7 @@ PASCAL_PART = Release(
 class PascalPartOptions(BuilderOptions):
     """Where parts and lists are from."""
 
-    lists: Literal["derived", "matcher"] = Field(
+    lists: Literal["derived", "published"] = Field(
         default="derived",
         description="Merge the original annotations and list their images anew, or take "
         "Matcher's files, pascal.zip.",
