@@ -15,6 +15,7 @@ DATASETS: Mapping[str, str] = {
     "suim": "datasets_prep.crossdomain.suim:Suim",
     "deepglobe": "datasets_prep.crossdomain.deepglobe:DeepGlobe",
     "lvis": "datasets_prep.lvis:Lvis",
+    "isaid": "datasets_prep.isaid:Isaid",
     "pascal-part": "datasets_prep.parts.pascal:PascalPart",
     "paco-part": "datasets_prep.parts.paco:PacoPart",
 }

@@ -173,8 +173,12 @@ def _text(path: Path) -> str:
         raise DatasetError(f"{path} is not a text list") from None
 
 
-def pascal_pairs(path: Path) -> list[Pair]:
-    """(image, class) pairs of one PASCAL-5i list, in order.
+def pascal_pairs(path: Path, classes: int = PASCAL_CLASSES) -> list[Pair]:
+    """(image, class) pairs of one list of `IMAGE__CLASS` lines, in order.
+
+    Args:
+        path: the list.
+        classes: how many there are; lines number them from 1.
 
     Raises:
         DatasetError: if the file cannot be read, naming the first line that is no pair.
@@ -182,7 +186,7 @@ def pascal_pairs(path: Path) -> list[Pair]:
     pairs = []
     for number, line in enumerate(_text(path).splitlines(), start=1):
         image, _, label = line.partition("__")
-        if not image or not label.isdigit() or not 1 <= int(label) <= PASCAL_CLASSES:
+        if not image or not label.isdigit() or not 1 <= int(label) <= classes:
             raise DatasetError(f"{path}, line {number}: expected IMAGE__CLASS, found {line!r}")
         pairs.append((image, int(label) - 1))
     return pairs

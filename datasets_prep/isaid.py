@@ -1,0 +1,242 @@
+"""Prepare iSAID-5i: tiles of aerial images, 15 classes in three folds.
+
+Sources: caoql98/SDM for the tiles; linhanwang/SCCNet, data/isaid.py and data/splits/isaid, for the
+lists in the form that GF-SAM and INSID3 read. Their loaders are HSNet's for PASCAL-5i, with as many
+episodes as a fold has pairs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field
+
+from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.coco.lists import check_known
+from datasets_prep.crossdomain.test_set import differing, kept_paths, unpacked
+from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.folds import FoldSet, Pair, contiguous, split
+from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy
+from datasets_prep.parallel import ordered_results
+from datasets_prep.records import IGNORE, ImageRecord, label_record
+from datasets_prep.sources import SourceFile
+from datasets_prep.splitfiles import pascal_pairs
+
+# In the order of iSAID's own category numbers, which are the values of the masks.
+CLASSES = (
+    "ship", "storage_tank", "baseball_diamond", "tennis_court", "basketball_court",
+    "ground_track_field", "bridge", "large_vehicle", "small_vehicle", "helicopter",
+    "swimming_pool", "roundabout", "soccer_ball_field", "plane", "harbor",
+)  # fmt: skip
+FOLDS = 3
+LARGE_IMAGE = "^([^_]+)_"  # of a tile's name, `P0977_1648_1904_1442_1698`
+
+_MASK = "_instance_color_RGB.png"
+_DRIVE = "17PQ1iKCbaj2OjwBdCn_VBh09ntI4lxgL"
+_SCCNET = "https://raw.githubusercontent.com/linhanwang/SCCNet"
+_COMMIT = "c9c1009ac813bfb6226a7816e064141e1fe4c7e5"
+
+
+@dataclass(frozen=True)
+class Release:
+    """The tiles, the test lists by fold, and how many tiles there are."""
+
+    archive: SourceFile
+    lists: tuple[SourceFile, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def _list(fold: int) -> SourceFile:
+    path = f"data/splits/isaid/val/fold{fold}.txt"
+    return SourceFile(
+        name=f"isaid/val/fold{fold}.txt",
+        urls=(f"{_SCCNET}/{_COMMIT}/{path}", f"{_SCCNET}/main/{path}"),
+        extracted_size=0,
+        page="https://github.com/linhanwang/SCCNet",
+        note=f"no hash is published; {path} of that repository at commit {_COMMIT[:7]}",
+    )
+
+
+ISAID_5I = Release(
+    archive=SourceFile(
+        name="iSAID_5i.zip",
+        urls=(f"https://drive.usercontent.google.com/download?id={_DRIVE}&export=download&confirm=t",),
+        page=f"https://drive.google.com/file/d/{_DRIVE}/view",
+        note="no hash is published; a folder iSAID_patches with val/images and val/semantic_png "
+        "serves as well",
+        folder="iSAID_patches",
+    ),
+    lists=tuple(_list(fold) for fold in range(FOLDS)),
+    counts={"tiles": 6_363},
+)  # fmt: skip
+
+
+class IsaidOptions(BuilderOptions):
+    """Choices that give other lists."""
+
+    lists: Literal["published", "derived"] = Field(
+        default="published",
+        description="Test lists: SCCNet's files, or every class in sight of every tile.",
+    )
+    apart: bool = Field(
+        default=False,
+        description="Never pair tiles of one large image, which overlap; no published list is "
+        "drawn so.",
+    )
+
+
+@dataclass(frozen=True)
+class Item:
+    """One tile: where it and its mask are, and where it is to lie."""
+
+    image_id: str
+    image: Path
+    mask: Path
+    kept_image: Path
+
+
+class Isaid:
+    """iSAID-5i: 6,363 tiles of iSAID's val part, 256×256, three folds of five classes."""
+
+    name: ClassVar[str] = "isaid"
+    summary: ClassVar[str] = "iSAID-5i: aerial images, 15 classes in 3 folds"
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[BuilderOptions]] = IsaidOptions
+
+    def __init__(self, options: IsaidOptions, release: Release = ISAID_5I) -> None:
+        self.options = options
+        self.release = release
+
+    @property
+    def dataset(self) -> str:
+        """The name under which the result is stored."""
+        return self.name
+
+    def sources(self) -> Sequence[SourceFile]:
+        """The archive, and the lists that the options ask for."""
+        lists = self.release.lists if self.options.lists == "published" else ()
+        return (self.release.archive, *lists)
+
+    def describe(self) -> Mapping[str, object]:
+        """The options; all shape the content."""
+        return self.options.model_dump()
+
+    def disk_needed(self) -> int:
+        """The image table twice, about."""
+        return 100_000_000
+
+    def build(self, workspace: Workspace) -> Content:
+        """Check every tile and mask; see `Builder.build`.
+
+        Raises:
+            DatasetError: naming every file that is missing or wrong.
+        """
+        folder = unpacked(workspace, self.release.archive) / "val"
+        images = sorted((folder / "images").glob("*.png"))
+        if not images:
+            raise DatasetError(f"there is no {folder / 'images'}/*.png; is it iSAID-5i's folder?")
+        kept = kept_paths(workspace, images)
+        items = [
+            Item(i.stem, i, folder / "semantic_png" / f"{i.stem}{_MASK}", kept[i]) for i in images
+        ]
+        pairs = self._published(workspace) if self.options.lists == "published" else None
+
+        def folds(areas: Areas, _: Splits) -> FoldSet:
+            made = workspace.faults.without(make_folds(pairs, areas, apart=self.options.apart))
+            check_known((image for fold in made.folds for image, _ in fold.test), areas)
+            notes = differing({"tiles": len(areas)}, self.release.counts, workspace.progress)
+            return replace(made, notes=(*notes, *other_pairs(made, areas)))
+
+        return Content(
+            classes=CLASSES,
+            images=ordered_results(make_record, items, workspace.jobs, workspace.faults),
+            folds=folds,
+            count=len(items),
+        )
+
+    def _published(self, workspace: Workspace) -> list[Pair]:
+        pairs: list[Pair] = []
+        for file, novel in zip(self.release.lists, contiguous(len(CLASSES), FOLDS), strict=True):
+            path = workspace.sources[file.name]
+            found = pascal_pairs(path, len(CLASSES))
+            others = [f"{image} of {CLASSES[c]}" for image, c in found if c not in novel]
+            refuse(f"{path} lists classes of another fold:", others, 10)
+            pairs += found
+        return pairs
+
+
+def make_folds(pairs: Sequence[Pair] | None, areas: Areas, *, apart: bool) -> FoldSet:
+    """Three folds of five classes in a row.
+
+    Args:
+        pairs: published ones, in order; None for all that the masks show, by name.
+        areas: pixels of each class, by image.
+        apart: whether an episode may hold only one tile of a large image.
+    """
+    lists = "derived" if pairs is None else "published"
+    if pairs is None:
+        pairs = [(image, index) for image in sorted(areas) for index in sorted(areas[image])]
+    return FoldSet(
+        split(contiguous(len(CLASSES), FOLDS), (), pairs),
+        query_order="walk",
+        published_episodes="pairs",
+        group=LARGE_IMAGE if apart else None,
+        lists=f"{lists}, tiles apart" if apart else lists,
+    )
+
+
+def other_pairs(folds: FoldSet, areas: Areas) -> tuple[str, ...]:
+    """Notes on how the listed pairs differ from those that the masks show."""
+    listed = {pair for fold in folds.folds for pair in fold.test}
+    shown = {(image, index) for image, held in areas.items() for index in held}
+    empty, unlisted = sorted(listed - shown), len(shown - listed)
+    notes = []
+    if empty:
+        named = ", ".join(f"{image} of {CLASSES[index]}" for image, index in empty[:10])
+        notes.append(f"{len(empty):,} listed pairs have no pixel: {named}")
+    if unlisted:
+        notes.append(f"{unlisted:,} pairs that the masks show are not listed")
+    return tuple(notes)
+
+
+def make_record(item: Item) -> ImageRecord | str:
+    """Check a tile and its mask; what is wrong, if anything is."""
+    try:
+        image = checked_image(item.image)
+        labels = read_labels(item.mask)
+    except DatasetError as error:
+        return str(error)
+    if labels.shape != (image.height, image.width):
+        return (
+            f"{item.image} is {image.width}×{image.height}, but {item.mask} is "
+            f"{labels.shape[1]}×{labels.shape[0]}"
+        )
+    if item.kept_image != item.image:
+        keep_copy(item.image, item.kept_image, image.sha256)
+    return label_record(item.image_id, item.kept_image, image.sha256, "test", labels)
+
+
+def read_labels(path: Path) -> NDArray[np.uint8]:
+    """A mask as uint8 H×W: 0 background, i+1 class i, 255 ignore; as the file has it.
+
+    Raises:
+        DatasetError: naming the file, if it is missing, damaged or holds anything else.
+    """
+    try:
+        with Image.open(path) as opened:
+            mode, labels = opened.mode, np.array(opened)
+    except UNREADABLE as error:
+        raise DatasetError(f"{path} is not a readable mask: {error}") from None
+    if mode not in ("L", "P"):
+        raise DatasetError(
+            f"{path} is of mode {mode}, not one channel of class numbers; iSAID's coloured masks "
+            "are others, take those in semantic_png"
+        )
+    values = set(np.unique(labels).tolist()) - {*range(len(CLASSES) + 1), IGNORE}
+    if values:
+        raise DatasetError(f"{path} holds the values {sorted(values)}, which are no classes")
+    return labels.astype(np.uint8)
