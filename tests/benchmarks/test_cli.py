@@ -2,10 +2,7 @@
 
 import errno
 import json
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -348,37 +345,6 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.runner.run_matrix", fail)
     result = CliRunner().invoke(main, ["run", "-d", "tiny", "--model-from", MODEL])
     assert isinstance(result.exception, OSError)
-
-
-def test_an_interrupted_run_goes_on(data_root: Path, tmp_path: Path) -> None:
-    args = ["run", "-d", "tiny", "--model-from", "slow.py", "--device", "cpu", "--folds", "0",
-            "--shots", "1", "--limit", "30", "--batch-size", "1", "--json"]  # fmt: skip
-    slow = (
-        "import time\nfrom tests.tiny import ColourModel\n"
-        "class Slow(ColourModel):\n"
-        "    def segment(self, queries, supports):\n"
-        "        time.sleep(PAUSE)\n"
-        "        return super().segment(queries, supports)\n"
-    )
-    Path("slow.py").write_text(slow.replace("PAUSE", "0.5"))
-    command = [sys.executable, "-c", "from benchmarks.cli import main; main()", *args]
-    import os
-
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    journal = tmp_path / "results/tiny/fixed-v1-first30/slow/fold0_1shot/journal.jsonl"
-    deadline = time.monotonic() + 60
-    while not (journal.exists() and journal.read_bytes().count(b"\n") > 2):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert said.strip().endswith("error: interrupted; the same command goes on where it stopped")
-    assert "Traceback" not in said
-    Path("slow.py").write_text(slow.replace("PAUSE", "0"))
-    (record,) = json.loads(bench(*args).stdout)
-    assert (record["status"], record["sittings"]) == ("measured", 2)
 
 
 # --- show, leaderboard, doctor ---

@@ -1,10 +1,5 @@
 """One run in every way it can go: the counts are always those of the plain loop."""
 
-import multiprocessing
-import os
-import random
-import signal
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +9,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks import evaluator as evaluator_module
 from benchmarks.config import BenchConfig
 from benchmarks.errors import BenchError
 from benchmarks.loader import Loader
@@ -157,6 +151,15 @@ def test_each_image_and_pair_is_encoded_once(root: Path, tmp_path: Path) -> None
     assert cache.naive_image_encodes == summary.naive_image_encodes
 
 
+def test_every_stage_is_timed_and_none_twice(root: Path, tmp_path: Path) -> None:
+    record = run_matrix(config(root, tmp_path), listener=Quiet())[0].record
+    assert record is not None
+    assert record.stages is not None
+    times = record.stages.model_dump()
+    assert all(seconds > 0 for seconds in times.values())
+    assert sum(times.values()) < record.seconds
+
+
 def test_shots_of_one_model_share_what_they_encoded(root: Path, tmp_path: Path) -> None:
     wanted = config(root, tmp_path, limit=None)
     one, two = (outcome.record.cache for outcome in run_matrix(wanted, listener=Quiet())[:2])
@@ -279,66 +282,6 @@ def test_another_setup_is_refused_by_name(root: Path, tmp_path: Path) -> None:
     other = [{"name": "colour", "model": "tests.tiny:ColourModel", "options": {"gain": 3.0}}]
     with pytest.raises(BenchError, match=r"model\.config\.gain = 1\.0, now it is 3\.0.*--fresh"):
         run_matrix(config(root, tmp_path, models=other), listener=Quiet())
-
-
-def _run_in_child(wanted: BenchConfig, pause: float) -> None:
-    original = evaluator_module.predict
-
-    def slow(*arguments: object) -> object:
-        time.sleep(pause)
-        return original(*arguments)  # type: ignore[arg-type]
-
-    evaluator_module.predict = slow  # type: ignore[assignment]
-    run_matrix(wanted, listener=Quiet())
-    os._exit(0)
-
-
-def test_twenty_kills_end_in_the_unbroken_result(root: Path, tmp_path: Path) -> None:
-    limit = 120
-    unbroken = measured(root, tmp_path / "a", limit=limit)
-    wanted = config(root, tmp_path / "b", limit=limit)
-    clock = random.Random(0)
-    fork = multiprocessing.get_context("fork")
-    kills = 0
-    while kills < 20:
-        child = fork.Process(target=_run_in_child, args=(wanted, 0.004))
-        child.start()
-        child.join(clock.uniform(0.01, 0.09))
-        if child.exitcode is not None:
-            pytest.fail(f"the run ended (exit code {child.exitcode}) after {kills} kills")
-        os.kill(child.pid or 0, signal.SIGKILL)
-        child.join()
-        kills += 1
-    outcomes = run_matrix(wanted, listener=Quiet())
-    assert [areas_of(tmp_path / "b", outcome.key) for outcome in outcomes] == unbroken
-    assert not list((tmp_path / "b").rglob("journal.jsonl"))
-
-
-class Hungry(ColourModel):
-    """Runs out of memory with more than two queries."""
-
-    batch_size = 8
-
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
-        if len(queries) > 2:
-            raise torch.OutOfMemoryError
-        return super().segment(queries, supports)
-
-
-def test_batches_halve_until_they_fit(root: Path, tmp_path: Path) -> None:
-    hungry = [{"name": "colour", "model": "tests.benchmarks.test_evaluator:Hungry"}]
-    listener = Quiet()
-    outcomes = run_matrix(config(root, tmp_path / "a", models=hungry), listener=listener)
-    assert {outcome.record.setup.batch_size for outcome in outcomes} == {2}
-    assert "batches of 4" in listener.notes[0]
-    got = [areas_of(tmp_path / "a", outcome.key) for outcome in outcomes]
-    assert got == measured(root, tmp_path / "b")
-    again = run_matrix(config(root, tmp_path / "a", models=hungry), listener=Quiet())
-    assert {outcome.status for outcome in again} == {"already complete"}
-    with pytest.raises(BenchError, match="smaller --batch-size"):
-        run_matrix(config(root, tmp_path / "c", models=hungry, batch_size=4), listener=Quiet())
 
 
 def test_saved_predictions_are_the_counted_masks(root: Path, tmp_path: Path) -> None:
