@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.neighbours import Place, has_neighbour
 from benchmarks.records import Setup
 from datasets_prep.episodes.episode import Episode, digest
 from datasets_prep.episodes.published import check_digest, list_name, published_digest
@@ -98,6 +99,8 @@ class ListStats:
         images: distinct images, what each model encodes once.
         pairs: distinct (support image, class), what each model encodes once.
         repeated: episodes that hold a support twice.
+        neighbours: episodes with a support that comes directly before or after the query, as
+            file names tell; None where they tell nothing.
         per_class: episodes by class name, 0 for novel classes that were never drawn.
     """
 
@@ -106,11 +109,17 @@ class ListStats:
     images: int
     pairs: int
     repeated: int
+    neighbours: int | None
     per_class: dict[str, int]
 
 
-def stats(listed: EpisodeList) -> ListStats:
-    """Count what is in a list."""
+def stats(listed: EpisodeList, known: Mapping[str, Place] | None = None) -> ListStats:
+    """Count what is in a list.
+
+    Args:
+        listed: the list.
+        known: places of the dataset's images in sequences, as from `benchmarks.neighbours`.
+    """
     episodes = listed.episodes
     drawn = Counter(episode.class_index for episode in episodes)
     return ListStats(
@@ -119,6 +128,7 @@ def stats(listed: EpisodeList) -> ListStats:
         images=len({image for e in episodes for image in (e.query, *e.supports)}),
         pairs=len({(support, e.class_index) for e in episodes for support in e.supports}),
         repeated=sum(len(set(e.supports)) < len(e.supports) for e in episodes),
+        neighbours=sum(has_neighbour(e, known) for e in episodes) if known else None,
         per_class={name: drawn[index] for index, name in listed.classes.items()},
     )
 

@@ -1,38 +1,17 @@
-"""Plots as PNG, of fixed size and font, in colours that colour-blind readers can tell apart.
+"""Plots of results as PNG; matplotlib is an extra, imported when a plot is drawn."""
 
-matplotlib is an extra (`pip install 'fss-bench[plots]'`), imported when a plot is drawn.
-"""
-
-import io
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.errors import BenchError
+from benchmarks.canvas import COLOURS, MARKERS, Canvas
 from leaderboards.scores import Figure, Setting
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-_DPI = 120
-# Okabe and Ito's palette without its yellow, which is too light for lines.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-_MARKERS = "osD^v<>"
 _BINS = list(range(0, 101, 5))
 CAPTIONS = {  # of what `board_plots` draws
     "shots": "mIoU with 95% intervals against the number of shots",
     "cost": "mIoU with 95% intervals against milliseconds per episode",
-}
-_STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
 }
 
 
@@ -44,7 +23,7 @@ def class_bars(classes: Mapping[str, Figure]) -> bytes:
     high = [100 * classes[name].interval.high for name in order] - values
     with _Plot(7, 1.2 + 0.22 * len(order)) as plot:
         ends = np.maximum([low, high], 0)
-        plot.axes.barh(order, values, xerr=ends, color=_COLOURS[4], ecolor="#222222", capsize=2)
+        plot.axes.barh(order, values, xerr=ends, color=COLOURS[4], ecolor="#222222", capsize=2)
         plot.axes.invert_yaxis()
         plot.axes.set(xlabel="class IoU, %", xlim=(0, 100))
         plot.axes.grid(False, axis="y")
@@ -54,7 +33,7 @@ def class_bars(classes: Mapping[str, Figure]) -> bytes:
 def iou_histogram(ious: Sequence[float]) -> bytes:
     """How the IoU of single episodes, in 0..1, is spread."""
     with _Plot(7, 3) as plot:
-        plot.axes.hist(100 * np.asarray(ious), bins=_BINS, color=_COLOURS[0], edgecolor="white")
+        plot.axes.hist(100 * np.asarray(ious), bins=_BINS, color=COLOURS[0], edgecolor="white")
         plot.axes.set(xlabel="IoU of an episode, %", ylabel="episodes", xlim=(0, 100))
         return plot.png()
 
@@ -64,7 +43,7 @@ def iou_against_size(sizes: Sequence[float], ious: Sequence[float]) -> bytes:
     size, iou = 100 * np.asarray(sizes), 100 * np.asarray(ious)
     size, iou = size[size > 0], iou[size > 0]
     with _Plot(7, 3.6) as plot:
-        plot.axes.scatter(size, iou, s=6, color=_COLOURS[4], alpha=0.5, linewidths=0)
+        plot.axes.scatter(size, iou, s=6, color=COLOURS[4], alpha=0.5, linewidths=0)
         edges = np.quantile(size, np.linspace(0, 1, 9)) if len(size) else np.zeros(2)
         middle, median = [], []
         for low, high in pairwise(edges):
@@ -72,7 +51,7 @@ def iou_against_size(sizes: Sequence[float], ious: Sequence[float]) -> bytes:
             if inside.sum() >= 5:
                 middle.append(float(np.median(size[inside])))
                 median.append(float(np.median(iou[inside])))
-        plot.axes.plot(middle, median, "o-", color=_COLOURS[1], label="median of an eighth")
+        plot.axes.plot(middle, median, "o-", color=COLOURS[1], label="median of an eighth")
         plot.axes.set(xscale="log", xlabel="object's share of the image, %", ylabel="IoU, %")
         plot.axes.set(ylim=(-2, 102))
         plot.plain_numbers()
@@ -132,29 +111,8 @@ def board_plots(settings: Sequence[Setting]) -> dict[str, bytes]:
     return drawn
 
 
-class _Plot:
-    """One pair of axes in the common style; it touches no global state beyond its `with`."""
-
-    def __init__(self, width: float, height: float) -> None:
-        try:
-            import matplotlib
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure as Canvas
-        except ImportError:
-            raise BenchError(
-                "plots need matplotlib; install it with: pip install 'fss-bench[plots]'"
-            ) from None
-        self._context = matplotlib.rc_context(_STYLE)
-        self._context.__enter__()
-        self._figure: Any = Canvas(figsize=(width, height), dpi=_DPI, layout="constrained")
-        FigureCanvasAgg(self._figure)
-        self.axes: Axes = self._figure.add_subplot()
-
-    def __enter__(self) -> "_Plot":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._context.__exit__(*error)
+class _Plot(Canvas):
+    """One pair of axes in the common style."""
 
     def errorbars(
         self, index: int, x: Sequence[float], figures: Sequence[Figure], name: str, line: str
@@ -167,8 +125,8 @@ class _Plot:
             x,
             y,
             yerr=np.maximum([low, high], 0),
-            color=_COLOURS[index % len(_COLOURS)],
-            marker=_MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)],
+            color=COLOURS[index % len(COLOURS)],
+            marker=MARKERS[(index + index // len(COLOURS)) % len(MARKERS)],
             linestyle=line,
             capsize=2,
             label=name,
@@ -183,9 +141,3 @@ class _Plot:
         """Mark these values of the horizontal axis and no others."""
         self.axes.set_xticks(values, [f"{value:g}" for value in values])
         self.axes.minorticks_off()
-
-    def png(self) -> bytes:
-        """The picture; equal plots give equal bytes."""
-        buffer = io.BytesIO()
-        self._figure.savefig(buffer, format="png", metadata={"Software": None})
-        return buffer.getvalue()

@@ -17,13 +17,17 @@ from benchmarks.cli.params import (
     data_root,
     option,
     print_json,
+    quiet,
 )
 from benchmarks.protocols import DEFAULT_PROTOCOL, get_protocol
 
 if TYPE_CHECKING:
-    from benchmarks.lists import EpisodeList
+    from benchmarks.episode_plot import Counted
+    from benchmarks.lists import EpisodeList, ListStats
+    from benchmarks.mask_stats import MaskStats
     from datasets_prep.prepared import PreparedDataset
 
+_NONE = "–"
 _PROTOCOL = option(
     "--protocol",
     "-p",
@@ -73,7 +77,7 @@ def _selection(function: F) -> F:
     cls=VerbGroup,
     examples=(
         "bench episodes list pascal                                every prepared list",
-        "bench episodes stats pascal --protocol hsnet              repeats, class balance",
+        "bench episodes stats pascal --png stats.png               repeats, neighbours, tiny masks",
         "bench episodes digest pascal --protocol hsnet --lists DIR  from list files alone",
         "bench episodes export pascal --fold 0 --shots 5 --out f.jsonl",
         "bench episodes verify pascal                              check every list",
@@ -159,55 +163,121 @@ def export(out: Path | None, **selection: Any) -> None:
         write_episodes(out, found.episodes)
 
 
-@episodes.command(examples=("bench episodes stats shapes", "bench episodes stats shapes --classes"))
+@episodes.command(
+    examples=(
+        "bench episodes stats shapes",
+        "bench episodes stats shapes --classes          episodes of every class",
+        "bench episodes stats pascal -p hsnet --png pascal.png",
+        "bench episodes stats pascal -p hsnet --lists splits   from list files, without masks",
+    )
+)
 @_selection
 @option("--classes", is_flag=True, group="Output", help="Episodes of every class.")
+@option(
+    "--masks/--no-masks",
+    default=True,
+    group="Output",
+    help="Read every mask, for its size on the protocol's grid (default), or answer at once.",
+)
+@option(
+    "--png",
+    type=PATH,
+    metavar="FILE",
+    group="Output",
+    help="Draw it too (pip install 'fss-bench[plots]').",
+)
 @as_json
-def stats(classes: bool, as_json: bool, **selection: Any) -> None:
-    """Count what is in the lists.
+@quiet
+def stats(
+    classes: bool, masks: bool, png: Path | None, as_json: bool, quiet: bool, **selection: Any
+) -> None:
+    """Count what is in the lists, and what may make them easy or odd.
 
-    Distinct queries, images and (support, class) pairs, episodes that repeat a support, and how
-    balanced the classes are.
+    Distinct queries, images and (support, class) pairs; episodes that repeat a support, or whose
+    query has a neighbour among them, such as the next frame; how balanced the classes are; and
+    episodes with masks below 0.1% of the protocol's grid (tiny), or with none left on it (empty).
     """
-    from dataclasses import asdict
+    counted = _counted(selection, masks, quiet)
+    if png is not None:
+        from benchmarks.episode_plot import episodes_png
 
-    from benchmarks.lists import stats as count
-
-    counted = [(found, count(found)) for found in _lists(**selection)]
+        png.write_bytes(episodes_png(counted))
     if as_json:
-        print_json(
-            [
-                {"list": f.name, "recipe": f.recipe, "digest": f.digest, **asdict(s)}
-                for f, s in counted
-            ]
-        )
-        return
-    from benchmarks.console import print_table
+        print_json([_as_json(*own) for own in counted])
+    elif classes:
+        from benchmarks.console import print_table
 
-    if classes:
         rows = [
-            (f.name, name, episodes) for f, s in counted for name, episodes in s.per_class.items()
+            (listed.name, name, episodes)
+            for listed, count, _ in counted
+            for name, episodes in count.per_class.items()
         ]
         print_table(("list", "class", "episodes"), rows, right=("episodes",))
-        return
-    headers = ("list", "episodes", "queries", "images", "pairs", "repeated", "classes", "a class")
-    print_table(
-        headers,
-        [
-            (
-                f.name,
-                s.episodes,
-                s.queries,
-                s.images,
-                s.pairs,
-                s.repeated,
-                len(s.per_class),
-                f"{min(s.per_class.values())}–{max(s.per_class.values())}",
-            )
-            for f, s in counted
-        ],
-        right=headers[1:],
+    else:
+        _print_stats(counted)
+
+
+def _counted(selection: dict[str, Any], masks: bool, quiet: bool) -> "list[Counted]":
+    """The chosen lists with what is in them; masks and neighbours need a prepared dataset."""
+    from benchmarks.console import progress
+    from benchmarks.lists import stats as count
+    from benchmarks.mask_stats import mask_stats, masks_of, shares
+    from benchmarks.neighbours import places
+
+    lists = list(_lists(**selection))
+    if selection["lists"] is not None:
+        return [(listed, count(listed), None) for listed in lists]
+    dataset = _open(selection["dataset"], selection["data_root"])
+    known = places(dataset.image_ids)
+    if not masks:
+        return [(listed, count(listed, known), None) for listed in lists]
+    share = shares(dataset, get_protocol(selection["protocol"]))
+    named = masks_of(lists)
+    with progress(quiet=quiet) as shown:
+        for done, (image, index) in enumerate(named):
+            share(image, index)
+            shown.update("masks", done + 1, len(named))
+    return [(listed, count(listed, known), mask_stats(listed, share)) for listed in lists]
+
+
+def _as_json(
+    listed: "EpisodeList", count: "ListStats", masks: "MaskStats | None"
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    found = {"list": listed.name, "recipe": listed.recipe, "digest": listed.digest}
+    return {**found, **asdict(count), "masks": masks and asdict(masks)}
+
+
+def _print_stats(counted: "Sequence[Counted]") -> None:
+    from benchmarks.console import print_table
+
+    headers = (
+        *("list", "episodes", "queries", "images", "pairs", "repeated", "neighbours"),
+        *("classes", "a class", "tiny queries", "empty queries", "tiny supports", "empty supports"),
     )
+    rows = [
+        (
+            listed.name,
+            count.episodes,
+            count.queries,
+            count.images,
+            count.pairs,
+            count.repeated,
+            _NONE if count.neighbours is None else count.neighbours,
+            len(count.per_class),
+            f"{min(count.per_class.values())}–{max(count.per_class.values())}",
+            *_sizes(masks),
+        )
+        for listed, count, masks in counted
+    ]
+    print_table(headers, rows, right=headers[1:])
+
+
+def _sizes(masks: "MaskStats | None") -> tuple[object, ...]:
+    if masks is None:
+        return (_NONE,) * 4
+    return masks.tiny_queries, masks.empty_queries, masks.tiny_supports, masks.empty_supports
 
 
 @episodes.command(examples=("bench episodes verify pascal",))
