@@ -22,6 +22,8 @@ from benchmarks.loader import Loader
 from benchmarks.metrics import count
 from benchmarks.plan import Batch
 from benchmarks.protocols import Protocol
+from benchmarks.records import StagesRecord
+from benchmarks.stages import Stages
 from benchmarks.store import Row
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.errors import DatasetError
@@ -61,6 +63,7 @@ class Tried:
         masks: PNGs (0 and 255) of the predicted masks by number, where they are wanted.
         seconds: that it took.
         encodes: that it took.
+        stages: where the time went.
     """
 
     rows: tuple[Row, ...]
@@ -68,6 +71,7 @@ class Tried:
     masks: Mapping[int, bytes]
     seconds: float
     encodes: EncodeCounts
+    stages: StagesRecord
 
 
 class Evaluator:
@@ -96,6 +100,7 @@ class Evaluator:
         self.device = device
         self.encode_batch = encode_batch
         self.encodes = EncodeCounts()
+        self._stage = Stages(device)
         data = loader.dataset.digest
         shared = trait(model, "image_key")
         # What nobody shares is keyed by a thing of this evaluator, which the keys keep alive: an id
@@ -148,6 +153,7 @@ class Evaluator:
         """
         begin = time.perf_counter()
         self.encodes = EncodeCounts()
+        self._stage = Stages(self.device)
         step = self._steps.get(batch.index)
         if step is not None:
             self._prefetch(self._stretch[step : step + 1 + _AHEAD])
@@ -176,6 +182,7 @@ class Evaluator:
             {c.episode.index: c.mask for c in counted if c.mask is not None},
             seconds,
             self.encodes,
+            self._stage.record(),
         )
 
     def _attempt(
@@ -184,7 +191,9 @@ class Evaluator:
         """The counts of all episodes, or what was raised."""
         try:
             with torch.inference_mode():
-                return self._count(batch, self.segment(batch, seed), protocol, masks)
+                scores = self.segment(batch, seed)
+                with self._stage("score"):
+                    return self._count(batch, scores, protocol, masks)
         except (DatasetError, OSError, MemoryError):
             raise
         except Exception as error:  # a model is anyone's code and may raise anything
@@ -232,11 +241,12 @@ class Evaluator:
             extras["seeds"] = [episode_seed(seed, e.index) for e in batch.episodes]
         if "truths" in wants:
             extras["truths"] = self._masks([(e.query, e.class_index) for e in batch.episodes])
-        scores = self.model.segment(
-            [images[e.query] for e in batch.episodes],
-            [[supports[s, e.class_index] for s in e.supports] for e in batch.episodes],
-            **extras,
-        )
+        with self._stage("segment"):
+            scores = self.model.segment(
+                [images[e.query] for e in batch.episodes],
+                [[supports[s, e.class_index] for s in e.supports] for e in batch.episodes],
+                **extras,
+            )
         check_scores(scores, batch.episodes)
         return scores
 
@@ -245,7 +255,9 @@ class Evaluator:
         found, missing = self._held({i: self._image_key(i) for i in image_ids})
         reads = trait(self.model, "image_reads_pixels")
         for part in self._chunks(missing, self.grid_of):
-            features = self.model.encode_image(self._pixels(part, reads))[: len(part)]
+            pixels = self._pixels(part, reads)
+            with self._stage("encode_images"):
+                features = self.model.encode_image(pixels)[: len(part)]
             self.encodes.images += len(part)
             self._keep(part, features, self._image_key, found)
         return found
@@ -258,11 +270,11 @@ class Evaluator:
         images = self._images(dict.fromkeys(p[0] for p in missing)) if uses else {}
         for part in self._chunks(missing, lambda pair: self.grid_of(pair[0])):
             ids = [pair[0] for pair in part]
-            features = self.model.encode_support(
-                self._pixels(ids, reads),
-                self._filled(self._masks(part)),
-                self._filled([images[i] for i in ids]) if uses else [],
-            )[: len(part)]
+            pixels, masks = self._pixels(ids, reads), self._filled(self._masks(part))
+            with self._stage("encode_supports"):
+                features = self.model.encode_support(
+                    pixels, masks, self._filled([images[i] for i in ids]) if uses else []
+                )[: len(part)]
             self.encodes.supports += len(part)
             self._keep(part, features, self._support_key, found)
         return found
@@ -308,13 +320,15 @@ class Evaluator:
     def _pixels(self, image_ids: Sequence[str], reads: bool) -> Tensor:
         if not reads:
             return torch.zeros(()).expand(self.encode_batch, 3, *self.grid_of(image_ids[0]))
-        pixels = [self.loader.image(image_id, self.model.geometry) for image_id in image_ids]
-        stacked: Tensor = self._filled(torch.stack(pixels))
-        return stacked.to(self.device).float().div_(255)
+        with self._stage("load"):
+            pixels = [self.loader.image(image_id, self.model.geometry) for image_id in image_ids]
+            stacked: Tensor = self._filled(torch.stack(pixels))
+            return stacked.to(self.device).float().div_(255)
 
     def _masks(self, pairs: Sequence[tuple[str, int]]) -> Tensor:
-        masks = [self.loader.support_mask(*pair, self.model.geometry) for pair in pairs]
-        return torch.stack(masks).to(self.device).float()
+        with self._stage("load"):
+            masks = [self.loader.support_mask(*pair, self.model.geometry) for pair in pairs]
+            return torch.stack(masks).to(self.device).float()
 
     def _count(
         self, batch: Batch, scores: Tensor, protocol: Protocol, masks: bool

@@ -83,6 +83,21 @@ class CacheRecord(_Record):
         )
 
 
+class StagesRecord(_Record):
+    """Where the last sitting's time went, in seconds over all workers; a GPU's stages overlap."""
+
+    load: float = Field(0.0, description="waiting for images and masks that were not decoded ahead")
+    encode_images: float = 0.0
+    encode_supports: float = 0.0
+    segment: float = 0.0
+    score: float = Field(0.0, description="scores to masks on the evaluation grid, and counting")
+
+    def __add__(self, other: "StagesRecord") -> "StagesRecord":
+        """Both together."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        return StagesRecord(**{name: round(mine[name] + theirs[name], 6) for name in mine})
+
+
 class Setup(_Record):
     """Everything that fixes the counts: a resumed run must share it to the letter."""
 
@@ -115,6 +130,7 @@ class RunRecord(_Record):
     engine: str = Field("local", description="where the last sitting's work was done")
     workers: int = Field(1, description="that did the last sitting's work; of all shards together")
     cache: CacheRecord | None = Field(description="None for masks of an outside program")
+    stages: StagesRecord | None = Field(None, description="None where they were not timed")
     versions: dict[str, str]
     revision: str | None = Field(description="git revision of the suite, with + if modified")
 
@@ -126,6 +142,7 @@ class Course(_Record):
     hardware: str
     peak_memory_bytes: int
     cache: CacheRecord | None
+    stages: StagesRecord | None = None
     engine: str = "local"
     workers: int = 1
     versions: dict[str, str]

@@ -19,6 +19,7 @@ from benchmarks.records import (
     RunRecord,
     Setup,
     ShardRecord,
+    StagesRecord,
     read_record,
     write_record,
 )
@@ -67,6 +68,7 @@ class _Tally:
     """What is known of a sitting beside the rows."""
 
     cache: CacheRecord = _NOTHING
+    stages: StagesRecord = field(default_factory=StagesRecord)
     memory: int = 0
     failures: int = 0
     workers: dict[int, str] = field(default_factory=dict)  # the hardware of each
@@ -214,6 +216,7 @@ class Run:
             journal.fail(number, reason)
         tally = self._tally
         tally.cache += measured.cache
+        tally.stages += measured.stages
         tally.memory = max(tally.memory, measured.memory)
         tally.failures += len(measured.failed)
         tally.workers[worker] = hardware
@@ -270,6 +273,7 @@ class Run:
             hardware=" + ".join(hardware),
             peak_memory_bytes=own.memory or environment.peak_memory(self._setup.device),
             cache=own.cache,
+            stages=own.stages,
             engine=engine,
             workers=max(len(own.workers), 1),
             versions=environment.versions(),

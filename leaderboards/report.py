@@ -14,6 +14,13 @@ from leaderboards.page import fill
 from leaderboards.scores import Row, Setting, settings
 
 EpisodeKey = tuple[int, int]  # fold and number
+_STAGES = {
+    "load": "loading",
+    "encode_images": "images",
+    "encode_supports": "supports",
+    "segment": "segmenting",
+    "score": "scoring",
+}
 _EACH = 3  # of the best, median and worst episodes
 
 
@@ -120,6 +127,8 @@ def report_page(
     setting, row = _only(results)
     title = f"{row.model.name} on {setting.dataset}, {setting.protocol.name}, {setting.shots}-shot"
     parts = [_section("Figures", _figures(row)), _section("Speed", _speed(results))]
+    parts.append(_section("Where the time went", _stages(results)))
+    parts.append(_section("What the cache saved", _cache(results)))
     parts += [_section(caption, _image(png, caption)) for caption, png in drawn.values()]
     for heading, episodes in telling(episodes_of(results)).items():
         head = ("fold", "episode", "class", "query", "IoU, %")
@@ -153,18 +162,14 @@ def _figures(row: Row) -> str:
 
 def _speed(results: Sequence[Result]) -> str:
     head = ["fold", "ms per episode: 5%", "median", "95%", "episodes/s", "seconds", "sittings"]
-    head += ["image encodes", "of", "support encodes", "of", "peak memory, MiB"]
+    head += ["peak memory, MiB"]
     body = []
     for result in results:
-        record, cache = result.record, result.record.cache
+        record = result.record
         low = high = wording.NONE
         if result.milliseconds is not None:
             ends = np.percentile(result.milliseconds, [5, 95])
             low, high = (wording.milliseconds(float(value)) for value in ends)
-        encodes: tuple[object, ...] = (wording.NONE,) * 4
-        if cache is not None:
-            encodes = (cache.image_encodes, cache.naive_image_encodes)
-            encodes += (cache.support_encodes, cache.naive_support_encodes)
         body.append(
             (
                 result.key.fold,
@@ -174,10 +179,50 @@ def _speed(results: Sequence[Result]) -> str:
                 f"{record.episodes_per_second:.1f}",
                 f"{record.seconds:.1f}",
                 record.sittings,
-                *encodes,
                 f"{record.peak_memory_bytes / 2**20:.0f}",
             )
         )
+    return _table(head, body)
+
+
+def _stages(results: Sequence[Result]) -> str:
+    """Milliseconds per episode of each stage, in the last sitting."""
+    head = ["fold", *_STAGES.values(), "other"]
+    body = []
+    for result in results:
+        stages, record = result.record.stages, result.record
+        if stages is None or record.sittings > 1:
+            # Of an earlier sitting nothing is known, nor which episodes were the last one's.
+            body.append([result.key.fold, *[wording.NONE] * (len(head) - 1)])
+            continue
+        seconds = [getattr(stages, name) for name in _STAGES]
+        seconds.append(max(record.seconds - sum(seconds), 0.0))
+        each = 1000 / record.setup.episodes.count
+        body.append([result.key.fold, *(wording.milliseconds(each * own) for own in seconds)])
+    return "<p>Milliseconds per episode, the mean of all.</p>" + _table(head, body)
+
+
+def _cache(results: Sequence[Result]) -> str:
+    """How many encodes a run asked for, and how many of them the cache answered."""
+    head = ["fold"]
+    for what in ("image", "support"):
+        head += [f"{what}s asked for", "encoded", "cache hits"]
+    head.append("peak of the cache, MiB")
+    body = []
+    for result in results:
+        cache = result.record.cache
+        if cache is None:
+            body.append([result.key.fold, *[wording.NONE] * (len(head) - 1)])
+            continue
+        pairs = (
+            (cache.naive_image_encodes, cache.image_encodes),
+            (cache.naive_support_encodes, cache.support_encodes),
+        )
+        cells: list[object] = []
+        for asked, done in pairs:
+            hits = f"{100 * (1 - done / asked):.1f}%" if asked else wording.NONE
+            cells += [asked, done, hits]
+        body.append([result.key.fold, *cells, f"{cache.peak_bytes / 2**20:.0f}"])
     return _table(head, body)
 
 

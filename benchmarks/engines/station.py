@@ -125,6 +125,7 @@ class Station:
                 naive_support_encodes=encodes.naive_supports,
                 peak_bytes=self._cache.peak_bytes,
             ),
+            stages=tried.stages,
             memory=environment.peak_memory(self._device.type),
         )
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from benchmarks.config import ModelConfig
 from benchmarks.plan import Batch
-from benchmarks.records import CacheRecord, ModelRecord
+from benchmarks.records import CacheRecord, ModelRecord, StagesRecord
 from benchmarks.store import Row
 from models.geometry import Size
 
@@ -85,6 +85,7 @@ class Measured:
         seconds: the time it took.
         masks: PNGs of the predicted masks by number, where they are wanted.
         cache: encodes for these episodes, and the cache's peak so far.
+        stages: where the time went.
         memory: the worker's peak in bytes.
     """
 
@@ -95,6 +96,7 @@ class Measured:
     seconds: float
     masks: Mapping[int, bytes]
     cache: CacheRecord
+    stages: StagesRecord
     memory: int
 
 

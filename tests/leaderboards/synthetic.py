@@ -17,6 +17,7 @@ from benchmarks.records import (
     ProtocolRecord,
     RunRecord,
     Setup,
+    StagesRecord,
 )
 from benchmarks.store import Journal, Row, RunKey, protocol_folder
 
@@ -130,6 +131,7 @@ def make_record(setup: Setup, rows: Sequence[Row], **changes: Any) -> RunRecord:
             naive_support_encodes=40,
             peak_bytes=1000,
         ),
+        "stages": StagesRecord(load=0.2, encode_images=0.6, segment=0.4, score=0.1),
         "versions": {"python": "3.11.9", "torch": "2.9.0"},
         "revision": "0123456789abcdef",
     }

@@ -126,7 +126,11 @@ def test_the_page_says_everything_and_fetches_nothing(tmp_path: Path) -> None:
     assert page.count("data:image/png;base64,iVBORw0K"[:22]) == 2
     for text in ("fold 3", "mean", "A plot", "Best episodes", "Worst episodes", "d" * 64):
         assert text in page
-    assert "<td>20</td><td>80</td><td>20</td><td>40</td>" in page  # what the cache saved
+    saved = "<td>80</td><td>20</td><td>75.0%</td><td>40</td><td>20</td><td>50.0%</td>"
+    assert saved in page
+    # 1.5 s for 40 episodes, of which 0.2 s is nobody's.
+    times = ("5.0", "15.0", "0.00", "10.0", "2.5", "5.0")
+    assert "<td>0</td>" + "".join(f"<td>{time}</td>" for time in times) in page
     assert "&lt;b&gt;Alpha&lt;/b&gt;" in page and "<b>Alpha" not in page
     assert "<script" not in page and "/* BODY */&lt;/style&gt;" in page
     assert "default-src 'none'" in page and not re.search(r"https?://", page)
@@ -138,6 +142,11 @@ def test_what_is_not_known_is_left_open(tmp_path: Path) -> None:
     page = report_page(untimed, {}, {})
     assert "<td>mean</td><td>–</td><td>–</td>" in page
     assert "2 of 4 folds" in page
+
+
+def test_stages_of_a_resumed_run_are_those_of_some_episodes_and_left_open(tmp_path: Path) -> None:
+    page = report_page(model(tmp_path, folds=1, record={"sittings": 2}), {}, {})
+    assert "<td>0</td>" + "<td>–</td>" * 6 in page
 
 
 @pytest.mark.usefixtures("matplotlib")
