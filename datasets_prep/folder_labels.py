@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from datasets_prep.errors import DatasetError
 from datasets_prep.folder_layout import Entry, Problem
-from datasets_prep.imagefile import UNREADABLE, ImageFile, checked_image
+from datasets_prep.imagefile import UNREADABLE, ImageFile, checked_image, open_image
 from datasets_prep.records import IGNORE, areas
 
 Labels = NDArray[np.uint8]
@@ -185,7 +184,7 @@ def _mask(path: Path, values: NDArray[np.int32], void: Mask) -> Mask:
 def _values(path: Path, size: Size | None) -> NDArray[np.int32]:
     """The numbers in a label file: of a palette image the indices, not the colours."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             mode = image.mode
             values = np.asarray(image).astype(np.int32) if mode in _LABEL_MODES else None
     except UNREADABLE as error:

@@ -211,7 +211,7 @@ def read_folds(path: Path) -> FoldSet:
                 for shots, of_shots in body.get("of_shots", {}).items()
             },
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"{path} is not a fold file ({error!r}); prepare the dataset again"
         ) from None

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image
 
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.errors import DatasetError
 from datasets_prep.faults import Faults
 from datasets_prep.folds import FoldSet
-from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy
+from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy, open_image
 from datasets_prep.parallel import ordered_results
 from datasets_prep.records import ImageRecord, Split, mask_record
 from datasets_prep.sources import SourceFile, contents
@@ -144,7 +143,7 @@ def _record(item: _Item) -> ImageRecord | str:
     """Check one image and its mask; what is wrong, if anything is."""
     try:
         image = checked_image(item.image)
-        with Image.open(item.mask) as opened:
+        with open_image(item.mask) as opened:
             mask = np.asarray(opened.convert("L")) >= FOREGROUND
     except DatasetError as error:
         return str(error)

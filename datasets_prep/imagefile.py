@@ -6,12 +6,15 @@ import shutil
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from PIL import Image
 
 from datasets_prep.errors import DatasetError
 
-# What Pillow raises over damaged files.
+# More pixels than any dataset's largest images have; Pillow warns from here on.
+MAX_PIXELS = 89_478_485
+# What `open_image`, and decoding after it, raise over damaged files.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zlib.error)
 
 
@@ -32,6 +35,21 @@ class ImageFile:
     mode: str
 
 
+def open_image(source: Path | IO[bytes]) -> Image.Image:
+    """Pillow's `Image.open`, but for images that would take any memory.
+
+    Raises:
+        OSError, or another of `UNREADABLE`: if it is missing, damaged or has too many pixels.
+    """
+    image = Image.open(source)
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise Image.DecompressionBombError(
+            f"it is {image.width}×{image.height}, more than {MAX_PIXELS:,} pixels"
+        )
+    return image
+
+
 def checked_image(path: Path) -> ImageFile:
     """Hash an image file and decode all of it.
 
@@ -42,7 +60,7 @@ def checked_image(path: Path) -> ImageFile:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            with Image.open(file) as image:
+            with open_image(file) as image:
                 image.load()
                 return ImageFile(sha256, image.width, image.height, image.mode)
     except UNREADABLE as error:

@@ -19,10 +19,11 @@ from datasets_prep.episodes.episode import Episode, digest, read_episodes
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.errors import DatasetError
 from datasets_prep.folds import FoldSet, read_folds
-from datasets_prep.imagefile import UNREADABLE
+from datasets_prep.imagefile import UNREADABLE, open_image
 from datasets_prep.records import IGNORE, labels_sha256, masks_sha256
 
 SCHEMA = 1
+_PARTS = {"digest": str, "builder": dict, "notes": list, "episodes": dict, "files": dict}
 
 
 def _known(data_root: Path) -> list[str]:
@@ -62,6 +63,8 @@ class PreparedDataset:
                 f"{manifest} has schema {schema}, this version reads {SCHEMA}; "
                 f"run: bench prepare {name}"
             )
+        if any(not isinstance(self.manifest.get(key), kind) for key, kind in _PARTS.items()):
+            raise DatasetError(f"{manifest} is damaged; run: bench prepare {name}")
 
     @property
     def _again(self) -> str:
@@ -154,7 +157,7 @@ class PreparedDataset:
         where = stored if is_file else f"image {image_id}"
         with self._decoding(where):
             content = (self.root / stored).read_bytes() if is_file else stored["bytes"]
-            with Image.open(io.BytesIO(content)) as opened:
+            with open_image(io.BytesIO(content)) as opened:
                 image = opened.convert("RGB")
         if (image.height, image.width) != self.size(image_id):
             raise self._changed(f"{where} is {image.width}×{image.height}")
@@ -192,7 +195,7 @@ class PreparedDataset:
             raise DatasetError(f"dataset {self.name!r} keeps a mask per class, no label maps")
         with (
             self._decoding(f"the labels of {image_id}"),
-            Image.open(io.BytesIO(stored["bytes"])) as opened,
+            open_image(io.BytesIO(stored["bytes"])) as opened,
         ):
             labels = np.asarray(opened, dtype=np.uint8)
         if labels.shape != self.size(image_id):

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy
+from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy, open_image
 from datasets_prep.records import ImageRecord, label_record
 
 FOREGROUND = 128
@@ -63,7 +62,7 @@ def read_pixels(path: Path, mode: str) -> NDArray[np.uint8]:
         DatasetError: naming the file, if it is missing or damaged.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return np.array(image.convert(mode), dtype=np.uint8)
     except UNREADABLE as error:
         raise DatasetError(f"{path} is not a readable image: {error}") from None

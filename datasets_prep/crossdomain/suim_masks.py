@@ -11,7 +11,7 @@ from PIL import Image
 from datasets_prep.crossdomain.labelled import FOREGROUND, read_pixels
 from datasets_prep.crossdomain.suim import CLASSES
 from datasets_prep.errors import DatasetError
-from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy
+from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy, open_image
 from datasets_prep.records import ImageRecord, label_record
 
 # Red, green and blue as bits of 4, 2 and 1.
@@ -75,7 +75,7 @@ def other_sizes(items: Iterable[Item]) -> list[str]:
 
 def _size(path: Path) -> tuple[int, int] | None:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.size
     except UNREADABLE:
         return None  # said with all other wrong files, when it is read

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.imagefile import UNREADABLE
+from datasets_prep.imagefile import UNREADABLE, open_image
 from datasets_prep.matfile import read_mat
 from datasets_prep.records import IGNORE, labels_sha256
 
@@ -26,7 +26,7 @@ def read_voc(path: Path) -> NDArray[np.uint8]:
         DatasetError: naming the file, if it is no such PNG.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if image.mode not in ("P", "L"):
                 raise DatasetError(f"{path} has mode {image.mode}, not one index a pixel")
             labels = np.asarray(image, dtype=np.uint8)
@@ -80,7 +80,7 @@ def converted(source: Path, target: Path) -> NDArray[np.uint8]:
 
 def _kept(path: Path, origin: str) -> NDArray[np.uint8] | None:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if not isinstance(image, PngImageFile) or image.mode != "L":
                 return None
             labels = np.asarray(image, dtype=np.uint8)
