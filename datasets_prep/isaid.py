@@ -65,6 +65,7 @@ ISAID_5I = Release(
     archive=SourceFile(
         name="iSAID_5i.zip",
         urls=(f"https://drive.usercontent.google.com/download?id={_DRIVE}&export=download&confirm=t",),
+        extracted_size=3_000_000_000,
         page=f"https://drive.google.com/file/d/{_DRIVE}/view",
         note="no hash is published; a folder iSAID_patches with val/images and val/semantic_png "
         "serves as well",

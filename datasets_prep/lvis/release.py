@@ -98,6 +98,7 @@ LVIS_V1 = Release(
     lists=SourceFile(
         name="lvis.zip",
         urls=(f"https://drive.usercontent.google.com/download?id={_DRIVE}&export=download&confirm=t",),
+        extracted_size=1_500_000_000,
         page=f"https://drive.google.com/file/d/{_DRIVE}/view",
         note="no hash is published; a folder lvis with lvis_val.pkl in it serves as well; "
         "--lists derived needs neither",
