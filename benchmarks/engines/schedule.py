@@ -213,11 +213,15 @@ class Schedule:
         """
         me = self._workers[worker]
         self._workers[worker] = _Worker()
-        if me.stretch is not None and me.stretch.batches:
-            self._runs[me.stretch.run].free.append(_Stretch(me.stretch.run, me.stretch.batches))
-        for task, _ in reversed(me.held):
+        back: dict[int, deque[Batch]] = {}
+        for task, _ in me.held:
             if isinstance(task, Lease) and self._wanted(task):
-                self._runs[task.run].free.append(_Stretch(task.run, deque([task.batch])))
+                back.setdefault(task.run, deque()).append(task.batch)
+        if me.stretch is not None:
+            back.setdefault(me.stretch.run, deque()).extend(me.stretch.batches)
+        for run, batches in back.items():
+            if batches:
+                self._runs[run].free.append(_Stretch(run, batches))
         if me.held:
             self._strike(me.held[0][0])
 

@@ -1,0 +1,175 @@
+"""Worker processes: the same result as one process, whatever happens to them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmarks.config import BenchConfig
+from benchmarks.engines.hire import _devices, _share
+from benchmarks.engines.local import LocalCrew
+from benchmarks.engines.service import Place
+from benchmarks.errors import BenchError
+from benchmarks.evaluator import episode_seed
+from benchmarks.matrix import cells
+from benchmarks.runner import run_matrix
+from benchmarks.runs import Outcome
+from models.errors import ModelError
+from tests.benchmarks.test_evaluator import Quiet, areas_of
+from tests.tiny import tiny_config, tiny_dataset
+
+ONE_RUN = [{"name": "tiny", "shots": [1], "folds": [0]}]
+Areas = list[list[list[int]]]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("local")
+    tiny_dataset(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(root: Path) -> Areas:
+    """What one process measures."""
+    wanted = config(root, root / "alone")
+    return areas(wanted, run_matrix(wanted, listener=Quiet()))
+
+
+def config(root: Path, results: Path, **changes: object) -> BenchConfig:
+    return tiny_config(root, **{"results_root": results, "limit": 90, **changes})
+
+
+def areas(wanted: BenchConfig, outcomes: Sequence[Outcome]) -> Areas:
+    return [areas_of(wanted.results_root, outcome.key) for outcome in outcomes]
+
+
+def breaking(kind: str, folder: Path, **options: object) -> list[dict[str, object]]:
+    model = f"tests.benchmarks.engines.broken:{kind}"
+    folder.mkdir()
+    return [{"name": "colour", "model": model, "options": {"folder": str(folder), **options}}]
+
+
+def test_two_workers_measure_what_one_does(root: Path, tmp_path: Path, alone: Areas) -> None:
+    wanted = config(root, tmp_path / "results", workers=2, save_predictions=True)
+    outcomes = run_matrix(wanted, listener=Quiet())
+    assert areas(wanted, outcomes) == alone
+    for outcome in outcomes:
+        assert outcome.record is not None
+        assert outcome.record.engine == "local" and 1 <= outcome.record.workers <= 2
+        folder = outcome.key.folder(wanted.results_root)
+        assert len(list((folder / "predictions").glob("*.png"))) == 90
+    assert max(o.record.workers for o in outcomes if o.record) == 2
+
+
+class StopAfter(Quiet):
+    """Ctrl-C after so many batches."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def advanced(self, episodes: int) -> None:
+        self.batches -= 1
+        if self.batches == 0:
+            raise KeyboardInterrupt
+
+
+def test_a_run_goes_on_with_any_number_of_workers(root: Path, tmp_path: Path, alone: Areas) -> None:
+    results = tmp_path / "results"
+    for workers, batches in ((2, 17), (1, 25), (3, 9)):
+        with pytest.raises(KeyboardInterrupt):
+            run_matrix(config(root, results, workers=workers), listener=StopAfter(batches))
+    wanted = config(root, results, workers=2)
+    outcomes = run_matrix(wanted, listener=Quiet())
+    assert areas(wanted, outcomes) == alone
+    assert outcomes[0].record is not None
+    assert outcomes[0].record.sittings + (outcomes[0].status == "already complete") > 1
+
+
+def test_a_killed_worker_is_replaced_and_nothing_is_lost(
+    root: Path, tmp_path: Path, alone: Areas
+) -> None:
+    marks, listener = tmp_path / "marks", Quiet()
+    wanted = config(root, tmp_path / "r", workers=2, models=breaking("Killed", marks, times=2))
+    assert areas(wanted, run_matrix(wanted, listener=listener)) == alone
+    assert sorted(path.name for path in marks.glob("broke-*")) == ["broke-0", "broke-1"]
+    assert len([note for note in listener.notes if "killed by signal 9" in note]) == 2
+
+
+def test_a_batch_that_kills_every_worker_ends_the_run(root: Path, tmp_path: Path) -> None:
+    lists = next(cells(config(root, tmp_path, datasets=ONE_RUN)))
+    model = "tests.benchmarks.engines.broken:Deadly"
+    deadly = [
+        {
+            "name": "deadly",
+            "model": model,
+            "options": {"seed": episode_seed(lists.record.digest, 5)},
+        }
+    ]
+    wanted = config(root, tmp_path, workers=2, models=deadly, datasets=ONE_RUN, batch_size=1)
+    with pytest.raises(BenchError, match="3 workers were lost over episodes 5"):
+        run_matrix(wanted, listener=Quiet())
+
+
+def test_a_stuck_worker_holds_up_nobody(root: Path, tmp_path: Path, alone: Areas) -> None:
+    marks = tmp_path / "marks"
+    wanted = config(
+        root, tmp_path / "r", workers=2, models=breaking("Stuck", marks), datasets=ONE_RUN
+    )
+    assert areas(wanted, run_matrix(wanted, listener=Quiet())) == alone[:1]
+    assert len(list(marks.glob("broke-*"))) == 1
+    assert len(list(marks.glob("loaded-*"))) == 2
+
+
+def test_memory_that_runs_out_in_one_worker_halves_the_batches_of_all(
+    root: Path, tmp_path: Path, alone: Areas
+) -> None:
+    listener = Quiet()
+    models = breaking("Full", tmp_path / "marks")
+    wanted = config(root, tmp_path / "r", workers=2, models=models, datasets=ONE_RUN)
+    outcome = run_matrix(wanted, listener=listener)[0]
+    assert outcome.record is not None
+    assert outcome.record.setup.batch_size == 1
+    assert "again with batches of 1" in listener.notes[0]
+    assert areas(wanted, [outcome]) == alone[:1]
+
+
+def test_what_the_user_has_to_mend_comes_through(root: Path, tmp_path: Path) -> None:
+    wrong = [{"name": "wrong", "model": "tests.tiny:ColourModel", "options": {"loss": 1}}]
+    with pytest.raises(ModelError, match="loss"):
+        run_matrix(config(root, tmp_path, workers=2, models=wrong), listener=Quiet())
+
+
+def test_workers_share_the_processors_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert _share(8) == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    assert [_share(workers) for workers in (2, 3, 16)] == [4, 2, 1]
+
+
+def test_each_worker_has_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _devices("cpu", 3) == ["cpu"] * 3
+    with pytest.raises(BenchError, match="--workers 2 needs --device cuda or cpu"):
+        _devices("cuda:1", 2)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert _devices("auto", 2) == ["cuda:0", "cuda:1"]
+    with pytest.raises(BenchError, match="sees 2 here"):
+        _devices("cuda", 3)
+
+
+def test_a_worker_computes_with_its_own_number_of_threads(root: Path, tmp_path: Path) -> None:
+    wanted = config(root, tmp_path, datasets=ONE_RUN, workers=2, worker_threads=2)
+    record = run_matrix(wanted, listener=Quiet())[0].record
+    assert record is not None
+    assert record.hardware.endswith(", 2 threads")
+
+
+def test_no_process_stays_behind(root: Path) -> None:
+    crew = LocalCrew([Place(config(root, root), "cpu", 1, ())] * 2)
+    processes = [own.process for own in crew._workers.values()]
+    assert all(process.is_alive() for process in processes)
+    crew.close()
+    assert not any(process.is_alive() for process in processes)
