@@ -35,6 +35,7 @@ class Release:
         images: COCO's archives, by the folder of their images.
         single: address of the server's folders, in which every image can be had by itself.
         counts: what is counted, and how many there are.
+        episodes: the published number a fold, at most.
     """
 
     annotations: SourceFile
@@ -42,6 +43,7 @@ class Release:
     images: Mapping[str, SourceFile]
     single: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    episodes: int = 2500
 
 
 def _archive(folder: str, size: int, sha256: str) -> SourceFile:
@@ -170,7 +172,13 @@ class PacoPart:
             crops = crops_of(sheet, areas, workspace.faults.left_out)
             least = FIXED_LEAST if self.options.classes == "fixed" else None
             made = make_folds(
-                crops, areas, len(sheet.classes), self.options.lists, least, workspace.shots
+                crops,
+                areas,
+                len(sheet.classes),
+                self.options.lists,
+                least,
+                workspace.shots,
+                self.release.episodes,
             )
             ours = {
                 _TRAINED: len(sheet.classes),

@@ -15,7 +15,6 @@ from datasets_prep.parts.sheet import Sheet
 from datasets_prep.records import ImageRecord
 
 FOLDS = 4
-EPISODES = 2500
 FIXED_LEAST = 6  # images of a class, so that it can be tested with five supports
 
 
@@ -84,6 +83,7 @@ def make_folds(
     lists: str,
     least_images: int | None,
     shots: Sequence[int],
+    episodes: int,
 ) -> FoldSet:
     """Fold f tests the classes f, f+4, f+8, ... that enough images show.
 
@@ -96,6 +96,7 @@ def make_folds(
         lists: where the lists are from.
         least_images: that are enough; None for one more than an episode has supports.
         shots: numbers of supports for which there are to be lists.
+        episodes: the published number a fold.
     """
     shown = {
         index: sum(any(crop and index in areas[crop] for crop in image) for image in images)
@@ -107,7 +108,7 @@ def make_folds(
             {index: crops[index] for index in novel if shown.get(index, 0) >= least}
             for novel in interleaved(classes - classes % FOLDS, FOLDS)
         ]
-        return part_folds(drawn, areas, query_order="draw", episodes=EPISODES, lists=lists)
+        return part_folds(drawn, areas, query_order="draw", episodes=episodes, lists=lists)
 
     if least_images is not None:
         return folds(least_images)

@@ -29,12 +29,14 @@ class Release:
         mat: archive of the original annotations.
         json: Matcher's archive.
         counts: what is counted, and how many there are.
+        episodes: the published number a fold, at most.
     """
 
     voc: SourceFile
     mat: SourceFile
     json: SourceFile
     counts: Mapping[str, int] = field(default_factory=dict)
+    episodes: int = 2500
 
 
 PASCAL_PART = Release(
@@ -143,7 +145,9 @@ class PascalPart:
         shown: dict[str, tuple[Shown, ...]] = {}
 
         def folds(areas: Areas, _: Splits) -> FoldSet:
-            made = make_folds(self.options.lists, listed, classes, shown, areas)
+            made = make_folds(
+                self.options.lists, listed, classes, shown, areas, self.release.episodes
+            )
             ours = {f"classes of fold {fold.index}": len(fold.novel) for fold in made.folds}
             for fold in made.folds:
                 images = sum(map(len, (fold.crops or {}).values()))

@@ -23,8 +23,6 @@ from datasets_prep.parts.pascal_files import (
 )
 from datasets_prep.records import ImageRecord
 
-EPISODES = 2500
-
 
 @dataclass(frozen=True)
 class Listed:
@@ -181,6 +179,7 @@ def make_folds(
     classes: Classes,
     shown: Mapping[str, tuple[Shown, ...]],
     areas: Areas,
+    episodes: int,
 ) -> FoldSet:
     """A fold for each superclass; a class without test images is in none.
 
@@ -190,6 +189,7 @@ def make_folds(
         classes: class indices.
         shown: the objects of every test image.
         areas: pixels of each class, by crop.
+        episodes: the published number a fold, at most.
 
     Raises:
         DatasetError: if a list names images that have no such object.
@@ -214,7 +214,7 @@ def make_folds(
                     for objects in alike.values()
                 )
     refuse("images are listed for a class whose object their annotation lacks:", wrong)
-    return part_folds(drawn, areas, query_order="cycle", episodes=EPISODES, lists=name)
+    return part_folds(drawn, areas, query_order="cycle", episodes=episodes, lists=name)
 
 
 def _ids(voc: Path, part: str) -> list[str]:
