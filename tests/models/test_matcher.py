@@ -344,3 +344,9 @@ def test_keeps_the_contract(preset: str) -> None:
 def test_weights_must_be_named() -> None:
     with pytest.raises(ModelError, match=r"matcher has no SAM.*sam=PATH"):
         load_model("matcher")
+
+
+def test_features_are_named_as_gf_sams_but_for_the_size_of_images(tiny: Matcher) -> None:
+    other = load_model("gf-sam", {"random": "tiny"})
+    assert tiny.image_key == other.image_key
+    assert tiny.geometry != other.geometry  # each method has its own: so they share at equal sizes
