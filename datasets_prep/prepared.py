@@ -111,6 +111,11 @@ class PreparedDataset:
                 [pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files]
             )
 
+    @property
+    def table(self) -> Any:
+        """The image table, mapped from disk and not loaded; columns as in `records.columns`."""
+        return self._table
+
     @cached_property
     def _rows(self) -> Mapping[str, int]:
         return {image: row for row, image in enumerate(self.image_ids)}
