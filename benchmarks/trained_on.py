@@ -30,7 +30,7 @@ def class_notes(config: BenchConfig, tested: Mapping[str, PreparedDataset]) -> I
             for wanted in config.datasets:
                 dataset = tested[wanted.name]
                 folds = wanted.folds or range(len(dataset.folds.folds))
-                classes = _test_classes(dataset, folds)
+                classes = _test_classes(dataset, folds, wanted.shots)
                 yield f"{model.name} was trained on {source}: " + _found(
                     shared(classes, known), classes, source, dataset.name
                 )
@@ -40,8 +40,11 @@ def _is_prepared(data_root: Path, name: str) -> bool:
     return (data_root / name / "manifest.json").is_file()
 
 
-def _test_classes(dataset: PreparedDataset, folds: Iterable[int]) -> list[str]:
-    novel = (index for fold in folds for index in dataset.folds.fold(fold).novel)
+def _test_classes(
+    dataset: PreparedDataset, folds: Iterable[int], shots: Iterable[int]
+) -> list[str]:
+    tested = (dataset.folds.fold(fold, count) for fold in folds for count in shots)
+    novel = (index for fold in tested for index in fold.novel)
     return [dataset.classes[index] for index in dict.fromkeys(novel)]
 
 

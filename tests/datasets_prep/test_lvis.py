@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.cli import main
+from datasets_prep.builder import Workspace
 from datasets_prep.episodes import fixed, pfenet
 from datasets_prep.errors import DatasetError
+from datasets_prep.faults import Faults
 from datasets_prep.lvis import Lvis, LvisOptions
 from datasets_prep.lvis import lists as lvis_lists
 from datasets_prep.lvis.index import read_index
@@ -23,6 +27,7 @@ from datasets_prep.lvis.lists import derived_lists, fold_set, published_lists
 from datasets_prep.lvis.release import LVIS_V1, Counts, Release
 from datasets_prep.prepare import PrepareOptions, prepare, verify
 from datasets_prep.prepared import PreparedDataset
+from datasets_prep.progress import SILENT
 from tests.datasets_prep.lvis_fixture import (
     HEIGHT,
     SHOWN,
@@ -67,10 +72,8 @@ def run(
     shots: tuple[int, ...] = (1, 5),
     **options: str,
 ) -> PreparedDataset:
-    settings = PrepareOptions(
-        data_root, from_dir, shots=shots, embed_images=embed, skip_bad=skip_bad
-    )
-    return prepare(Lvis(LvisOptions.model_validate(options), release), settings)
+    common = PrepareOptions(data_root, from_dir, shots=shots, embed_images=embed, skip_bad=skip_bad)
+    return prepare(Lvis(LvisOptions.model_validate(options), release), common)
 
 
 def united(tiny: TinyLvis, image: str, category: int) -> NDArray[Any]:
@@ -341,6 +344,64 @@ def test_derived_lists_are_in_the_order_of_ids(tiny: Tiny, tmp_path: Path) -> No
     lists = derived_lists(read_index(path).entries)
     assert list(lists) == [c - 1 for c in SHOWN if SHOWN[c]]
     assert all(list(lists[c - 1]) == tiny[0].images_of(c) for c in SHOWN if SHOWN[c])
+
+
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, -1, 0, 1, 99, 1e300, float("nan"), "", "val2017/1.jpg", [], [[]], {}, {"size": 1}]
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_mutated_annotations_are_read_or_named(
+    tiny: Tiny, tmp_path: Path, data: st.DataObject
+) -> None:
+    folder = tmp_path / "mine"
+    if not folder.exists():
+        (tmp_path / "raw").mkdir()
+        for archive in tiny[0].folder.glob("*2017.zip"):
+            with zipfile.ZipFile(archive) as bundle:
+                bundle.extractall(folder)
+    content = copy.deepcopy(tiny[0].annotations)
+    for _ in range(data.draw(st.integers(1, 3))):
+        key = data.draw(st.sampled_from(["annotations", "images", "categories"]))
+        entry = data.draw(st.sampled_from(content[key]))
+        field = data.draw(st.sampled_from(sorted(entry)))
+        action = data.draw(st.sampled_from(["replace", "remove", "repeat", "entry"]))
+        if action == "replace":
+            entry[field] = data.draw(JUNK)
+        elif action == "remove":
+            del entry[field]
+        elif action == "repeat":
+            content[key].append(copy.deepcopy(entry))
+        else:
+            content[key][0] = data.draw(JUNK)
+            break
+    text = json.dumps(content)
+    if data.draw(st.integers(0, 5)) == 0:
+        text = text[: data.draw(st.integers(0, len(text)))]
+    file = folder / "lvis_v1_val.json"
+    file.write_text(text)
+    paths = {
+        "lvis_v1_val.json.zip": folder,
+        **{f"{part}.zip": folder / part for part in ("train2017", "val2017")},
+    }
+    skip_bad = data.draw(st.booleans())
+    workspace = Workspace(
+        tmp_path, tmp_path / "raw", paths, 1, SILENT, shots=(1,), faults=Faults(skip_bad)
+    )
+    try:
+        made = Lvis(LvisOptions(lists="derived"), tiny[1]).build(workspace)
+        records = list(made.images)
+        folds = made.folds({r.image_id: r.areas for r in records}, {})
+    except DatasetError as error:
+        assert str(folder) in str(error)
+    else:
+        known = {record.image_id for record in records}
+        assert all(image in known for fold in folds.folds for image, _ in fold.test)
+        assert skip_bad or not workspace.faults.left_out
 
 
 def test_the_real_release_is_complete() -> None:
