@@ -71,6 +71,7 @@ class BenchConfig(_Config):
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
     batch_size: PositiveInt | Literal["auto"] = "auto"
     limit: PositiveInt | None = Field(None, description="only the first so many episodes a list")
+    custom_code: bool = Field(True, description="whether a model may be code of the user's own")
     threads: PositiveInt = Field(2, description="threads that decode images ahead")
     save_predictions: bool = False
     cache: CacheConfig = CacheConfig()

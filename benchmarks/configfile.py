@@ -238,7 +238,12 @@ def _unknown_names(config: BenchConfig) -> Iterator[tuple[Place, str]]:
 
 def is_model(target: str) -> bool:
     """Whether `target` is a registered model or a group, or looks like a user's own."""
-    return target in MODELS or target in GROUPS or ":" in target or target.endswith(".py")
+    return target in MODELS or target in GROUPS or is_custom(target)
+
+
+def is_custom(target: str) -> bool:
+    """Whether `target` names a user's own code: `module:Class`, or a file."""
+    return target not in MODELS and (":" in target or target.endswith(".py"))
 
 
 def unknown_model(target: str) -> str:

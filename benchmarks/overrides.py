@@ -8,7 +8,14 @@ import yaml
 from pydantic import ValidationError
 
 from benchmarks.config import BenchConfig, DatasetConfig, ModelConfig
-from benchmarks.configfile import expand, expand_datasets, is_model, short_name, unknown_model
+from benchmarks.configfile import (
+    expand,
+    expand_datasets,
+    is_custom,
+    is_model,
+    short_name,
+    unknown_model,
+)
 from benchmarks.errors import BenchError
 from benchmarks.protocols import get_protocol
 from models.catalog import MODELS
@@ -47,7 +54,8 @@ def apply(config: BenchConfig, overrides: Overrides) -> BenchConfig:
     """The configuration as the command line wants it.
 
     Raises:
-        BenchError: for unknown names, or values that do not fit.
+        BenchError: for unknown names, values that do not fit, or a user's own model where
+            `custom_code` is false.
     """
     body: dict[str, Any] = {k: v for k, v in overrides.fields.items() if v is not None}
     if overrides.cache_size is not None:
@@ -55,11 +63,18 @@ def apply(config: BenchConfig, overrides: Overrides) -> BenchConfig:
     body["datasets"] = _datasets(config, overrides)
     body["models"] = _with_options(_models(config, overrides), overrides.options)
     try:
-        return BenchConfig.model_validate({**dict(config), **body})
+        wanted = BenchConfig.model_validate({**dict(config), **body})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-")
         raise BenchError(f"--{name}: {first['msg'].removeprefix('Value error, ')}") from None
+    own = [model.target for model in wanted.models if is_custom(model.target)]
+    if own and not wanted.custom_code:
+        raise BenchError(
+            f"{own[0]} is code of your own, which --no-custom-code (in bench.yaml custom_code: "
+            f"false) forbids; leave the model out, or run it without"
+        )
+    return wanted
 
 
 def _datasets(config: BenchConfig, overrides: Overrides) -> list[dict[str, Any]]:

@@ -7,7 +7,16 @@ from typing import Any
 import click
 
 from benchmarks.cli.layout import VerbGroup
-from benchmarks.cli.params import PATH, argument, as_json, data_root, option, print_json, quiet
+from benchmarks.cli.params import (
+    PATH,
+    argument,
+    as_json,
+    data_root,
+    no_custom_code,
+    option,
+    print_json,
+    quiet,
+)
 
 _MAIN = ("coco", "pascal")  # the datasets whose test classes the table speaks of
 _WORST_FIRST = ("yes", "partly", "unknown")
@@ -203,10 +212,16 @@ def fetch(names: Sequence[str], data_root: Path | None, as_json: bool, quiet: bo
     "--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the model."
 )
 @option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@no_custom_code
 @as_json
 @click.pass_context
 def check(
-    ctx: click.Context, name: str, options: Sequence[str], device: str, as_json: bool
+    ctx: click.Context,
+    name: str,
+    options: Sequence[str],
+    device: str,
+    custom_code: bool | None,
+    as_json: bool,
 ) -> None:
     """Tell whether a model keeps the contract.
 
@@ -218,7 +233,7 @@ def check(
     from benchmarks.cli.segmenters import chosen_model, loaded
     from models.check import check_segmenter
 
-    segmenter, where = loaded(chosen_model(name, options), device)
+    segmenter, where = loaded(chosen_model(name, options, custom_code), device)
     findings = check_segmenter(segmenter, device=where)
     if as_json:
         print_json([asdict(finding) for finding in findings])

@@ -88,6 +88,15 @@ offline = option(
     group="Places",
     help="Open no connection: use weights that bench models fetch brought.",
 )
+no_custom_code = option(
+    "--no-custom-code",
+    "custom_code",
+    is_flag=True,
+    flag_value=False,
+    default=None,
+    group="Models",
+    help="Run no code but the suite's: refuse module:Class and file.py, in bench.yaml too.",
+)
 quiet = option("--quiet", "-q", is_flag=True, group="Output", help="No progress, no remarks.")
 as_json = option("--json", "as_json", is_flag=True, group="Output", help="JSON on stdout.")
 

@@ -14,6 +14,7 @@ from benchmarks.cli.params import (
     as_names,
     as_shots,
     data_root,
+    no_custom_code,
     offline,
     option,
     print_json,
@@ -138,6 +139,7 @@ _WHAT, _MODEL, _HOW = "What to run", "Models", "How to run it"
     group=_HOW,
     help="Keep every predicted mask as PNG.",
 )
+@no_custom_code
 @data_root
 @results_root
 @offline
@@ -214,7 +216,7 @@ def _measure(matrix: "BenchConfig", resume: bool, quiet: bool) -> list["Outcome"
     from benchmarks.runner import run_matrix
     from benchmarks.trained_on import class_notes
 
-    import_from_here()
+    import_from_here(matrix.models)
     prepared = open_datasets(matrix)
     with progress(quiet=quiet) as shown:
         for note in dict.fromkeys(class_notes(matrix, prepared)):

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import PATH, argument, data_root, option, results_root
+from benchmarks.cli.params import (
+    PATH,
+    argument,
+    data_root,
+    no_custom_code,
+    option,
+    results_root,
+)
 from benchmarks.protocols import DEFAULT_PROTOCOL, get_protocol
 
 if TYPE_CHECKING:
@@ -83,6 +90,7 @@ _LIST, _WHO = "Which episode list", "Whose prediction"
     help="An option of that model.",
 )
 @option("--device", default="auto", show_default=True, group=_WHO, help="For that model.")
+@no_custom_code
 @data_root
 @results_root
 @option("--out", type=PATH, group="Output", help="The PNG.  [default: DATASET_EPISODE.png here]")
@@ -153,7 +161,7 @@ def _predicted(
     from benchmarks.show import Prediction
     from datasets_prep.episodes.episode import digest
 
-    chosen = chosen_model(model, given["options"])
+    chosen = chosen_model(model, given["options"], given["custom_code"])
     segmenter, device = loaded(chosen, given["device"])
     mask = predict_now(segmenter, device, dataset, protocol, episodes[number], digest(episodes))
     return Prediction(chosen.name, mask)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import PATH, argument, as_json, option, quiet, results_root
+from benchmarks.cli.params import (
+    PATH,
+    argument,
+    as_json,
+    no_custom_code,
+    option,
+    quiet,
+    results_root,
+)
 
 if TYPE_CHECKING:
     from benchmarks.speed import SpeedReport
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
 @option("--batch-size", type=click.IntRange(1), metavar="N", help="Episodes a batch.")
 @option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="Of the model.")
+@no_custom_code
 @results_root
 @as_json
 @quiet
@@ -51,6 +60,7 @@ def speed(
     batch_size: int | None,
     device: str,
     options: Sequence[str],
+    custom_code: bool | None,
     results_root: Path | None,
     as_json: bool,
     quiet: bool,
@@ -71,7 +81,7 @@ def speed(
     sized = [f"random={size}"] if size is not None else []
     if size == "tiny" and model == "diffews":
         sized.append("resolution=64")
-    wanted = chosen_model(model, [*sized, *options])
+    wanted = chosen_model(model, [*sized, *options], custom_code)
     segmenter, where = loaded(wanted, device)
     drawn = read_episodes(episodes) if episodes is not None else usual_list(shots)
     total, done = len(drawn[:sample]), 0

@@ -1,0 +1,1 @@
+"""What files and people of no trust cannot do; SECURITY.md says the same in words."""
