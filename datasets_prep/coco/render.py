@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.coco.fillpoly import fill_polygon
+from datasets_prep.coco.fillpoly import fill_polygons, paint
 from datasets_prep.coco.segmentation import encode, polygons, run_bounds
 
 MaskMode = Literal["overlap-last", "first-polygon", "per-class"]
@@ -53,8 +53,8 @@ def overlap_last(things: Sequence[Thing], height: int, width: int) -> NDArray[np
     columns = np.zeros(width * height, dtype=np.uint8)
     for value, bounds in zip(values, run_bounds(parts) if parts else (), strict=True):
         ends = bounds.tolist()
-        for start, stop in zip(ends[0::2], ends[1::2], strict=False):
-            columns[start:stop] = value
+        longest = int(np.diff(bounds).max(initial=0))
+        paint(columns.data, zip(ends[0::2], ends[1::2], strict=False), value, longest)
     return np.ascontiguousarray(columns.reshape(width, height).T)
 
 
@@ -65,12 +65,14 @@ def first_polygon(things: Sequence[Thing], height: int, width: int) -> NDArray[n
         ValueError: naming the annotation that is wrong.
     """
     labels = np.zeros((height, width), dtype=np.uint8)
+    corners, values = [], []
     for thing in things:
         with _named(thing):
             outlines = polygons(thing.segmentation, height, width)
         if outlines:
-            corners = np.array(outlines[0]).reshape(-1, 2).astype(np.int64)
-            fill_polygon(labels, corners, thing.class_index + 1)
+            corners.append(np.array(outlines[0]).reshape(-1, 2).astype(np.int64))
+            values.append(thing.class_index + 1)
+    fill_polygons(labels, corners, values)
     return labels
 
 

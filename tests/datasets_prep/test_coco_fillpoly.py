@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from datasets_prep.coco.fillpoly import fill_polygon
+from datasets_prep.coco.fillpoly import fill_polygons
 
 Point = tuple[int, int]
 
@@ -147,7 +147,7 @@ OPENCV: list[tuple[str, list[list[int]], str]] = [
 )
 def test_the_pixels_are_those_of_opencv(points: list[list[int]], expected: str) -> None:
     filled = np.zeros((12, 16), np.uint8)
-    fill_polygon(filled, np.array(points), 1)
+    fill_polygons(filled, [np.array(points)], [1])
     assert "\n".join("".join(".#"[v] for v in row) for row in filled) == expected.strip()
 
 
@@ -155,18 +155,40 @@ def test_the_pixels_are_those_of_opencv(points: list[list[int]], expected: str) 
 def test_inside_the_image_it_is_outline_and_even_odd_rule(points: list[Point]) -> None:
     before = np.full((12, 16), 7, np.uint8)
     filled = before.copy()
-    fill_polygon(filled, np.array(points), 3)
+    fill_polygons(filled, [np.array(points)], [3])
     np.testing.assert_array_equal(filled, np.where(_slowly(points), 3, before))
 
 
 @given(st.lists(st.tuples(st.integers(-40, 60), st.integers(-40, 60)), min_size=1, max_size=8))
 def test_far_corners_write_nowhere_else(points: list[Point]) -> None:
-    room = np.zeros((36, 48), np.uint8)
-    view = room[12:24, 16:32]
-    fill_polygon(view, np.array(points), 1)
-    outside = room.copy()
-    outside[12:24, 16:32] = 0
-    assert not outside.any()
+    room = np.zeros((36, 16), np.uint8)
+    fill_polygons(room[12:24], [np.array(points)], [1])
+    assert not room[:12].any() and not room[24:].any()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(-40, 60)), min_size=1, max_size=8),
+    st.sampled_from([-61, 16]),
+)
+def test_nothing_comes_in_again_at_the_other_side(points: list[Point], beside: int) -> None:
+    filled = np.zeros((12, 16), np.uint8)
+    fill_polygons(filled, [np.add(points, (beside, 0))], [1])
+    assert not filled.any()
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(-8, 24), st.integers(-8, 20)), min_size=1, max_size=6),
+        max_size=5,
+    )
+)
+def test_several_at_once_are_as_one_after_the_other(polygons: list[list[Point]]) -> None:
+    together, apart = np.zeros((2, 12, 16), np.uint8)
+    corners = [np.array(points) for points in polygons]
+    fill_polygons(together, corners, range(1, len(corners) + 1))
+    for value, points in enumerate(corners, start=1):
+        fill_polygons(apart, [points], [value])
+    np.testing.assert_array_equal(together, apart)
 
 
 def _slowly(points: list[Point]) -> NDArray[np.bool_]:
