@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 
 from benchmarks.protocols import DEFAULT_PROTOCOL
 
@@ -87,3 +95,10 @@ class BenchConfig(_Config):
     )
     datasets: tuple[DatasetConfig, ...] = ()
     models: tuple[ModelConfig, ...] = ()
+
+    @field_validator("address")
+    @classmethod
+    def _only_of_a_cluster(cls, address: str | None, info: ValidationInfo) -> str | None:
+        if address is not None and info.data.get("engine") != "ray":
+            raise ValueError("only the ray engine has an address; say --engine ray too")
+        return address

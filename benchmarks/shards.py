@@ -49,6 +49,8 @@ class Shard:
         return batches[self._cut(self.index - 1, batches) : self._cut(self.index, batches)]
 
     def _cut(self, number: int, batches: Sequence[Batch]) -> int:
+        if number in (0, self.count):
+            return len(batches) * number // self.count
         each = len(batches) // self.count
         return cut_near(batches, len(batches) * number // self.count, each // _NEAR)
 

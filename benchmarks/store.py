@@ -35,17 +35,18 @@ def check_same(folder: Path, before: Mapping[str, Any], setup: Setup) -> None:
     now = setup.model_dump(mode="json")
     if before == now:
         return
-    for name, old, new in _differences(before, now):
+    for name, old, new in differences(before, now):
         raise BenchError(
             f"{folder} was begun with {name} = {old!r}, now it is {new!r}; "
             f"go back to the first, or start again with --fresh"
         )
 
 
-def _differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+def differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The name and both values of every field in which two JSON values differ."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in sorted(a.keys() | b.keys()):
-            yield from _differences(a.get(key), b.get(key), f"{name}.{key}".lstrip("."))
+            yield from differences(a.get(key), b.get(key), f"{name}.{key}".lstrip("."))
     elif a != b:
         yield name, a, b
 
@@ -320,6 +321,12 @@ def read_unfinished(results_root: Path, key: RunKey) -> Unfinished | None:
     except (KeyError, TypeError, ValueError):
         return None
     return Unfinished(key, episodes, len(contents.rows), contents.failed)
+
+
+def read_rows(folder: Path) -> tuple[list[Row], float]:
+    """The rows in a folder's journal, and the seconds that measuring them took."""
+    contents = _read_journal(folder / "journal.jsonl")
+    return contents.rows, contents.seconds
 
 
 def is_begun(folder: Path) -> bool:

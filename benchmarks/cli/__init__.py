@@ -13,6 +13,7 @@ from benchmarks.cli.doctor import doctor
 from benchmarks.cli.episodes import episodes
 from benchmarks.cli.layout import VerbGroup
 from benchmarks.cli.leaderboard import leaderboard
+from benchmarks.cli.merge import merge
 from benchmarks.cli.models import models
 from benchmarks.cli.power import power
 from benchmarks.cli.prepare import prepare
@@ -23,6 +24,7 @@ from benchmarks.cli.run import run
 from benchmarks.cli.score import score
 from benchmarks.cli.show import show
 from benchmarks.cli.speed import speed
+from benchmarks.cli.submit import submit
 from benchmarks.cli.train import train
 from benchmarks.errors import BenchError
 from datasets_prep.errors import DatasetError
@@ -101,6 +103,8 @@ for verb in (
     models,
     episodes,
     run,
+    submit,
+    merge,
     train,
     score,
     leaderboard,

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from benchmarks.config import BenchConfig
     from benchmarks.overrides import Overrides
     from benchmarks.runs import Outcome
+    from benchmarks.shards import Shard
     from benchmarks.store import Unfinished
 
 EPISODES_FAILED = 3  # the exit code of a matrix in which a run has no score
 _NAMED = 5  # failed episodes that a message names
 
 _WHAT, _MODEL, _HOW = "What to run", "Models", "How to run it"
+_WHERE = "Where to run it"
 
 
 @click.command(
@@ -44,6 +46,8 @@ _WHAT, _MODEL, _HOW = "What to run", "Models", "How to run it"
         "bench run --datasets pascal --model-from my_model.py:Mine --option layers=3",
         "bench run --models diffews --checkpoint sd21 --unet unet-14000 --device cuda",
         "bench run --limit 20 --save-predictions              the first 20 episodes of each list",
+        "bench run --workers 4 --device cuda                  a process on each of four GPUs",
+        "bench run --engine ray --address auto                every GPU of a Ray cluster",
     ),
 )
 @option(
@@ -139,6 +143,38 @@ _WHAT, _MODEL, _HOW = "What to run", "Models", "How to run it"
     group=_HOW,
     help="Keep every predicted mask as PNG.",
 )
+@option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    group=_WHERE,
+    help="Processes, one on each device.  [default: this one; with ray the whole cluster]",
+)
+@option(
+    "--worker-threads",
+    type=click.IntRange(1),
+    metavar="N",
+    group=_WHERE,
+    help="Threads that each computes with.  [default: OMP_NUM_THREADS, or a share of all]",
+)
+@option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    group=_WHERE,
+    help="This machine, or a Ray cluster.",
+)
+@option(
+    "--address",
+    metavar="WHERE",
+    group=_WHERE,
+    help="Of the cluster: auto or ray://host:port.  [default: one is started here]",
+)
+@option(
+    "--shard",
+    metavar="I/N",
+    group=_WHERE,
+    help="Measure only the Ith of N parts of every run; bench merge puts them together.",
+)
 @no_custom_code
 @data_root
 @results_root
@@ -155,6 +191,7 @@ _WHAT, _MODEL, _HOW = "What to run", "Models", "How to run it"
 def run(
     config: Path | None,
     resume: bool,
+    shard: str | None,
     show_config: bool,
     dry_run: bool,
     as_json: bool,
@@ -172,6 +209,7 @@ def run(
     """
     from benchmarks.configfile import load_config, to_yaml
     from benchmarks.overrides import apply
+    from benchmarks.shards import Shard
 
     matrix = apply(load_config(config), _overrides(given))
     if show_config:
@@ -181,9 +219,12 @@ def run(
     if dry_run:
         _print_plan(matrix, as_json)
         return
-    outcomes = _measure(matrix, resume, quiet)
+    part = Shard.parse(shard) if shard is not None else None
+    outcomes = _measure(matrix, resume, part, quiet)
     if as_json:
         print_json([_as_json(outcome) for outcome in outcomes])
+    elif part is not None:
+        click.echo(f"shard {part} of {len(outcomes)} runs; with all of them there: bench merge")
     else:
         _print_results(outcomes)
     unfinished = [outcome.unfinished for outcome in outcomes if outcome.unfinished]
@@ -209,7 +250,9 @@ def _check_chosen(matrix: "BenchConfig") -> None:
             raise click.UsageError(f"no {kind} to run: name some with --{kind} or in bench.yaml")
 
 
-def _measure(matrix: "BenchConfig", resume: bool, quiet: bool) -> list["Outcome"]:
+def _measure(
+    matrix: "BenchConfig", resume: bool, shard: "Shard | None", quiet: bool
+) -> list["Outcome"]:
     from benchmarks.cli.segmenters import import_from_here
     from benchmarks.console import RunListener, progress
     from benchmarks.matrix import open_datasets
@@ -222,7 +265,9 @@ def _measure(matrix: "BenchConfig", resume: bool, quiet: bool) -> list["Outcome"
         for note in dict.fromkeys(class_notes(matrix, prepared)):
             shown.note(note)
         listener = RunListener(shown)
-        return run_matrix(matrix, resume="resume" if resume else "fresh", listener=listener)
+        return run_matrix(
+            matrix, resume="resume" if resume else "fresh", listener=listener, shard=shard
+        )
 
 
 def _print_plan(matrix: "BenchConfig", as_json: bool) -> None:

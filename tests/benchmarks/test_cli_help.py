@@ -92,9 +92,10 @@ def test_every_help_has_examples_and_explains_everything(
 
 
 def unknown_words(example: str) -> set[str]:
-    """Flags of a command line that its verb does not have."""
+    """Flags of a command line that its verb does not have; those after -- are of bench run."""
     by_path = dict(EVERY)
-    words = example.partition("#")[0].split()
+    own, _, rest = example.partition("#")[0].partition(" -- ")
+    words = own.split()
     path: tuple[str, ...] = ()
     while words[1:] and (*path, words[1]) in by_path:
         path = (*path, words.pop(1))
@@ -104,7 +105,8 @@ def unknown_words(example: str) -> set[str]:
         for name in (*param.opts, *param.secondary_opts)
     }
     assert path or "--help" in words, example
-    return {word for word in words if word.startswith("--")} - known - {"--help"}
+    flags = {word.partition("=")[0] for word in words if word.startswith("--")}
+    return flags - known - {"--help"} | (unknown_words(f"bench run {rest}") if rest else set())
 
 
 def test_examples_use_options_that_exist() -> None:

@@ -102,3 +102,10 @@ class Deadly(ColourModel):
         if self.seed in seeds:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().segment(queries, supports)
+
+
+class Failing(_Breaking):
+    """It raises."""
+
+    def give_way(self) -> None:
+        raise ValueError("cannot")

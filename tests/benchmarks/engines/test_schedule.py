@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 
 from benchmarks.engines.schedule import Lease, LoadModel, OpenRun, Schedule
 from benchmarks.errors import BenchError
-from benchmarks.plan import Batch, cut_near
-from datasets_prep.episodes.episode import Episode
-
-
-def batches(classes: Sequence[int]) -> list[Batch]:
-    """One batch for each class index given, one episode in each."""
-    return [
-        Batch(number, (Episode(number, own, f"q{number}", (f"s{number}",)),))
-        for number, own in enumerate(classes)
-    ]
+from benchmarks.plan import cut_near
+from tests.benchmarks.engines.plans import batches
 
 
 class Site:

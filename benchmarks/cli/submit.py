@@ -1,0 +1,116 @@
+"""`bench submit`: a batch file that runs the matrix on a cluster."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from benchmarks.cli.layout import Argument, Verb
+from benchmarks.cli.params import PATH, option, quiet
+from benchmarks.cli.run import run
+
+_ASK, _SPREAD = "What to ask for", "How to spread it"
+_OURS = ("--shard", "--engine", "--address", "--workers", "--device")
+
+
+@click.command(
+    cls=Verb,
+    examples=(
+        "bench submit --slurm --shards 8 -- --models all --shots 1,5    an array of eight tasks",
+        "sbatch --wait bench.sbatch && bench merge                      run it, then merge",
+        "bench submit --slurm --ray 4 --gpus 8                          one Ray job on four nodes",
+        "bench submit --slurm --shards 8 --sbatch=--account=me --setup 'source .venv/bin/activate'",
+    ),
+)
+@option("--slurm", is_flag=True, required=True, group=_SPREAD, help="For Slurm's sbatch.")
+@option(
+    "--shards",
+    type=click.IntRange(1),
+    metavar="N",
+    group=_SPREAD,
+    help="An array job of N tasks; bench merge puts their results together.",
+)
+@option(
+    "--ray",
+    "nodes",
+    type=click.IntRange(1),
+    metavar="NODES",
+    group=_SPREAD,
+    help="One job that starts a Ray cluster on so many nodes.",
+)
+@option("--gpus", type=click.IntRange(0), default=1, show_default=True, group=_ASK,
+        help="For each task or node; 0 computes on the processors.")  # fmt: skip
+@option("--cpus", type=click.IntRange(1), default=8, show_default=True, group=_ASK,
+        help="For each task or node.")  # fmt: skip
+@option("--time", default="24:00:00", show_default=True, group=_ASK, help="The limit.")
+@option("--mem", metavar="SIZE", group=_ASK, help="For each node, such as 64G.")
+@option("--job-name", default="bench", show_default=True, group=_ASK, help="Of job and logs.")
+@option(
+    "--sbatch",
+    "directives",
+    multiple=True,
+    metavar="OPTION",
+    group=_ASK,
+    help="A further option of sbatch, such as --account=mine.",
+)
+@option(
+    "--setup", multiple=True, metavar="LINE", group=_ASK, help="A line of shell to run before all."
+)
+@option(
+    "--out", type=PATH, default=Path("bench.sbatch"), show_default=True, group="Output",
+    help="The file to write; - prints it.",
+)  # fmt: skip
+@quiet
+@click.argument(
+    "arguments",
+    cls=Argument,
+    explained="Options of bench run, after --.",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    metavar="[-- OPTION...]",
+)
+def submit(
+    slurm: bool,
+    shards: int | None,
+    nodes: int | None,
+    gpus: int,
+    cpus: int,
+    time: str,
+    mem: str | None,
+    job_name: str,
+    directives: Sequence[str],
+    setup: Sequence[str],
+    out: Path,
+    quiet: bool,
+    arguments: Sequence[str],
+) -> None:
+    """Write a batch file for a cluster; nothing is submitted.
+
+    The file runs `bench run` with the options after `--`, in the folder where it is submitted.
+    Code, datasets, weights and the results store must be reachable there.
+    """
+    from benchmarks.slurm import Job, array_job, ray_job
+
+    if (shards is None) == (nodes is None):
+        raise click.UsageError("say --shards N for an array job, or --ray NODES for one Ray job")
+    _check(arguments)
+    job = Job(job_name, gpus, cpus, time, mem, directives, setup)
+    if nodes is not None:
+        text, then = ray_job(job, nodes, arguments), ""
+    else:
+        text = array_job(job, shards or 1, arguments)
+        then = "; when all tasks are through: bench merge"
+    if str(out) == "-":
+        click.echo(text, nl=False)
+        return
+    out.write_text(text, encoding="utf-8")
+    if not quiet:
+        click.echo(f"wrote {out}; submit it with: sbatch {out}{then}")
+
+
+def _check(arguments: Sequence[str]) -> None:
+    """Find mistakes here, before a job has waited in a queue to find them."""
+    for name in _OURS:
+        if any(given == name or given.startswith(f"{name}=") for given in arguments):
+            raise click.UsageError(f"{name} is for bench submit to choose")
+    run.make_context("run", list(arguments))

@@ -1,0 +1,160 @@
+"""Shards that were measured apart, made into whole results."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.describe import make_record
+from benchmarks.errors import BenchError
+from benchmarks.records import Course, RunRecord, read_record
+from benchmarks.shards import FoundShard, Shard, find_shards, read_found
+from benchmarks.store import Journal, RunKey, differences, is_complete, read_rows
+
+_NAMED = 5  # shards that a message names
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A run made of its shards.
+
+    Attributes:
+        key: its place.
+        shards: how many it was made of; 0 where the result was there already.
+        record: its numbers.
+    """
+
+    key: RunKey
+    shards: int
+    record: RunRecord
+
+
+def merge(results_root: Path, others: Sequence[Path] = ()) -> list[Merged]:
+    """Make every run whole of which there are shards; nothing is written unless all can be.
+
+    Args:
+        results_root: the store that gets the results; its shards are merged too.
+        others: further stores with shards.
+
+    Raises:
+        BenchError: naming shards that are missing, not finished, there twice, or measured with
+            another setup or other code.
+    """
+    found: dict[RunKey, list[tuple[Shard, Path]]] = {}
+    for root in dict.fromkeys(path.resolve() for path in (results_root, *others)):
+        for key, shard, folder in find_shards(root):
+            found.setdefault(key, []).append((shard, folder))
+    if not found:
+        places = ", ".join(map(str, (results_root, *others)))
+        raise BenchError(f"there are no shards in {places}; measure them with: bench run --shard")
+    wrong: list[str] = []
+    ready: dict[RunKey, list[FoundShard]] = {}
+    for key, own in sorted(found.items()):
+        try:
+            ready[key] = _complete(key, own)
+        except BenchError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise BenchError("\n".join(wrong))
+    return [_merged(results_root, key, own) for key, own in ready.items()]
+
+
+def _complete(key: RunKey, found: Sequence[tuple[Shard, Path]]) -> list[FoundShard]:
+    """The shards of a run, in order, if they make it whole.
+
+    Raises:
+        BenchError: if they do not.
+    """
+    counts = sorted({shard.count for shard, _ in found})
+    if len(counts) > 1:
+        raise BenchError(
+            f"{key} was cut into {' and into '.join(map(str, counts))} shards; remove the folders "
+            f"of one kind, such as {found[0][1]}"
+        )
+    folders: dict[int, Path] = {}
+    for shard, folder in found:
+        if shard.index in folders:
+            raise BenchError(
+                f"{key}: shard {shard} is there twice, {folders[shard.index]} and {folder}; "
+                f"merge without one of them"
+            )
+        folders[shard.index] = folder
+    read = {index: read_found(folder) for index, folder in folders.items()}
+    lacking = [index for index in range(1, counts[0] + 1) if read.get(index) is None]
+    if lacking:
+        named = ", ".join(f"{index}/{counts[0]}" for index in lacking[:_NAMED])
+        more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+        raise BenchError(
+            f"{key}: not measured to the end: shard {named}{more}; run: bench run ... --shard "
+            f"{lacking[0]}/{counts[0]}"
+        )
+    shards = [own for index in sorted(read) if (own := read[index]) is not None]
+    _check_alike(key, shards)
+    return shards
+
+
+def _check_alike(key: RunKey, shards: Sequence[FoundShard]) -> None:
+    first = shards[0]
+    for other in shards[1:]:
+        pairs = [
+            *differences(
+                first.record.setup.model_dump(mode="json"),
+                other.record.setup.model_dump(mode="json"),
+            ),
+            *differences({"code": first.record.code}, {"code": other.record.code}),
+        ]
+        for name, old, new in pairs:
+            raise BenchError(
+                f"{key}: shard {first.record.shard}/{first.record.shards} was measured with "
+                f"{name} = {old!r}, shard {other.record.shard}/{other.record.shards} with {new!r}; "
+                f"measure one of them again with --fresh"
+            )
+
+
+def _merged(results_root: Path, key: RunKey, shards: Sequence[FoundShard]) -> Merged:
+    folder, setup = key.folder(results_root), shards[0].record.setup
+    if is_complete(folder):
+        record = read_record(folder / "run.json")
+        for name, old, new in differences(
+            record.setup.model_dump(mode="json"), setup.model_dump(mode="json")
+        ):
+            raise BenchError(
+                f"{folder} holds a result with {name} = {old!r}, the shards have {new!r}; remove "
+                f"what is not wanted"
+            )
+        return Merged(key, 0, record)
+    with Journal(folder, setup, "fresh") as journal:
+        queries: dict[int, str] = {}
+        for own in shards:
+            rows, seconds = read_rows(own.folder)
+            journal.append(rows, seconds)
+            queries |= own.record.queries
+            _copy_masks(own.folder / "predictions", folder / "predictions")
+        journal.sittings = max(own.record.sittings for own in shards)
+        record = make_record(setup, journal, _course([own.record.course for own in shards]))
+        journal.finish(record, [queries[row] for row in sorted(queries)])
+    return Merged(key, len(shards), record)
+
+
+def _course(courses: Sequence[Course]) -> Course:
+    """How the measuring of all shards went together."""
+    caches = [course.cache for course in courses if course.cache is not None]
+    stages = [course.stages for course in courses if course.stages is not None]
+    return courses[0].model_copy(
+        update={
+            "started": min(course.started for course in courses),
+            "hardware": " + ".join(sorted({course.hardware for course in courses})),
+            "peak_memory_bytes": max(course.peak_memory_bytes for course in courses),
+            "cache": sum(caches[1:], caches[0]) if caches else None,
+            "stages": sum(stages[1:], stages[0]) if stages else None,
+            "workers": sum(course.workers for course in courses),
+        }
+    )
+
+
+def _copy_masks(source: Path, target: Path) -> None:
+    if not source.is_dir():
+        return
+    target.mkdir(exist_ok=True)
+    for mask in source.glob("[0-9]*.png"):
+        shutil.copyfile(mask, target / mask.name)

@@ -1,0 +1,107 @@
+"""Batch files for Slurm: an array job with a shard for each task, or a Ray cluster as one job."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_RAY_PORT = 20000  # and up to 10,000 more, by the job's number
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to ask Slurm for.
+
+    Attributes:
+        name: of the job, and of its log files.
+        gpus: for each task of an array, or each node of a cluster.
+        cpus: likewise.
+        time: the limit, as Slurm writes it: hours:minutes:seconds.
+        memory: for each node, as Slurm writes it: 64G.
+        directives: further options of sbatch, as `--account=mine`.
+        setup: lines of shell to run first, as `source .venv/bin/activate`.
+    """
+
+    name: str = "bench"
+    gpus: int = 1
+    cpus: int = 8
+    time: str = "24:00:00"
+    memory: str | None = None
+    directives: Sequence[str] = ()
+    setup: Sequence[str] = ()
+
+
+def array_job(job: Job, shards: int, arguments: Sequence[str]) -> str:
+    """A batch file of so many tasks, each of which runs one shard of `bench run` with `arguments`.
+
+    A task that Slurm ends before it is through goes on where it was when it is queued again.
+    """
+    directives = [f"--array=1-{shards}", "--requeue", "--output=%x-%A_%a.log"]
+    command = ["bench", "run", *arguments, *_devices(job)]
+    return _script(
+        job,
+        directives,
+        [
+            'export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}"',
+            f'exec {shlex.join(command)} --shard "$SLURM_ARRAY_TASK_ID/{shards}"',
+        ],
+    )
+
+
+def ray_job(job: Job, nodes: int, arguments: Sequence[str]) -> str:
+    """A batch file that starts Ray on so many nodes and runs `bench run` with `arguments` on it."""
+    directives = [
+        f"--nodes={nodes}",
+        "--ntasks-per-node=1",
+        "--requeue",
+        "--output=%x-%j.log",
+    ]
+    workers = nodes * job.gpus if job.gpus else nodes * job.cpus
+    command = ["bench", "run", *arguments, "--engine", "ray", "--workers", str(workers)]
+    resources = f"--num-cpus={job.cpus} --num-gpus={job.gpus} --block"
+    others = [
+        f'srun --nodes={nodes - 1} --ntasks={nodes - 1} --exclude="$head" '
+        f'ray start --address="$address" {resources} &'
+    ]
+    return _script(
+        job,
+        directives,
+        [
+            "export RAY_USAGE_STATS_ENABLED=0",
+            'head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
+            f"port=$(({_RAY_PORT} + SLURM_JOB_ID % 10000))",
+            'address="$head:$port"',
+            'srun --nodes=1 --ntasks=1 --nodelist="$head" '
+            f'ray start --head --port="$port" {resources} &',
+            'until ray status --address="$address" > /dev/null 2>&1; do sleep 2; done',
+            *(others if nodes > 1 else []),
+            f'{shlex.join(command)} --address "$address"',
+        ],
+    )
+
+
+def _devices(job: Job) -> list[str]:
+    if job.gpus > 1:
+        return ["--workers", str(job.gpus), "--device", "cuda"]
+    return ["--device", "cuda" if job.gpus else "cpu"]
+
+
+def _script(job: Job, directives: Sequence[str], commands: Sequence[str]) -> str:
+    every = [
+        f"--job-name={job.name}",
+        f"--time={job.time}",
+        f"--cpus-per-task={job.cpus}",
+        *([f"--gpus-per-node={job.gpus}"] if job.gpus else []),
+        *([f"--mem={job.memory}"] if job.memory else []),
+        *directives,
+        *job.directives,
+    ]
+    lines = [
+        "#!/bin/bash",
+        *(f"#SBATCH {directive}" for directive in every),
+        "",
+        "set -euo pipefail",
+        'cd "${SLURM_SUBMIT_DIR:-.}"',
+        *job.setup,
+        *commands,
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,262 @@
+"""Shards measured apart and merged: the result of one process, or a refusal that says why."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.cli import main
+from benchmarks.config import BenchConfig
+from benchmarks.errors import BenchError
+from benchmarks.merge import merge
+from benchmarks.plan import Batch
+from benchmarks.records import read_record
+from benchmarks.runner import run_matrix
+from benchmarks.shards import Shard
+from benchmarks.slurm import Job, array_job, ray_job
+from benchmarks.store import find_runs, read_result
+from tests.benchmarks.engines.plans import batches as plan_of_classes
+from tests.benchmarks.test_evaluator import Quiet, areas_of
+from tests.tiny import tiny_config, tiny_dataset
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards")
+    tiny_dataset(folder / "data")
+    return folder
+
+
+def config(root: Path, results: Path, **changes: object) -> BenchConfig:
+    return tiny_config(root, **{"results_root": results, "limit": 50, **changes})
+
+
+def measure(root: Path, results: Path, *shards: str, **changes: object) -> None:
+    for text in shards:
+        outcomes = run_matrix(
+            config(root, results, **changes), listener=Quiet(), shard=Shard.parse(text)
+        )
+        assert {outcome.status for outcome in outcomes} == {"shard measured"}
+
+
+@given(count=st.integers(1, 12), batches=st.integers(0, 40))
+def test_all_parts_make_the_plan_with_nothing_twice(count: int, batches: int) -> None:
+    plan = plan_of_classes([number // 5 for number in range(batches)])
+    parts: list[Batch] = []
+    for index in range(1, count + 1):
+        parts += Shard(index, count).part(plan)
+    assert parts == plan
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/0", "-1/2", "1/2/3"])
+def test_what_is_no_shard_is_refused(text: str) -> None:
+    with pytest.raises(BenchError, match="is no shard; the second of eight is 2/8"):
+        Shard.parse(text)
+
+
+def test_merged_shards_are_the_result_of_one_process(root: Path, tmp_path: Path) -> None:
+    alone = config(root, tmp_path / "alone", save_predictions=True)
+    outcomes = run_matrix(alone, listener=Quiet())
+    here, there = tmp_path / "here", tmp_path / "there"
+    measure(root, there, "3/3", save_predictions=True)
+    measure(root, here, "2/3", "1/3", save_predictions=True)
+    assert find_runs(here) == []
+    merged = merge(here, [there])
+    assert [own.key for own in merged] == sorted(outcome.key for outcome in outcomes)
+    for own in merged:
+        assert areas_of(here, own.key) == areas_of(alone.results_root, own.key)
+        one, other = (read_result(root, own.key) for root in (here, alone.results_root))
+        assert one.queries == other.queries
+        assert one.record.setup == other.record.setup
+        assert one.record.miou == other.record.miou
+        assert (one.record.workers, one.record.sittings) == (3, 1)
+        masks = [
+            {path.name: path.read_bytes() for path in (folder / "predictions").glob("*.png")}
+            for folder in (own.key.folder(here), own.key.folder(alone.results_root))
+        ]
+        assert masks[0] == masks[1] and len(masks[0]) == 50
+    assert [own.shards for own in merge(here, [there])] == [0] * len(merged)
+
+
+def test_a_measured_shard_is_not_measured_again_unless_told(root: Path, tmp_path: Path) -> None:
+    measure(root, tmp_path, "1/2")
+    wanted, first = config(root, tmp_path), Shard(1, 2)
+    again = run_matrix(wanted, listener=Quiet(), shard=first)
+    assert {outcome.status for outcome in again} == {"already complete"}
+    fresh = run_matrix(wanted, resume="fresh", listener=Quiet(), shard=first)
+    assert {outcome.status for outcome in fresh} == {"shard measured"}
+
+
+def test_a_broken_shard_goes_on_where_it_was(root: Path, tmp_path: Path) -> None:
+    class Stop(Quiet):
+        def advanced(self, episodes: int) -> None:
+            raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            run_matrix(config(root, tmp_path), listener=Stop(), shard=Shard(1, 2))
+    measure(root, tmp_path, "2/2")
+    with pytest.raises(BenchError, match=r"not measured to the end: shard 1/2; run: bench run .*"):
+        merge(tmp_path)
+    measure(root, tmp_path, "1/2")
+    assert {own.record.sittings for own in merge(tmp_path)} == {1, 4}
+
+
+def test_missing_shards_are_named_and_nothing_is_written(root: Path, tmp_path: Path) -> None:
+    measure(root, tmp_path, "2/4", "4/4")
+    with pytest.raises(BenchError, match=r"shard 1/4, 3/4; run: bench run \.\.\. --shard 1/4"):
+        merge(tmp_path)
+    assert find_runs(tmp_path) == []
+    with pytest.raises(BenchError, match="there are no shards in"):
+        merge(tmp_path / "empty")
+
+
+def test_shards_of_two_cuts_are_refused(root: Path, tmp_path: Path) -> None:
+    measure(root, tmp_path, "1/2", "2/3")
+    with pytest.raises(BenchError, match="was cut into 2 and into 3 shards; remove"):
+        merge(tmp_path)
+
+
+def test_one_shard_from_two_stores_is_refused(root: Path, tmp_path: Path) -> None:
+    measure(root, tmp_path / "a", "1/2", "2/2")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(BenchError, match="shard 1/2 is there twice"):
+        merge(tmp_path / "a", [tmp_path / "b"])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda body: body["setup"]["model"].update(weights_digest="0"), r"model\.weights_digest"),
+        (lambda body: body["setup"]["dataset"].update(digest="0"), r"dataset\.digest"),
+        (lambda body: body["setup"]["episodes"].update(digest="0"), r"episodes\.digest"),
+        (lambda body: body["setup"].update(batch_size=7), "batch_size"),
+        (lambda body: body.update(code="fss-bench 0.0.1"), "code"),
+    ],
+)
+def test_shards_that_were_not_measured_alike_are_refused(
+    root: Path, tmp_path: Path, change: object, named: str
+) -> None:
+    measure(root, tmp_path, "1/2", "2/2", datasets=[{"name": "tiny", "shots": [1], "folds": [0]}])
+    path = next(tmp_path.rglob("2of2/shard.json"))
+    body = json.loads(path.read_text())
+    change(body)  # type: ignore[operator]
+    path.write_text(json.dumps(body))
+    with pytest.raises(BenchError, match=f"shard 1/2 was measured with {named} = .* --fresh"):
+        merge(tmp_path)
+    assert find_runs(tmp_path) == []
+
+
+def test_a_row_that_is_gone_is_noticed(root: Path, tmp_path: Path) -> None:
+    measure(root, tmp_path, "1/1", datasets=[{"name": "tiny", "shots": [1], "folds": [0]}])
+    path = next(tmp_path.rglob("1of1/journal.jsonl"))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]))
+    with pytest.raises(BenchError, match="48 rows do not make the 50 episodes"):
+        merge(tmp_path)
+
+
+def test_an_episode_that_fails_keeps_its_shard_from_being_merged(
+    root: Path, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    options = {"folder": str(marks), "times": 4}
+    failing = [
+        {"name": "colour", "model": "tests.benchmarks.engines.broken:Failing", "options": options}
+    ]
+    datasets = [{"name": "tiny", "shots": [1], "folds": [0]}]
+    wanted = config(root, tmp_path / "r", models=failing, datasets=datasets)
+    outcome = run_matrix(wanted, listener=Quiet(), shard=Shard(1, 1))[0]
+    assert outcome.status == "unfinished"
+    assert outcome.unfinished is not None and len(outcome.unfinished.failed) == 3
+    with pytest.raises(BenchError, match="not measured to the end: shard 1/1"):
+        merge(tmp_path / "r")
+    assert run_matrix(wanted, listener=Quiet(), shard=Shard(1, 1))[0].status == "shard measured"
+    assert len(merge(tmp_path / "r")) == 1
+
+
+def bench(*arguments: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert not ended.value.code
+
+
+def test_the_batch_file_of_an_array_runs_every_shard(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand what Slurm does: the file, once with each task's number."""
+    results, script = tmp_path / "results", tmp_path / "bench.sbatch"
+    options = ["--data-root", str(root / "data"), "--results-root", str(results), "--quiet"]
+    options += ["--datasets", "tiny", "--shots", "1", "--limit", "30", "--folds", "0"]
+    options += ["--model-from", "tests.tiny:ColourModel", "--name", "colour"]
+    bench("submit", "--slurm", "--shards", "2", "--gpus", "0", "--out", str(script), "--", *options)
+    assert "#SBATCH --array=1-2" in script.read_text()
+    stub = tmp_path / "bin" / "bench"
+    stub.parent.mkdir()
+    stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    stub.chmod(0o755)
+    for task in ("1", "2"):
+        environment = {
+            **os.environ,
+            "PATH": f"{stub.parent}:{os.environ['PATH']}",
+            "SLURM_ARRAY_TASK_ID": task,
+            "SLURM_SUBMIT_DIR": str(tmp_path),
+        }
+        done = subprocess.run(
+            ["bash", str(script)], env=environment, capture_output=True, text=True, check=True
+        )
+        arguments = json.loads(done.stdout)
+        assert arguments[-2:] == ["--shard", f"{task}/2"]
+        bench(*arguments)
+    bench("merge", "--results-root", str(results))
+    (key,) = find_runs(results)
+    alone = config(
+        root,
+        tmp_path / "alone",
+        limit=30,
+        datasets=[{"name": "tiny", "shots": [1], "folds": [0]}],
+        models=[{"name": key.model, "model": "tests.tiny:ColourModel"}],
+    )
+    outcome = run_matrix(alone, listener=Quiet())[0]
+    assert areas_of(results, key) == areas_of(alone.results_root, outcome.key)
+    assert read_record(key.folder(results) / "run.json").workers == 2
+    assert np.sum(areas_of(results, key)) > 0
+
+
+def test_batch_files_are_shell_whatever_the_options_are(tmp_path: Path) -> None:
+    odd = ["--option", "prompt=it's $HOME; `ls`"]
+    job = Job("b", gpus=2, memory="64G", directives=["--account=me"], setup=["module load cuda"])
+    for text in (array_job(job, 4, odd), ray_job(job, 3, odd), ray_job(job, 1, [])):
+        done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert text.startswith("#!/bin/bash\n#SBATCH ")
+        assert "#SBATCH --account=me\n" in text and "\nmodule load cuda\n" in text
+    assert "'prompt=it'\"'\"'s $HOME; `ls`'" in array_job(job, 4, odd)
+    assert "--engine ray --workers 6 " in ray_job(job, 3, odd)
+    assert "--workers 2 --device cuda" in array_job(job, 4, odd)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--slurm"], "say --shards N"),
+        (["--slurm", "--shards", "2", "--ray", "2"], "say --shards N"),
+        (["--slurm", "--shards", "2", "--", "--shard", "1/2"], "--shard is for bench submit"),
+        (["--slurm", "--shards", "2", "--", "--modles", "all"], "No such option"),
+    ],
+)
+def test_mistakes_are_found_before_the_queue(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["submit", "--out", "-", *arguments])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
