@@ -1,13 +1,14 @@
 """Which results a board may hold: sound ones that were measured on the same data and episodes.
 
-The board knows datasets and episode lists by what results say of them. Among results that
-disagree, the digest that more models have is taken for the right one, and of two equally common
-ones the one that was measured last. Results with another digest are left out and named.
+Published episode lists are known by their digests. Of other lists and of datasets the board knows
+what committed results say. Where there are none, the digest that more models have is taken for the
+right one, and of two equally common ones the one that was measured last. Results with another
+digest are left out and named.
 """
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,18 +57,38 @@ class Places:
         """Every result in either place, sorted."""
         return sorted({*find_runs(self.store), *find_committed(self.committed)})
 
+    def read_committed(self, key: RunKey) -> Result | None:
+        """Read a committed result; None where there is none.
+
+        Raises:
+            BenchError: if it is damaged.
+        """
+        if committed_json(self.committed, key).is_file():
+            return read_committed(self.committed, key)
+        return None
+
     def read(self, key: RunKey) -> Result:
         """Read a result; of a run that is in both places, the one that was measured later.
 
         Raises:
             BenchError: if it is damaged.
         """
-        found = []
-        if committed_json(self.committed, key).is_file():
-            found.append(read_committed(self.committed, key))
+        return self._later(key, self.read_committed(key))
+
+    def _later(self, key: RunKey, committed: Result | None) -> Result:
+        found = [] if committed is None else [committed]
         if is_complete(key.folder(self.store)):
             found.append(read_result(self.store, key))
         return max(found, key=lambda result: result.record.started)
+
+    def read_both(self, key: RunKey) -> tuple[Result, Result | None]:
+        """What `read` gives, and the committed result where there is one.
+
+        Raises:
+            BenchError: if one is damaged.
+        """
+        committed = self.read_committed(key)
+        return self._later(key, committed), committed
 
 
 def collect(places: Places) -> Collection:
@@ -77,6 +98,7 @@ def collect(places: Places) -> Collection:
     interrupted, are left out by name.
     """
     sound: list[Result] = []
+    reference: list[Result] = []
     left_out: list[LeftOut] = []
     finished = places.runs()
     for run in find_unfinished(places.store):
@@ -84,20 +106,34 @@ def collect(places: Places) -> Collection:
             left_out.append(LeftOut(run.key, f"{run}; bench run goes on with it"))
     for key in finished:
         try:
-            result = places.read(key)
-            check_result(result)
+            result, committed = places.read_both(key)
+            if committed is not None:
+                check_result(committed)
+                reference.append(committed)
+            if result is not committed:
+                check_result(result)
             sound.append(result)
         except BenchError as error:
             left_out.append(LeftOut(key, str(error)))
-    kept, strangers = agreeing(sound)
+    kept, strangers = agreeing(sound, reference)
     return Collection(tuple(kept), tuple(sorted([*left_out, *strangers])))
 
 
-def agreeing(results: Iterable[Result]) -> tuple[list[Result], list[LeftOut]]:
-    """Keep the results that share dataset, episode lists and episodes with the most models."""
+def agreeing(
+    results: Iterable[Result], reference: Sequence[Result] = ()
+) -> tuple[list[Result], list[LeftOut]]:
+    """Keep the results that share dataset, episode lists and episodes with the right ones.
+
+    Args:
+        results: what to look at.
+        reference: results that are right; what none of them speaks of, the most models decide.
+
+    Returns:
+        Those that agree, and those that do not.
+    """
     kept, left_out = list(results), []
-    for what, group, value in _RULES:
-        kept, strangers = _split(kept, what, group, value)
+    for rule in _RULES:
+        kept, strangers = _split(kept, reference, rule)
         left_out += strangers
     return kept, left_out
 
@@ -131,39 +167,48 @@ def _cut_list(result: Result) -> Hashable:
     return _list(result), result.record.setup.episodes.limit
 
 
-_Rule = tuple[str, Callable[[Result], Hashable], Callable[[Result], str]]
-_RULES: tuple[_Rule, ...] = (
-    ("dataset", _dataset, lambda result: result.record.setup.dataset.digest),
-    ("episode list", _list, lambda result: result.record.setup.episodes.digest),
-    ("set of queries, classes and pixels", _cut_list, episodes_digest),
+@dataclass(frozen=True)
+class _Rule:
+    """Results of one `group` must have the same `value`."""
+
+    what: str
+    group: Callable[[Result], Hashable]
+    value: Callable[[Result], str]
+
+
+_RULES = (
+    _Rule("dataset", _dataset, lambda result: result.record.setup.dataset.digest),
+    _Rule("episode list", _list, lambda result: result.record.setup.episodes.digest),
+    _Rule("set of queries, classes and pixels", _cut_list, episodes_digest),
 )
 
 
 def _split(
-    results: list[Result],
-    what: str,
-    group: Callable[[Result], Hashable],
-    value: Callable[[Result], str],
+    results: list[Result], reference: Sequence[Result], rule: _Rule
 ) -> tuple[list[Result], list[LeftOut]]:
-    """Part those whose `value` is the reference of their `group` from those where it is not."""
-    values = [value(result) for result in results]
-    groups: dict[Hashable, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
-    for result, own in zip(results, values, strict=True):
-        groups[group(result)][own].append(result)
-    reference = {
-        name: max(found, key=lambda own: _weight(found[own])) for name, found in groups.items()
-    }
+    """Part the results that have the right value of their group from those that do not."""
+    values = [rule.value(result) for result in results]
+    right = _common(results, values, rule)
+    right |= _common(reference, [rule.value(result) for result in reference], rule)
     kept, left_out = [], []
     for result, own in zip(results, values, strict=True):
-        right = reference[group(result)]
-        if own == right:
+        wanted = right[rule.group(result)]
+        if own == wanted:
             kept.append(result)
         else:
-            reason = f"measured on {what} {own[:16]}, the board's is {right[:16]}; measure it again"
-            left_out.append(LeftOut(result.key, reason))
+            reason = f"measured on {rule.what} {own[:16]}, the board's is {wanted[:16]}"
+            left_out.append(LeftOut(result.key, f"{reason}; measure it again"))
     return kept, left_out
 
 
-def _weight(results: list[Result]) -> tuple[int, str]:
-    models = {result.key.model for result in results}
-    return len(models), max(result.record.started for result in results)
+def _common(results: Sequence[Result], values: Sequence[str], rule: _Rule) -> dict[Hashable, str]:
+    """The value of each group that the most models have."""
+    groups: dict[Hashable, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
+    for result, own in zip(results, values, strict=True):
+        groups[rule.group(result)][own].append(result)
+
+    def weight(found: list[Result]) -> tuple[int, str]:
+        models = {result.key.model for result in found}
+        return len(models), max(result.record.started for result in found)
+
+    return {name: max(found, key=lambda own: weight(found[own])) for name, found in groups.items()}

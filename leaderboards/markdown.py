@@ -28,9 +28,9 @@ _HOW_TO_READ = """\
 - A row that **lacks a fold** shows the folds it has and no mean.
 - Numbers of different **protocols**, datasets or shots are never comparable, nor are those of a
   list of which only the first episodes were run.
-- Results must have been measured on the same data and episode lists. Where results disagree, the
-  board takes the digest that more models have, and the more recent of two equally common ones.
-  The others are left out and named.
+- Results must have been measured on the same data and episode lists: the published ones, or those
+  of the results in `results/`. Where there are neither, the board takes the digest that more
+  models have, and the more recent of two equally common ones. The others are left out and named.
 - **ms** is the median time of an episode on the device that the details name, as run: what the
   feature cache saved is saved here too. Times of different devices do not compare.
 """

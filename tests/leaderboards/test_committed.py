@@ -295,6 +295,23 @@ def test_committed_results_are_on_the_board_and_later_ones_take_their_place(
     assert found[RunKey("toy", "fixed-v1", "beta", 0, 1)].record.started.startswith("2026-11")
 
 
+def test_committed_results_say_which_data_are_the_right_ones(
+    committed: Path, tmp_path: Path
+) -> None:
+    """However many models were measured here on other data."""
+    other = {"digest": "f" * 64}
+    for name in ("gamma", "delta", "zeta"):
+        write_model(tmp_path / "store", name, **other)
+    write_model(
+        tmp_path / "store", "alpha", record={"started": "2026-12-01T00:00:00+00:00"}, **other
+    )
+    found = collect(Places(tmp_path / "store", committed))
+    assert {result.key.model for result in found.results} == {"beta"}
+    assert {out.key.model for out in found.left_out} == {"alpha", "gamma", "delta", "zeta"}
+    said = "measured on dataset ffffffffffffffff, the board's is dddddddddddddddd; measure it again"
+    assert {out.reason for out in found.left_out} == {said}
+
+
 def test_a_tampered_committed_result_is_left_out_of_the_board(committed: Path) -> None:
     edit(committed, lambda record: record["run"].update(fb_iou=0.99))
     found = collect(Places(committed / "none", committed))
