@@ -11,6 +11,7 @@ from benchmarks.cli.compare import compare
 from benchmarks.cli.datasets import datasets
 from benchmarks.cli.doctor import doctor
 from benchmarks.cli.episodes import episodes
+from benchmarks.cli.export import export
 from benchmarks.cli.layout import VerbGroup
 from benchmarks.cli.leaderboard import leaderboard
 from benchmarks.cli.merge import merge
@@ -99,6 +100,7 @@ def main() -> None:
 for verb in (
     prepare,
     datasets,
+    export,
     protocols,
     models,
     episodes,

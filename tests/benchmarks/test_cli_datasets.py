@@ -60,3 +60,31 @@ def test_two_datasets_are_compared_and_one_is_not_compared_with_itself(
         "disc, bar, corner, stripe",
     ]
     assert "named twice" in bench("datasets", "leaks", "tiny", "tiny", code=2).stderr
+
+
+# --- export ---
+
+
+def test_export_writes_once_and_says_so(tmp_path: Path) -> None:
+    assert bench("export", "tiny").stdout == "tiny-parquet: 24 images\n"
+    assert (tmp_path / "tiny-parquet/data/full-00000-of-00001.parquet").is_file()
+    again = bench("export", "tiny").stdout
+    assert again == "tiny-parquet: 24 images, written before and left as it is\n"
+    bench("export", "tiny", "--format", "webdataset", "--out", "some/tars", "--quiet")
+    assert (tmp_path / "some/tars/data/full-00000-of-00001.tar").is_file()
+
+
+def test_pushing_is_private_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    pushed: list[tuple[str, str, bool]] = []
+
+    def push(folder: Path, repo: str, *, private: bool) -> None:
+        pushed.append((str(folder), repo, private))
+
+    monkeypatch.setattr("datasets_prep.hub.push", push)
+    said = bench("export", "tiny", "--push-to-hub", "me/tiny").stdout
+    assert said.endswith("pushed to https://huggingface.co/datasets/me/tiny\n")
+    bench("export", "tiny", "--push-to-hub", "me/tiny", "--public")
+    assert pushed == [("tiny-parquet", "me/tiny", True), ("tiny-parquet", "me/tiny", False)]
+    tars = ("export", "tiny", "--format", "webdataset", "--push-to-hub", "me/tiny")
+    assert "leave --format out" in bench(*tars, code=2).stderr
+    assert "--push-to-hub" in bench("export", "tiny", "--public", code=2).stderr

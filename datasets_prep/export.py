@@ -1,0 +1,158 @@
+"""A prepared dataset as a folder that others open without this suite; whole, or not there.
+
+Everything is written into a hidden folder beside the wanted one and renamed at the end. An export
+that was broken off keeps its whole shards there, and the same command goes on with the next one.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from datasets_prep.disk import ensure_space, full_disk_named
+from datasets_prep.errors import DatasetError
+from datasets_prep.export_formats import WRITERS
+from datasets_prep.export_rows import SHARD_BYTES, Shard, read_rows, shards
+from datasets_prep.prepared import PreparedDataset
+from datasets_prep.progress import SILENT, Progress
+
+Format = Literal["parquet", "webdataset"]
+SCHEMA = 1
+STAMP = "export.json"
+LISTS = ("classes.json", "folds.json", "episodes")  # copied as they are
+
+
+def export(
+    dataset: PreparedDataset,
+    out: Path,
+    format: Format,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+    progress: Progress = SILENT,
+) -> bool:
+    """Write `dataset` into the folder `out`.
+
+    It then holds `data/SPLIT-00000-of-00001.parquet` (or `.tar`), the classes, folds and episode
+    lists, and a `README.md` that tells `datasets` and people what is what.
+
+    Args:
+        dataset: what to write.
+        out: a folder that is not there yet.
+        format: of the image files.
+        shard_bytes: size of a file, about.
+        progress: hears of it.
+
+    Returns:
+        False if `out` held this very export already.
+
+    Raises:
+        DatasetError: if `out` holds anything else, an image is not as prepared, or the disk is
+            too small.
+    """
+    stamp = _stamp(dataset, format, shard_bytes)
+    if out.exists():
+        if _read_stamp(out) == stamp:
+            return False
+        raise DatasetError(
+            f"{out} is there already, and is not this export; remove it or name another folder"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    building = out.with_name(f".{out.name}.exporting")
+    lock = FileLock(out.with_name(f".{out.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DatasetError(f"another process is writing {out}; wait for it to end") from None
+    with lock, full_disk_named(out.parent):
+        if _read_stamp(building) != stamp:
+            shutil.rmtree(building, ignore_errors=True)
+        (building / "data").mkdir(parents=True, exist_ok=True)
+        (building / STAMP).write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
+        every = shards(dataset, shard_bytes)
+        _write_shards(dataset, every, building / "data", format, progress)
+        _copy_lists(dataset, building)
+        readme = _readme(dataset, format, list(dict.fromkeys(shard.split for shard in every)))
+        (building / "README.md").write_text(readme, encoding="utf-8")
+        building.rename(out)
+        Path(lock.lock_file).unlink(missing_ok=True)
+    return True
+
+
+def _stamp(dataset: PreparedDataset, format: Format, shard_bytes: int) -> Mapping[str, object]:
+    return {
+        "schema": SCHEMA,
+        "dataset": dataset.name,
+        "digest": dataset.digest,
+        "format": format,
+        "shard_bytes": shard_bytes,
+    }
+
+
+def _read_stamp(folder: Path) -> object:
+    try:
+        return json.loads((folder / STAMP).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write_shards(
+    dataset: PreparedDataset, every: list[Shard], folder: Path, format: Format, progress: Progress
+) -> None:
+    ending, write = WRITERS[format]
+    missing = [shard for shard in every if not (folder / shard.name(ending)).is_file()]
+    ensure_space(folder, sum(shard.bytes for shard in missing))
+    done, total = 0, sum(len(shard.rows) for shard in every)
+    for shard in every:
+        if shard in missing:
+            path = folder / shard.name(ending)
+            partial = path.with_name(f".{path.name}.partial")
+            write(partial, read_rows(dataset, shard), done)
+            partial.replace(path)
+        done += len(shard.rows)
+        progress.update("images", done, total)
+
+
+def _copy_lists(dataset: PreparedDataset, building: Path) -> None:
+    for name in LISTS:
+        source = dataset.root / name
+        if source.is_dir():
+            shutil.copytree(source, building / name, dirs_exist_ok=True)
+        elif source.exists():
+            shutil.copyfile(source, building / name)
+
+
+def _readme(dataset: PreparedDataset, format: Format, splits: list[str]) -> str:
+    """The dataset card; its head tells `datasets` which files are data."""
+    ending, _ = WRITERS[format]
+    files = "".join(f"  - split: {s}\n    path: data/{s}-*.{ending}\n" for s in splits)
+    labels = (
+        "`label_map`: a single-channel PNG, 0 background, i+1 class i, 255 ignore"
+        if dataset.has_label_maps
+        else "`masks`: class index and compressed COCO RLE of every class; they may overlap"
+    )
+    return f"""\
+---
+configs:
+- config_name: default
+  data_files:
+{files}task_categories:
+- image-segmentation
+---
+
+# {dataset.name}
+
+{len(dataset.image_ids)} images with {len(dataset.classes)} classes for few-shot segmentation, \
+exported by fss-bench.
+
+- `image`: the encoded image, byte for byte as it was prepared
+- {labels}
+- `classes.json`: names by class index
+- `folds.json`: per fold the base and novel classes, and the ordered (image, class) lists
+- `episodes/RECIPE/fold0_1shot.jsonl`: fixed episodes: class, query and supports by `image_id`
+
+Dataset digest `{dataset.digest}`, builder `{dataset.manifest["builder"]["name"]}` version \
+{dataset.manifest["builder"]["version"]}. Images and labels keep the licences of their sources.
+"""
