@@ -170,7 +170,7 @@ def _parse(path: Path) -> tuple[Any, Mapping[Place, int]]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BenchError(f"{path}, line {line}: this is not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise BenchError(f"{path}: this is not YAML: {error}") from None
     lines: dict[Place, int] = {}
     for place, line in _walk(node, ()):
@@ -210,9 +210,13 @@ def _problems(error: ValidationError) -> dict[Place, str]:
     """One message for each wrong key."""
     problems: dict[Place, str] = {}
     for detail in error.errors(include_url=False):
+        *around, last = detail["loc"] or ("",)
+        unexpected = detail["type"] == "extra_forbidden"
         # Branches of a union are parts of pydantic's place, but no keys of the file.
-        place = tuple(part for part in detail["loc"] if isinstance(part, int) or _is_key(part))
-        if detail["type"] == "extra_forbidden":
+        place = tuple(part for part in around if isinstance(part, int) or _is_key(part))
+        if unexpected or isinstance(last, int) or _is_key(last):
+            place = (*place, last)
+        if unexpected:
             model = _SECTIONS[place[0]] if len(place) > 1 else BenchConfig
             message = unknown("key", str(place[-1]), list(model.model_fields))
         else:

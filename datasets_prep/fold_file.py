@@ -16,7 +16,7 @@ def read_fold_file(path: Path, classes: Sequence[str]) -> list[tuple[int, ...]]:
     """
     try:
         body = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise DatasetError(f"cannot read the fold file {path}: {error}") from None
     folds = body.get("folds") if isinstance(body, dict) and len(body) == 1 else None
     if not isinstance(folds, list) or not all(isinstance(fold, list) and fold for fold in folds):
@@ -31,7 +31,7 @@ def read_fold_file(path: Path, classes: Sequence[str]) -> list[tuple[int, ...]]:
         raise DatasetError(
             f"{path}: "
             + "; ".join(
-                f"{', '.join(map(str, dict.fromkeys(found)))} {problem}"
+                f"{', '.join(dict.fromkeys(map(str, found)))} {problem}"
                 for problem, found in wrong.items()
                 if found
             )

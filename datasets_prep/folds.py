@@ -211,7 +211,14 @@ def read_folds(path: Path) -> FoldSet:
                 for shots, of_shots in body.get("of_shots", {}).items()
             },
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # what damaged or foreign JSON raises
         raise DatasetError(
             f"{path} is not a fold file ({error!r}); prepare the dataset again"
         ) from None

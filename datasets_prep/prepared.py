@@ -56,7 +56,7 @@ class PreparedDataset:
         try:
             self.manifest: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
             schema = self.manifest["schema"]
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise DatasetError(f"{manifest} is damaged; run: bench prepare {name}") from None
         if schema != SCHEMA:
             raise DatasetError(

@@ -191,7 +191,9 @@ def _zip_entries(raw: IO[bytes]) -> Iterator[_Entry]:
                 refusal = "is a device"
             elif info.flag_bits & 1:
                 refusal = "is encrypted"
-            content = None if info.is_dir() else partial(bundle.open, info)
+            # Not `is_dir`, which a file without a name makes fail.
+            folder = info.filename.endswith("/")
+            content = None if folder else partial(bundle.open, info)
             yield _Entry(info.orig_filename, refusal, content)
 
 

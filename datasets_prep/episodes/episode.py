@@ -74,7 +74,7 @@ def read_episodes(path: Path) -> list[Episode]:
     for number, line in enumerate(lines if lines != [""] else ()):
         try:
             episode = _parse(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DatasetError(f"{path}, line {number + 1}: not an episode ({error!r})") from None
         if episode.index != number:
             raise DatasetError(f"{path}, line {number + 1}: episode {episode.index} out of order")

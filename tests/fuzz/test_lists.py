@@ -3,6 +3,7 @@
 import json
 import pickle
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.configfile import read_config
+from benchmarks.errors import BenchError
+from datasets_prep.coco.index import read_index
 from datasets_prep.episodes.episode import Episode, read_episodes, to_jsonl
+from datasets_prep.errors import DatasetError
 from datasets_prep.fold_file import read_fold_file
 from datasets_prep.folds import FoldSet, contiguous, read_folds, split, to_json
 from datasets_prep.pascal.lists import ListFiles
@@ -116,6 +120,23 @@ def test_pascal_lists(place: Path, content: bytes) -> None:
 
 
 CLASSES = ("cat", "dog", "car")
+READERS: dict[str, Callable[[Path], object]] = {
+    "fold0_1shot.jsonl": read_episodes,
+    "folds.json": read_folds,
+    "manifest.json": lambda path: PreparedDataset(path.parents[1], path.parent.name),
+    "instances.json": read_index,
+    "folds.yaml": lambda path: read_fold_file(path, CLASSES),
+    "bench.yaml": read_config,
+}
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
+@pytest.mark.parametrize("name", READERS)
+def test_what_is_nested_without_end(name: str, opening: bytes, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(opening * 3_000)
+    with pytest.raises((BenchError, DatasetError), match=name):
+        READERS[name](path)
 
 
 @fuzzed
