@@ -1,0 +1,107 @@
+"""The sources hold nothing that makes a file, a name or a variable into code."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("benchmarks", "datasets_prep", "models", "leaderboards")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+FORBIDDEN = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "tempfile.mktemp",
+    "pickle.load", "pickle.loads", "marshal.load", "marshal.loads", "shelve.open", "dill.load",
+    "dill.loads", "joblib.load", "pd.read_pickle", "pandas.read_pickle", "cloudpickle.load",
+    "cloudpickle.loads", "yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load",
+    "ssl._create_unverified_context", "torch.jit.load", "torch.hub.load", "torch.package.PackageImporter",
+}  # fmt: skip
+LOADERS = {"torch.load": ("weights_only", True)}
+FLAGS = ("shell", "allow_pickle", "trust_remote_code")  # which must be absent or False
+
+# Who may do what only few must, each for one reason that its own tests hold.
+ONLY_IN = {
+    "importlib.import_module": {
+        "models/custom.py",  # a user's own module, where it is named
+        "models/registry.py",  # names of the suite's own catalogs
+        "benchmarks/doctor.py",  # whether an optional package is there
+    },
+    "importlib.util.spec_from_file_location": {"models/custom.py"},
+    "pickle.Unpickler": {"datasets_prep/splitfiles.py"},  # with every global refused
+}
+
+
+def dotted(node: ast.expr) -> str:
+    """`a.b.c` of a name, `.c` of what has none."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def faults(source: str, name: str) -> Iterator[str]:
+    """What must not stand in a file, with its line."""
+    for node in ast.walk(ast.parse(source)):
+        line = f"{name}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.ImportFrom):
+            found = {f"{node.module}.{own.name}" for own in node.names}
+            for hidden in found & {*FORBIDDEN, *LOADERS}:
+                yield f"{line} imports {hidden}"
+        if isinstance(node, (ast.Attribute, ast.Name)):
+            own = dotted(node)
+            if own in ONLY_IN and name not in ONLY_IN[own]:
+                yield f"{line} uses {own}"
+        if not isinstance(node, ast.Call):
+            continue
+        called = dotted(node.func)
+        given = {word.arg: word.value for word in node.keywords}
+        if called in FORBIDDEN:
+            yield f"{line} calls {called}"
+        if called in LOADERS:
+            word, needed = LOADERS[called]
+            value = given.get(word)
+            if not (isinstance(value, ast.Constant) and value.value is needed):
+                yield f"{line} calls {called} without {word}={needed}"
+        for word in FLAGS:
+            value = given.get(word)
+            if value is not None and not (isinstance(value, ast.Constant) and value.value is False):
+                yield f"{line} gives {word}"
+        checked = given.get("verify")
+        if isinstance(checked, ast.Constant) and not checked.value:
+            yield f"{line} trusts any certificate"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_source_has_a_door(path: Path) -> None:
+    name = path.relative_to(ROOT).as_posix()
+    assert list(faults(path.read_text(encoding="utf-8"), name)) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "pickle.load(file)",
+        "from pickle import loads",
+        "from torch import load",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "torch.load(path, weights_only=safe)",
+        "yaml.load(text, Loader=yaml.SafeLoader)",
+        "yaml.unsafe_load(text)",
+        "eval(text)",
+        "exec(text)",
+        "subprocess.run(line, shell=True)",
+        "subprocess.run(line, shell=wanted)",
+        "np.load(path, allow_pickle=True)",
+        "AutoModel.from_pretrained(path, trust_remote_code=True)",
+        "httpx.get(url, verify=False)",
+        "importlib.import_module(name)",
+        "class Mine(pickle.Unpickler): ...",
+    ],
+)
+def test_every_door_would_be_found(source: str) -> None:
+    assert list(faults(source, "benchmarks/any.py"))
+
+
+def test_no_file_is_missed() -> None:
+    assert len(SOURCES) > 150
