@@ -1,6 +1,7 @@
 """What a result says of the machine it was measured on: an allow-list, nothing else."""
 
 import hashlib
+import os
 import platform
 import resource
 import subprocess
@@ -36,6 +37,8 @@ def revision() -> str | None:
         done = subprocess.run(  # noqa: S603
             ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+"],  # noqa: S607
             capture_output=True, text=True, timeout=10, check=True,
+            # Git would obey GIT_DIR and its kin rather than the folder that it is given.
+            env={name: value for name, value in os.environ.items() if name[:4] != "GIT_"},
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None

@@ -15,7 +15,8 @@ FORBIDDEN = {
     "pickle.load", "pickle.loads", "marshal.load", "marshal.loads", "shelve.open", "dill.load",
     "dill.loads", "joblib.load", "pd.read_pickle", "pandas.read_pickle", "cloudpickle.load",
     "cloudpickle.loads", "yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load",
-    "ssl._create_unverified_context", "torch.jit.load", "torch.hub.load", "torch.package.PackageImporter",
+    "torch.jit.load", "torch.hub.load", "torch.package.PackageImporter",
+    "ssl._create_unverified_context",
 }  # fmt: skip
 LOADERS = {"torch.load": ("weights_only", True)}
 FLAGS = ("shell", "allow_pickle", "trust_remote_code")  # which must be absent or False
