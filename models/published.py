@@ -22,6 +22,7 @@ class Published:
         gated: whether the hub asks to accept terms first.
         parameters: of the network as published; None where a checkpoint decides.
         side: of the square that images are brought to, in pixels; None where there is none.
+        pixels: how they are brought to it, and how colours are normalised then.
         extras: of this package, that bring the usual weights.
     """
 
@@ -29,29 +30,69 @@ class Published:
     gated: bool = False
     parameters: int | None = None
     side: int | None = None
+    pixels: str = ""
     extras: tuple[str, ...] = ()
 
 
+_SQUASHED = "squashed, bilinear"
+_PADDED = "longest side, padded, bilinear"
+_IMAGENET = "ImageNet's mean and deviation"
+
 MODELS: Mapping[str, Published] = {
-    "prototype": Published(parameters=4_652_008, side=320, extras=("demo",)),
-    "dense-nn": Published(parameters=4_652_008, side=320, extras=("demo",)),
-    "diffews": Published(side=512),
-    "seggpt": Published(("BAAI/seggpt-vit-large",), parameters=370_723_203, side=448),
-    "clipseg": Published(("CIDAS/clipseg-rd64-refined",), parameters=150_693_890, side=352),
-    "persam": Published((_SAM,), parameters=_SAM_PARAMETERS, side=1024),
-    "persam-f": Published((_SAM,), parameters=_SAM_PARAMETERS, side=1024),
-    "sam2-memory": Published(("facebook/sam2.1-hiera-large",), parameters=224_446_642, side=1024),
-    "hsnet": Published(side=400),
-    "patnet": Published(side=400),
-    "vrp-sam": Published((_SAM,), side=512),
+    "prototype": Published(
+        parameters=4_652_008, side=320, pixels=f"{_SQUASHED}; the backbone's", extras=("demo",)
+    ),
+    "dense-nn": Published(
+        parameters=4_652_008, side=320, pixels=f"{_SQUASHED}; the backbone's", extras=("demo",)
+    ),
+    "diffews": Published(side=512, pixels=f"{_SQUASHED}; to -1..1"),
+    "seggpt": Published(
+        ("BAAI/seggpt-vit-large",),
+        parameters=370_723_203,
+        side=448,
+        pixels=f"squashed, bicubic; {_IMAGENET}",
+    ),
+    "clipseg": Published(
+        ("CIDAS/clipseg-rd64-refined",),
+        parameters=150_693_890,
+        side=352,
+        pixels=f"{_PADDED}; {_IMAGENET}",
+    ),
+    "persam": Published(
+        (_SAM,), parameters=_SAM_PARAMETERS, side=1024, pixels=f"{_PADDED}; {_IMAGENET}"
+    ),
+    "persam-f": Published(
+        (_SAM,), parameters=_SAM_PARAMETERS, side=1024, pixels=f"{_PADDED}; {_IMAGENET}"
+    ),
+    "sam2-memory": Published(
+        ("facebook/sam2.1-hiera-large",),
+        parameters=224_446_642,
+        side=1024,
+        pixels=f"squashed, bicubic; {_IMAGENET}",
+    ),
+    "hsnet": Published(side=400, pixels=f"{_SQUASHED}; {_IMAGENET}"),
+    "patnet": Published(side=400, pixels=f"{_SQUASHED}; {_IMAGENET}"),
+    "vrp-sam": Published(
+        (_SAM,), side=512, pixels=f"{_SQUASHED}; {_IMAGENET}; for SAM stretched to 1024"
+    ),
     "insid3": Published(
-        ("facebook/dinov3-vitl16-pretrain-lvd1689m",), gated=True, parameters=303_129_600, side=1024
+        ("facebook/dinov3-vitl16-pretrain-lvd1689m",),
+        gated=True,
+        parameters=303_129_600,
+        side=1024,
+        pixels=f"{_SQUASHED}; {_IMAGENET}",
     ),
     "gf-sam": Published(
-        (_DINOV2, _SAM), parameters=_DINOV2_PARAMETERS + _SAM_PARAMETERS, side=1024
+        (_DINOV2, _SAM),
+        parameters=_DINOV2_PARAMETERS + _SAM_PARAMETERS,
+        side=1024,
+        pixels=f"{_SQUASHED}; {_IMAGENET}; for DINOv2 stretched to 518",
     ),
     "matcher": Published(
-        (_DINOV2, _SAM), parameters=_DINOV2_PARAMETERS + _SAM_PARAMETERS, side=518
+        (_DINOV2, _SAM),
+        parameters=_DINOV2_PARAMETERS + _SAM_PARAMETERS,
+        side=518,
+        pixels=f"{_SQUASHED}; {_IMAGENET}; for SAM stretched to 1024",
     ),
 }
 

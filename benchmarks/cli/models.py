@@ -34,7 +34,7 @@ _WORST_FIRST = ("yes", "partly", "unknown")
         "bench models convert sd2 sd21 diffews-start         a DiffewS to train from",
     ),
 )
-@option("--wide", is_flag=True, help="Revision and licence of weights, training data, extras too.")
+@option("--wide", is_flag=True, help="Preprocessing, licences, training data and more, too.")
 @data_root
 @as_json
 @click.pass_context
@@ -63,7 +63,14 @@ def models(ctx: click.Context, wide: bool, data_root: Path | None, as_json: bool
 
     headers = ["model", "paper", "year", "params", "side", "weights", "saw test", "runs"]
     if wide:
-        headers += ["revision", "licence", "training data", "saw test classes of", "extras"]
+        headers += [
+            "pixels",
+            "revision",
+            "licence",
+            "training data",
+            "saw test classes of",
+            "extras",
+        ]
     rows = [[*_row(entry), *(_more(entry) if wide else ())] for entry in entries]
     print_table(headers, rows, right=("params", "side"))
 
@@ -100,6 +107,7 @@ def _more(entry: dict[str, Any]) -> list[str]:
     order = (*_WORST_FIRST, "no")
     answers = sorted(by_answer.items(), key=lambda item: order.index(item[0]))
     return [
+        entry["pixels"] or "–",
         "\n".join(revision[:12] for revision in entry["revisions"].values()) or "–",
         entry["licence"] or "–",
         entry["training_data"],

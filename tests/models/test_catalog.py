@@ -3,10 +3,12 @@
 import pytest
 
 from models.backbones import BACKBONES
-from models.catalog import GROUPS, MODELS, Card, load_model, parse_options
+from models.catalog import GROUPS, MODELS, Card, load_model, parse_options, tiny_options
 from models.errors import ModelError
 from models.floors import CentrePrior
+from models.geometry import LongestSide, Squash
 from models.patches import OverPatches
+from models.published import MODELS as PUBLISHED
 from models.registry import Registry
 from models.segmenter import Segmenter
 
@@ -90,3 +92,15 @@ def test_backbone_and_layer_names_are_answered_with_the_nearest():
 def test_an_unknown_dtype_is_answered_with_all():
     with pytest.raises(ModelError, match="unknown dtype 'float8'; use fp32, fp16, bf16"):
         load_model("prototype", {"weights": "random"}, dtype="float8")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_table_of_preprocessing_is_what_models_do(name: str):
+    known = PUBLISHED[name]
+    geometry = load_model(name, tiny_options(name) or {}).geometry
+    assert isinstance(geometry, (Squash, LongestSide))
+    how = "squashed" if isinstance(geometry, Squash) else "longest side, padded"
+    assert known.pixels.split(";")[0] == f"{how}, {geometry.filter}"
+    assert known.side is not None
+    if tiny_options(name) is None:
+        assert geometry.size == known.side
