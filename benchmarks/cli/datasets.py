@@ -24,57 +24,44 @@ from benchmarks.cli.params import argument, as_json, data_root, option, print_js
 @as_json
 @click.pass_context
 def datasets(ctx: click.Context, data_root: Path | None, as_json: bool) -> None:
-    """List the datasets, or verify one."""
+    """List the datasets, verify or compare them.
+
+    The list says of every dataset what is prepared, the room it takes, for which protocols and
+    numbers of supports it has episode lists, what is missing, and the command that brings it.
+    """
     from benchmarks.configfile import root
+    from benchmarks.inventory import group_lines, inventory
 
     if ctx.invoked_subcommand is not None:
         ctx.obj = data_root
         return
-    entries = _entries(root("data_root", data_root))
+    entries = inventory(root("data_root", data_root))
     if as_json:
         print_json(entries)
         return
     from benchmarks.console import print_table
 
-    headers = ("dataset", "images", "classes", "folds", "lists", "digest", "")
-    rows = [
-        (e["dataset"], e["images"], e["classes"], e["folds"], e["lists"], e["digest"][:12], "")
-        if e["prepared"]
-        else (e["dataset"], "", "", "", "", "", f"not prepared; run: {e['command']}")
-        for e in entries
-    ]
-    print_table(headers, rows, right=("images", "classes", "folds"))
+    headers = ("dataset", "on disk", "images", "classes", "folds", "digest", "lists", "missing")
+    rows = [_row(entry) for entry in entries if entry["prepared"]]
+    if rows:
+        print_table(headers, rows, right=headers[1:5])
+    absent = [(e["dataset"], "; ".join(e["missing"])) for e in entries if not e["prepared"]]
+    if absent:
+        print_table(("dataset", "missing"), absent)
+    for line in group_lines(entries):
+        click.echo(line)
 
 
-def _entries(data_root: Path) -> list[dict[str, Any]]:
-    from datasets_prep.catalog import DATASETS
-    from datasets_prep.prepared import PreparedDataset
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    from benchmarks.inventory import gigabytes
 
-    prepared = sorted(path.parent.name for path in data_root.glob("*/manifest.json"))
-    entries: list[dict[str, Any]] = []
-    builders = set()
-    for name in prepared:
-        manifest = PreparedDataset(data_root, name).manifest
-        builders.add(manifest["builder"]["name"])
-        counts = manifest["counts"]
-        entries.append(
-            {
-                "dataset": name,
-                "prepared": True,
-                "builder": manifest["builder"],
-                "images": counts["images"],
-                "classes": counts["classes"],
-                "folds": counts["folds"],
-                "lists": manifest["lists"],
-                "episode_lists": sorted(manifest["episodes"]),
-                "digest": manifest["digest"],
-                "notes": manifest["notes"],
-            }
-        )
-    missing = [name for name in DATASETS if name not in builders]
-    return entries + [
-        {"dataset": name, "prepared": False, "command": f"bench prepare {name}"} for name in missing
-    ]
+    counts = (f"{entry[key]:,}" for key in ("images", "classes", "folds"))
+    by_shots: dict[str, list[str]] = {}
+    for protocol, shots in entry["protocols"].items():
+        by_shots.setdefault(",".join(map(str, shots)), []).append(protocol)
+    lists = "\n".join(f"{shots}-shot: {', '.join(names)}" for shots, names in by_shots.items())
+    size, missing = gigabytes(entry["bytes"]), "\n".join(entry["missing"])
+    return entry["dataset"], size, *counts, entry["digest"][:12], lists, missing
 
 
 @datasets.command(

@@ -80,18 +80,6 @@ def test_an_unknown_dataset_has_near_names() -> None:
     assert said.startswith("unknown dataset 'pascall'; did you mean pascal")
 
 
-def test_datasets_say_what_is_prepared_and_how_to_prepare_the_rest() -> None:
-    entries = {e["dataset"]: e for e in json.loads(bench("datasets", "--json").stdout)}
-    assert entries["tiny"]["images"] == 24 and entries["tiny"]["folds"] == 2
-    assert entries["pascal"] == {
-        "dataset": "pascal",
-        "prepared": False,
-        "command": "bench prepare pascal",
-    }
-    table = bench("datasets").stdout
-    assert entries["tiny"]["digest"][:12] in table and "run: bench prepare pascal" in table
-
-
 def test_verify_names_what_changed(tmp_path: Path) -> None:
     tiny_dataset(tmp_path / "own")
     own = ("datasets", "verify", "tiny", "--data-root", "own")

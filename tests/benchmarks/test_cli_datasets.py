@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -30,6 +31,87 @@ def bench(*args: str, code: int = 0) -> Result:
     result = CliRunner().invoke(main, args)
     assert result.exit_code == code, result.output
     return result
+
+
+# --- the list ---
+
+
+def listed(*args: str) -> dict[str, dict[str, Any]]:
+    return {e["dataset"]: e for e in json.loads(bench("datasets", "--json", *args).stdout)}
+
+
+def test_a_prepared_dataset_is_described(data_root: Path) -> None:
+    tiny = listed()["tiny"]
+    assert (tiny["images"], tiny["classes"], tiny["folds"]) == (24, 4, 2)
+    files = [path for path in (data_root / "tiny").rglob("*") if path.is_file()]
+    assert tiny["bytes"] == sum(path.stat().st_size for path in files)
+    assert tiny["protocols"]["hsnet@512"] == [1, 2]
+    assert tiny["missing"] == ["5-shot lists; run: bench prepare tiny ... --shots 1,5"]
+    row = bench("datasets").stdout.splitlines()[2]
+    size = f"{tiny['bytes'] / 1e6:.0f}"
+    assert row.split()[:6] == ["tiny", size, "MB", "24", "4", "2"]
+    assert tiny["digest"][:12] in row and "1,2-shot: fixed-v1, hsnet" in row
+
+
+def test_what_is_not_prepared_names_the_command_and_what_it_takes(tmp_path: Path) -> None:
+    entries = listed()
+    coco = entries["coco"]
+    assert not coco["prepared"] and coco["command"] == "bench prepare coco"
+    assert coco["missing"] == [
+        "not prepared; run: bench prepare coco", "fetches more than 20.4 GB"
+    ]  # fmt: skip
+    suim = entries["suim"]
+    assert suim["by_hand"] == ["train_val.zip", "TEST.zip"]
+    assert suim["command"] == "bench prepare suim --from FOLDER"
+    assert entries["folder"]["missing"] == ["not prepared; see: bench prepare folder --help"]
+    raw = tmp_path / "data/suim/raw"
+    raw.mkdir(parents=True)
+    (raw / "TEST.zip").write_bytes(bytes(2_000_000))
+    begun = listed("--data-root", "data")["suim"]
+    assert begun["by_hand"] == ["train_val.zip"] and begun["missing"][-1] == "2 MB are there"
+
+
+def test_groups_say_how_many_of_them_are_prepared(tmp_path: Path, data_root: Path) -> None:
+    line = "cdfss stands for fss1000, isic2018, chestxray, deepglobe: {} of 4 are prepared"
+    assert bench("datasets").stdout.splitlines()[-1] == line.format(0)
+    shutil.copytree(data_root / "tiny", tmp_path / "data/deepglobe")
+    out = bench("datasets", "--data-root", "data").stdout
+    assert out.splitlines()[-1] == line.format(1)
+
+
+def test_what_a_prepared_dataset_lacks_is_said_with_its_reason(
+    tmp_path: Path, data_root: Path
+) -> None:
+    shutil.copytree(data_root / "tiny", tmp_path / "data/tiny")
+    path = tmp_path / "data/tiny/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["skipped"] = ["a.jpg", "b.jpg"]
+    for fold in (0, 1):
+        for shots in (1, 2, 5):
+            manifest["episodes"][f"pfenet/fold{fold}_{shots}shot"] = {"episodes": 1, "digest": "x"}
+    for name in [name for name in manifest["episodes"] if name.startswith("hsnet/fold1")]:
+        del manifest["episodes"][name]
+    manifest["notes"] = ["no episode list hsnet/fold1_1shot: class 3 has one image"]
+    path.write_text(json.dumps(manifest))
+    (tmp_path / "data/tiny/folds.json").unlink()
+    tiny = listed("--data-root", "data")["tiny"]
+    assert tiny["missing"] == [
+        "1 files, such as folds.json; see: bench datasets verify tiny",
+        "2 images that were skipped",
+        "hsnet 1-shot in 1 of 2 folds (class 3 has one image)",
+        "5-shot lists; run: bench prepare tiny ... --shots 1,5",
+    ]
+    assert "hsnet" not in tiny["protocols"] and tiny["protocols"]["pfenet"] == [1, 2, 5]
+
+
+def test_one_damaged_dataset_does_not_hide_the_others(tmp_path: Path, data_root: Path) -> None:
+    shutil.copytree(data_root / "tiny", tmp_path / "data/tiny")
+    (tmp_path / "data/coco").mkdir()
+    (tmp_path / "data/coco/manifest.json").write_text("{")
+    entries = listed("--data-root", "data")
+    assert entries["tiny"]["prepared"] and not entries["coco"]["prepared"]
+    assert "coco/manifest.json is damaged; run: bench prepare coco" in entries["coco"]["missing"][0]
+    assert "is damaged" in bench("datasets", "--data-root", "data").stdout
 
 
 # --- leaks ---
