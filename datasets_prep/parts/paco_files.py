@@ -128,7 +128,8 @@ def read_pickles(train: Path, val: Path) -> Sheet:
             if category not in index_of:
                 continue
             found = ordered.setdefault(index_of[category], [])
-            for number, name in (next(iter(image.items())) for image in images):
+            for image in images:
+                (number, name), *_ = image.items()
                 file = "/".join(PurePosixPath(name).parts[-2:])
                 if image_id(file) not in sheet.files:
                     _enter_pickled(sheet, val, file, tested["img2anno"][number], index_of)
@@ -142,7 +143,7 @@ def read_pickles(train: Path, val: Path) -> Sheet:
                 for index, images in ordered.items()
             },
         )
-    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(
             f"{path} is not as Matcher's loader reads it ({type(error).__name__}: {error})"
         ) from None

@@ -50,7 +50,7 @@ def _mat_thing(number: int, found: Any, classes: Classes) -> Thing:
 
 def _plane(mask: Any) -> NDArray[np.bool_]:
     array = np.asarray(mask)
-    if array.ndim != 2 or array.dtype.kind not in "uib":
+    if array.ndim != 2 or array.dtype.kind not in "uibf":
         raise ValueError(f"a mask is {array.dtype} {array.shape}, not an image")
     return array.astype(bool)
 
@@ -71,7 +71,7 @@ def read_json_things(path: Path, classes: Classes) -> list[Thing]:
     body = _json(path)
     try:
         return [_json_thing(*each, classes) for each in enumerate(body["object"])]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _unlike(path, error) from None
 
 
@@ -98,7 +98,7 @@ def read_lists(path: Path) -> list[dict[str, tuple[str, ...]]]:
     body = _json(path)
     try:
         return [_listed(body[name]["object"]) for name in SUPERCLASSES]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise _unlike(path, error) from None
 
 
