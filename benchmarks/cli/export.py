@@ -60,10 +60,11 @@ def export(
     data_root: Path | None,
     quiet: bool,
 ) -> None:
-    """Write a prepared dataset with its images, labels, folds and episode lists.
+    """Write a dataset for others to open.
 
-    The folder appears when it is whole; an export that was broken off goes on with the same
-    command. Before pushing it anywhere, read the licences of its images and labels.
+    The folder holds images, labels, folds and episode lists. It appears when it is whole; an
+    export that was broken off goes on with the same command. Before pushing it anywhere, read the
+    licences of its images and labels.
     """
     from benchmarks.configfile import root
     from benchmarks.console import progress
