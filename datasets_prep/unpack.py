@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from datasets_prep.errors import DatasetError
 from datasets_prep.progress import Progress
@@ -35,6 +35,8 @@ _DAMAGE = (
 _CHUNK = 1 << 20
 # Below this size no ratio can do harm, and blank label maps pack very well.
 _HARMLESS = 16 << 20
+# Names and the like; above `_CHUNK`, in which content is read.
+_LARGEST_HEADER = 4 << 20
 
 
 class _UnsafeError(Exception):
@@ -197,8 +199,20 @@ def _zip_entries(raw: IO[bytes]) -> Iterator[_Entry]:
             yield _Entry(info.orig_filename, refusal, content)
 
 
+class _Sips:
+    """A stream that gives no large piece at once: the header of a tar may ask for any size."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile) -> None:
+        self.seek, self.tell, self._stream = stream.seek, stream.tell, stream
+
+    def read(self, size: int) -> bytes:
+        if size > _LARGEST_HEADER:
+            raise _UnsafeError(f"has a header of {size:,} bytes")
+        return self._stream.read(size)
+
+
 def _tar_entries(stream: IO[bytes] | gzip.GzipFile) -> Iterator[_Entry]:
-    with tarfile.open(fileobj=stream, mode="r:") as tar:
+    with tarfile.open(fileobj=cast(IO[bytes], _Sips(stream)), mode="r:") as tar:
         while (member := tar.next()) is not None:
             refusal = None
             if member.issym() or member.islnk():
