@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from urllib.parse import quote
 
 from leaderboards import wording
 from leaderboards.collect import LeftOut
 from leaderboards.published import Reported
 from leaderboards.reported import PAGE, reported_tables
 from leaderboards.scores import Row, Setting
-from leaderboards.table import escape, table
+from leaderboards.table import escape, link, table
 
 _WIDE = 5  # more folds than this stand in a table of their own
 
@@ -97,7 +96,7 @@ def _dataset_facts(settings: Sequence[Setting]) -> str:
 
 
 def _group_facts(members: Sequence[str]) -> str:
-    pages = ", ".join(f"[{escape(name)}]({quote(name)}.md)" for name in members)
+    pages = ", ".join(link(name, f"{name}.md") for name in members)
     return (
         f"The mean over {len(members)} datasets: {pages}. A row that lacks one of them has no "
         "mean. The interval of the mean takes the datasets' errors as independent."
@@ -217,7 +216,7 @@ def _overview_table(settings: Sequence[Setting]) -> str:
         }
         body.append(
             [
-                f"[{setting.dataset}]({quote(setting.dataset)}.md)",
+                link(setting.dataset, f"{setting.dataset}.md"),
                 setting.protocol.name,
                 setting.shots,
                 len(setting.rows),

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Collection, Sequence
-from urllib.parse import quote
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -11,6 +10,7 @@ from benchmarks.store import protocol_folder
 from leaderboards import wording
 from leaderboards.plots import CAPTIONS, plot_name
 from leaderboards.scores import Setting
+from leaderboards.table import escape, link
 
 PAGE = "pictures.md"
 _GAP, _LABEL = 6, 16  # pixels
@@ -45,8 +45,8 @@ def pictures(
             images[name] = f"Episodes of {setting.dataset} with the masks of {', '.join(models)}"
         if images:
             title = f"{setting.dataset}, {setting.protocol.name}, {wording.shot(setting.shots)}"
-            parts.append(f"## {title}")
-            parts += [f"![{caption}]({quote(name)})" for name, caption in images.items()]
+            parts.append(f"## {escape(title)}")
+            parts += [f"!{link(caption, name)}" for name, caption in images.items()]
     if len(parts) == 2:
         return {}
     # Plots against shots belong to several settings, and are shown with the first.

@@ -1,5 +1,6 @@
 """How figures, digests and sizes are written, the same on every board."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from leaderboards.collect import LeftOut
@@ -22,8 +23,8 @@ def percent_interval(figure: Figure | None) -> str:
 
 
 def prefix(digest: str | None) -> str:
-    """The beginning of a digest, enough to tell two apart."""
-    return digest[:8] if digest else NONE
+    """The beginning of a digest, enough to tell two apart; what is none cannot be markup."""
+    return re.sub(r"\W", "?", digest[:8]) if digest else NONE
 
 
 def parameters(count: int) -> str:
