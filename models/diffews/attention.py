@@ -4,7 +4,8 @@ Only the self-attentions (`attn1`) of a diffusers U-Net get a processor of ours;
 keep and nothing to read it computes what diffusers' own processor computes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -93,6 +94,25 @@ class AttentionBank:
             return run()
         finally:
             self.supports, self.bias = None, {}
+
+    def replayed(self) -> AbstractContextManager[None]:
+        """A context in which blocks of the pass that runs now can be computed again.
+
+        Gradient checkpointing does so in the backward pass, when the pass itself is long over.
+        What is kept a second time is dropped.
+        """
+        keep, supports, bias = self.keep, self.supports, self.bias
+
+        @contextmanager
+        def replay() -> Iterator[None]:
+            self.keep, self.kept, self.whole = keep, [], True
+            self.supports, self.bias = supports, bias
+            try:
+                yield
+            finally:
+                self.keep, self.kept, self.supports, self.bias = None, [], None, {}
+
+        return replay()
 
 
 class BankAttention:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from models.diffews.checkpoint import load_part, read_config
 from models.diffews.design import CONFIG_KEY, Design
-from models.diffews.parts import SCHEDULER, copy_folders, write_json, write_part
-from models.diffews.unet import CLASS_NAME, REFERENCE_CHANNELS, build_unet
+from models.diffews.generation import schedule_config
+from models.diffews.parts import copy_folders, write_json, write_part
+from models.diffews.unet import CLASS_NAME, REFERENCE_CHANNELS, build_unet, missing_inputs
 from models.errors import ModelError
 
 _PARTS = ("vae", "text_encoder", "tokenizer")
@@ -43,18 +44,31 @@ def convert_sd2(source: Path, target: Path) -> None:
             "has 4 and none"
         )
     unet, _ = load_part(lambda: build_unet(config), source / "unet", dtype=None)
-    unet.conv_in_ref = doubled_input(unet.conv_in)
-    design = {CONFIG_KEY: Design().model_dump()}
-    config = {**config, "_class_name": CLASS_NAME, REFERENCE_CHANNELS: 8, **design}
+    design = Design()
+    added = add_inputs(unet, design)
+    marks = {"_class_name": CLASS_NAME, CONFIG_KEY: design.model_dump()}
+    config = {**config, **added, **marks}
 
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
         write_part(partial / "unet", config, unet.state_dict())
-        write_json(partial / "scheduler" / "scheduler_config.json", SCHEDULER)
+        write_json(partial / "scheduler" / "scheduler_config.json", schedule_config(design))
         copy_folders(source, partial, _PARTS)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def add_inputs(unet: Any, design: Design) -> dict[str, int]:
+    """Give a U-Net the input convolutions that a design needs and it lacks, in place.
+
+    Returns:
+        What its config then has beside what it had.
+    """
+    missing = missing_inputs(unet, design)
+    for name in missing.values():
+        setattr(unet, name, doubled_input(unet.conv_in))
+    return {entry: 2 * unet.conv_in.in_channels for entry in missing}
 
 
 def doubled_input(conv: Any) -> nn.Conv2d:

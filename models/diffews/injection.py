@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.diffews.design import Injection
 from models.geometry import Size
 
 # What the authors add to the attention logits of a support key outside its mask.
@@ -15,6 +16,28 @@ OUTSIDE = -10000.0
 def mask_image(masks: Tensor) -> Tensor:
     """Masks B×H×W in {0, 1} as the images that the VAE sees: B×3×H×W in -1..1."""
     return (masks * 2 - 1)[:, None].expand(-1, 3, -1, -1)
+
+
+def composed(images: Tensor, masks: Tensor, injection: Injection) -> Tensor:
+    """The support's image as the VAE, or CLIP, sees it.
+
+    Args:
+        images: B×3×H×W in -1..1.
+        masks: B×H×W in {0, 1}.
+        injection: `multiplication` blackens what lies outside the mask, `addition` blends the
+            image with the mask's; the others leave the image as it is.
+    """
+    if injection == "multiplication":
+        return (images + 1) * masks[:, None] - 1
+    if injection == "addition":
+        return (images + mask_image(masks)) / 2
+    return images
+
+
+def masked_latents(latents: Tensor, masks: Tensor) -> Tensor:
+    """Latents B×C×h×w times their masks (B×H×W), taken by nearest neighbour."""
+    small = F.interpolate(masks[:, None].to(latents.dtype), size=latents.shape[2:], mode="nearest")
+    return latents * small
 
 
 def token_grids(latent: Size, levels: int) -> list[Size]:

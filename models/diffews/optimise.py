@@ -15,9 +15,11 @@ def optimise(parts: Parts, options: DiffewSOptions, device: torch.device) -> Non
 
     State dicts keep their names and values, so the parts can still be saved.
     """
-    for module in (parts.unet, parts.vae):
-        module.to(device)
-    project_once(parts.unet, parts.prompt.to(device, parts.unet.dtype))
+    for module in (parts.unet, parts.vae, parts.tokens):
+        if module is not None:
+            module.to(device)
+    if parts.tokens is None:
+        project_once(parts.unet, parts.prompt.to(device, parts.unet.dtype))
     if options.fold_upsampling:
         fold_upsampling(parts.vae.decoder)
         fold_upsampling(parts.unet)

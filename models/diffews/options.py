@@ -8,6 +8,7 @@ from models import catalog
 from models.diffews.attention import Keep
 from models.diffews.prompt import PromptTokens
 from models.diffews.scoring import Rule, Scoring
+from models.diffews.synthetic import Size
 
 _OF_THE_CHECKPOINT = "in place of the checkpoint's design; see models/diffews/design.py"
 
@@ -23,10 +24,12 @@ class DiffewSOptions(catalog.Options):
     prompt_embeds: str | None = Field(
         default=None, description="safetensors file with the empty prompt's embeddings"
     )
-    random: Literal["tiny", "sd21"] | None = Field(
+    random: Size | None = Field(
         default=None, description="random weights of this size in their place, for tests"
     )
-    seed: int = Field(default=0, description="of the random weights")
+    seed: int = Field(
+        default=0, description="of random weights, of mn2m's noise and of subsample_supports"
+    )
     resolution: int = Field(
         default=512,
         ge=8,
@@ -67,13 +70,18 @@ class DiffewSOptions(catalog.Options):
         description="torch.compile the VAE; the first images of a size then take minutes",
     )
     vae_slicing: bool = Field(default=False, description="let the VAE see one image at a time")
-    noise: Literal["none"] = Field(
-        default="none", description="added to the query's latent; oi2m has none"
+    subsample_supports: bool = Field(
+        default=False,
+        description="of K supports' keys and values keep a random 1/K, as many as one support has",
+    )
+    denoising_steps: int = Field(
+        default=10, ge=1, description="DDIM steps of generation=mi2m and mn2m; oi2m has one"
     )
     interaction: str | None = Field(default=None, description=_OF_THE_CHECKPOINT)
     mask_injection: str | None = Field(default=None, description=_OF_THE_CHECKPOINT)
     supervision: str | None = Field(default=None, description=_OF_THE_CHECKPOINT)
     generation: str | None = Field(default=None, description=_OF_THE_CHECKPOINT)
+    noise_schedule: str | None = Field(default=None, description=_OF_THE_CHECKPOINT)
     shots: str | None = Field(default=None, description=_OF_THE_CHECKPOINT)
 
     @field_validator("resolution")

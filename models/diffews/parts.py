@@ -12,24 +12,13 @@ from torch import Tensor
 
 from models.diffews.checkpoint import WEIGHTS, joined, load_part, read_config
 from models.diffews.design import CONFIG_KEY, Design
+from models.diffews.generation import schedule_config
 from models.diffews.prompt import EMBEDS_FILE, PromptTokens, find_prompt
+from models.diffews.tokens import FOLDER as ENCODER
+from models.diffews.tokens import ImageTokens
 from models.diffews.unet import CLASS_NAME, REFERENCE_CHANNELS, build_unet
 from models.errors import ModelError
 
-# The schedule of a one-step checkpoint: every alpha is 0, so x0 is minus the U-Net's output.
-SCHEDULER: Mapping[str, Any] = {
-    "_class_name": "DDIMScheduler",
-    "beta_start": 1.0,
-    "beta_end": 1.0,
-    "beta_schedule": "scaled_linear",
-    "clip_sample": False,
-    "num_train_timesteps": 1000,
-    "prediction_type": "v_prediction",
-    "set_alpha_to_one": False,
-    "steps_offset": 1,
-    "timestep_spacing": "leading",
-    "trained_betas": None,
-}
 TEXT_PARTS = ("text_encoder", "tokenizer")
 
 
@@ -46,6 +35,7 @@ class Parts:
         digest: sha256 over the digests of U-Net, VAE and prompt; None for random weights.
         vae_digest: sha256 of the VAE's file, or a name for random weights.
         source: the base folder that the text parts can be copied from.
+        tokens: the encoder of `tokenized_cross_attention`, None for other designs.
     """
 
     unet: Any
@@ -56,6 +46,12 @@ class Parts:
     digest: str | None
     vae_digest: str
     source: Path | None = None
+    tokens: ImageTokens | None = None
+
+    @property
+    def patch(self) -> int:
+        """Pixels that one place of a latent stands for, each way."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
 
 def load_parts(
@@ -92,16 +88,31 @@ def load_parts(
     unet_module, unet_digest = load_part(lambda: build_unet(unet_config), unet_folder, dtype)
     vae_folder = folder / "vae"
     vae, vae_digest = load_part(lambda: build_vae(vae_config), vae_folder, dtype, old_names=True)
+    digests = [unet_digest, vae_digest, prompt_digest]
+    encoder = None
+    if (folder / ENCODER).is_dir():
+        encoder_config = read_config(folder / ENCODER)
+        encoder, encoder_digest = load_part(
+            lambda: _image_tokens(encoder_config), folder / ENCODER, dtype
+        )
+        digests.append(encoder_digest)
     return Parts(
         unet=unet_module,
         unet_config=unet_config,
         vae=vae,
         vae_config=vae_config,
         prompt=prompt,
-        digest=joined([unet_digest, vae_digest, prompt_digest]),
+        digest=joined(digests),
         vae_digest=vae_digest,
         source=folder,
+        tokens=encoder,
     )
+
+
+def _image_tokens(config: Mapping[str, Any]) -> ImageTokens:
+    """With memory, unlike the other parts: CLIP's positions are in no state dict."""
+    with torch.device("cpu"):
+        return ImageTokens(config)
 
 
 def build_vae(config: Mapping[str, Any]) -> Any:
@@ -111,24 +122,35 @@ def build_vae(config: Mapping[str, Any]) -> Any:
     return AutoencoderKL.from_config({k: v for k, v in config.items() if not k.startswith("_")})
 
 
-def save_parts(parts: Parts, design: Design, folder: Path, unet: Path | None = None) -> None:
+def save_parts(parts: Parts, design: Design | None, folder: Path, unet: Path | None = None) -> None:
     """Write a checkpoint that `load_parts`, the authors' code and diffusers open.
 
     Args:
         parts: what to write; the text parts are copied from their source where they exist.
-        design: written into the U-Net's config.
+        design: written into the U-Net's config; None for a U-Net that is no DiffewS yet.
         folder: base folder, made if absent.
         unet: the U-Net's folder, `folder/unet` if None.
     """
-    unet_config = {**parts.unet_config, "_class_name": CLASS_NAME, CONFIG_KEY: design.model_dump()}
-    unet_config.setdefault(REFERENCE_CHANNELS, None)
+    unet_config = {**parts.unet_config, "_class_name": "UNet2DConditionModel"}
+    if design is not None:
+        unet_config |= {"_class_name": CLASS_NAME, CONFIG_KEY: design.model_dump()}
+        unet_config.setdefault(REFERENCE_CHANNELS, None)
     write_part(unet or folder / "unet", unet_config, parts.unet.state_dict())
-    vae_config = {**parts.vae_config, "_class_name": "AutoencoderKL"}
-    write_part(folder / "vae", vae_config, parts.vae.state_dict())
-    write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
+    write_vae(parts, folder)
+    if parts.tokens is not None:
+        write_part(folder / ENCODER, parts.tokens.config, parts.tokens.state_dict())
+    schedule = schedule_config(design or Design())
+    write_json(folder / "scheduler" / "scheduler_config.json", schedule)
     write_tensors(folder / EMBEDS_FILE, {f"prompt_embeds_{parts.prompt.shape[1]}tok": parts.prompt})
     if parts.source is not None:
         copy_folders(parts.source, folder, TEXT_PARTS)
+
+
+def write_vae(parts: Parts, folder: Path) -> None:
+    """Write the folder `vae`."""
+    scale = parts.vae.config.scaling_factor
+    config = {**parts.vae_config, "_class_name": "AutoencoderKL", "scaling_factor": scale}
+    write_part(folder / "vae", config, parts.vae.state_dict())
 
 
 def copy_folders(source: Path, target: Path, names: tuple[str, ...]) -> None:

@@ -4,12 +4,22 @@ from typing import Literal
 
 from torch import Tensor
 
+from models.diffews.design import Supervision
+from models.diffews.supervision import foreground
+
 Rule = Literal["relative", "absolute"]
 Scoring = Literal["exact", "float"]
 
 
-def margins(decoded: Tensor, threshold: float, rule: Rule, scoring: Scoring) -> Tensor:
-    """How far each pixel's brightness lies above the threshold; foreground is above 0.
+def margins(
+    decoded: Tensor,
+    threshold: float,
+    rule: Rule,
+    scoring: Scoring,
+    form: Supervision = "white_fg_black_bg",
+    queries: Tensor | None = None,
+) -> Tensor:
+    """How far each pixel's foreground lies above the threshold; what is above 0 is the mask.
 
     The authors mark a pixel where the mean of its channels exceeds the threshold, in float32. A
     difference of two floats is positive exactly where the first is the larger, so the sign of
@@ -17,9 +27,11 @@ def margins(decoded: Tensor, threshold: float, rule: Rule, scoring: Scoring) -> 
 
     Args:
         decoded: B×3×H×W from the VAE, nominally -1..1.
-        threshold: brightness in 0..1; or, for `relative`, a share of the image's largest value.
+        threshold: foreground in 0..1; or, for `relative`, a share of the image's largest value.
         rule: `relative` (the authors' evaluation) or `absolute`.
         scoring: `exact` truncates to 8 bits first, as the authors do; `float` does not.
+        form: what the image was trained to show.
+        queries: the query images, B×3×H×W in 0..1, for the forms that compare with them.
 
     Returns:
         B×H×W float32.
@@ -27,7 +39,8 @@ def margins(decoded: Tensor, threshold: float, rule: Rule, scoring: Scoring) -> 
     bright = (decoded.float().clamp(-1, 1) + 1) / 2
     if scoring == "exact":
         bright = (bright * 255).byte().float() / 255
-    mean = bright.mean(1)
+    score = foreground(bright, queries, form)
+    mean = score.mean(1)
     if rule == "absolute":
         return mean - threshold
-    return mean - threshold * bright.amax((1, 2, 3))[:, None, None]
+    return mean - threshold * score.amax((1, 2, 3))[:, None, None]

@@ -12,14 +12,17 @@ from models.catalog import Card, parse_options
 from models.diffews import injection
 from models.diffews.attention import AttentionBank, Kept
 from models.diffews.decoder import tiny_decoder, vae_decoder
-from models.diffews.design import Design, require_built
+from models.diffews.design import Design
 from models.diffews.features import inside_of, kept_of, pack
+from models.diffews.generation import Generation
 from models.diffews.optimise import optimise
 from models.diffews.options import DiffewSOptions
 from models.diffews.parts import Parts, load_parts, save_parts
 from models.diffews.scoring import margins
+from models.diffews.subsampling import subsampled
 from models.diffews.synthetic import random_parts
-from models.diffews.unet import TwoPass, by_layer
+from models.diffews.tokens import FOLDER as ENCODER
+from models.diffews.unet import TwoPass, by_layer, missing_inputs
 from models.errors import ModelError
 from models.geometry import Squash
 from models.segmenter import BaseSegmenter, Features
@@ -27,7 +30,8 @@ from models.weights import torch_dtype
 
 logger = logging.getLogger(__name__)
 
-PATCH = 8  # pixels a latent stands for, each way
+_Run = Callable[[Tensor, Tensor | int], Tensor]
+
 # One call of the VAE sees at most the pixels of an image of this area, or one image.
 VAE_PIXELS = 512 * 512
 
@@ -36,8 +40,9 @@ class DiffewS(BaseSegmenter):
     """Few-shot segmentation with Stable Diffusion's U-Net.
 
     `encode_image` gives the VAE's mean latent, `encode_support` what the U-Net's self-attentions
-    keep of an image and its mask, `segment` runs the query over its own and the kept keys, and
-    decodes minus the U-Net's output. Images may have any size whose sides are multiples of 8.
+    keep of an image and its mask, or its CLIP tokens; `segment` runs the query over its own and
+    the kept keys, and decodes the latent that it predicts. Images may have any size whose sides
+    are multiples of what a latent stands for, 8 pixels with Stable Diffusion's VAE.
 
     Source: arXiv 2410.02369; github.com/aim-uofa/DiffewS.
 
@@ -49,7 +54,6 @@ class DiffewS(BaseSegmenter):
         stages: the methods that stage timings tell apart, by the stage's name.
     """
 
-    support_reads_pixels = False
     stages: ClassVar[Mapping[str, str]] = {
         "support_pass": "support_pass",
         "query_pass": "mask_latents",
@@ -71,18 +75,14 @@ class DiffewS(BaseSegmenter):
     def __init__(self, parts: Parts, options: DiffewSOptions, *, device: str = "cpu") -> None:
         """Take over `parts`: they are moved and prepared for inference in place."""
         self.options, self.parts = options, parts
-        self.design = Design.of(
-            parts.unet_config, {name: getattr(options, name) for name in Design.model_fields}
-        )
-        require_built(self.design)
-        if self._concatenates and not hasattr(parts.unet, "conv_in_ref"):
-            raise ModelError(
-                "DiffewS: this U-Net has no conv_in_ref, which mask_injection=concatenation needs; "
-                "make one from Stable Diffusion 2 with: bench models convert sd2 DIR OUT"
-            )
+        self.design = Design.of(parts.unet_config, _chosen(options))
+        _check_design(self.design, parts)
         self.device, self.dtype = torch.device(device), parts.unet.dtype
         self.geometry = Squash(options.resolution)
+        self.support_reads_pixels = self.design.mask_injection in ("multiplication", "addition")
+        self.support_reads_pixels |= self.design.tokenized
         self.batch_size = min(16, max(1, 4 * VAE_PIXELS // options.resolution**2))
+        self._generation = Generation(self.design)
         optimise(parts, options, self.device)
         prompt = parts.prompt.to(self.device, self.dtype)
         self.passes = TwoPass(parts.unet, AttentionBank(parts.unet), prompt)
@@ -104,7 +104,8 @@ class DiffewS(BaseSegmenter):
         """
         if options.random is not None:
             tokens = options.prompt_tokens
-            parts = random_parts(options.random, options.seed, tokens, torch_dtype(dtype))
+            design = Design.of({}, _chosen(options))
+            parts = random_parts(options.random, options.seed, tokens, torch_dtype(dtype), design)
             return cls(parts, options, device=device)
         return cls(_load(options, options.prompt_embeds, dtype), options, device=device)
 
@@ -143,25 +144,45 @@ class DiffewS(BaseSegmenter):
 
     @torch.inference_mode()
     def encode_image(self, images: Tensor) -> list[Features]:
-        """The VAE's mean latent of each image: `latent`, 4×H/8×W/8."""
-        _check_images(images)
+        """The VAE's mean latent of each image: `latent`, 4×H/8×W/8.
+
+        Designs that compare the decoded image with the query's keep `pixels` (uint8) as well.
+        """
+        self._check_images(images)
         latents = self._latents(images.to(self.device, self.dtype) * 2 - 1)
-        return [Features({"latent": latent.clone()}) for latent in latents]
+        features = [{"latent": latent.clone()} for latent in latents]
+        if self.design.reads_query:
+            for kept, image in zip(features, images, strict=True):
+                kept["pixels"] = (image * 255).round().byte()
+        return [Features(kept) for kept in features]
 
     @torch.inference_mode()
     def encode_support(
         self, images: Tensor, masks: Tensor, features: Sequence[Features]
     ) -> list[Features]:
-        """What the self-attentions keep of each (image, mask): see `features.pack`."""
-        _check_masks(images, masks)
+        """What each (image, mask) is to a query: see `features.pack`."""
+        self._check_masks(images, masks)
         for index in (masks.flatten(1).amax(1) == 0).nonzero().flatten().tolist():
             logger.warning("support mask %d of %d has no foreground", index + 1, len(masks))
-        masks = masks.to(self.device, self.dtype)
-        latents = self._stacked(features)
+        masks, design = masks.to(self.device, self.dtype), self.design
+        seen = images
+        if self.support_reads_pixels:
+            pixels = images.to(self.device, self.dtype) * 2 - 1
+            seen = injection.composed(pixels, masks, design.mask_injection)
+        tokens = self.parts.tokens
+        if tokens is not None:
+            found, within = tokens(seen), tokens.inside(masks)
+            return [
+                Features({"tokens": t.clone(), "inside": i.clone()})
+                for t, i in zip(found, within, strict=True)
+            ]
+        latents = self._latents(seen) if self.support_reads_pixels else self._stacked(features)
         inside: list[dict[int, Tensor]] = [{}] * len(masks)
-        if self._concatenates:
+        if design.concatenates:
             latents = torch.cat([latents, self._latents(injection.mask_image(masks))], 1)
-        else:
+        elif design.mask_injection == "multiplication_latent":
+            latents = injection.masked_latents(latents, masks)
+        elif design.mask_injection == "attention_mask":
             levels = len(self.parts.unet.down_blocks)
             grids = injection.token_grids((latents.shape[2], latents.shape[3]), levels)
             inside = injection.token_masks(masks, grids)
@@ -171,10 +192,19 @@ class DiffewS(BaseSegmenter):
     def segment(
         self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
     ) -> Tensor:
-        """Brightness above the threshold of each query's decoded mask: B×H×W, foreground > 0."""
+        """Foreground above the threshold of each query's decoded mask: B×H×W, foreground > 0."""
         decoded = self.decode(self.mask_latents(queries, supports))
-        options = self.options
-        return margins(decoded, options.threshold, options.threshold_rule, options.scoring)
+        options, pixels = self.options, None
+        if self.design.reads_query:
+            pixels = torch.stack([query["pixels"].to(self.device) for query in queries]) / 255
+        return margins(
+            decoded,
+            options.threshold,
+            options.threshold_rule,
+            options.scoring,
+            self.design.supervision,
+            pixels,
+        )
 
     def support_pass(self, latents: Tensor) -> list[Kept]:
         """What each self-attention keeps of supports B×C×h×w, as `Kept` by layer."""
@@ -192,26 +222,43 @@ class DiffewS(BaseSegmenter):
         masks = torch.empty_like(latents)
         for shots in sorted({len(row) for row in supports}):
             rows = [index for index, row in enumerate(supports) if len(row) == shots]
-            masks[rows] = -self._query(latents[rows], [supports[index] for index in rows])
+            chosen = [supports[index] for index in rows]
+            run = self._tokenized(chosen) if self.design.tokenized else self._fused(chosen)
+            masks[rows] = self._generation.generate(
+                latents[rows], run, self.options.denoising_steps, self.options.seed
+            )
         return masks
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents B×4×h×w as images B×3×H×W, nominally -1..1, not clipped."""
-        return self._in_chunks(self._decode, latents, PATCH * PATCH)
+        return self._in_chunks(self._decode, latents, self.parts.patch**2)
 
-    @property
-    def _concatenates(self) -> bool:
-        return self.design.mask_injection == "concatenation"
-
-    def _query(self, latents: Tensor, supports: Sequence[Sequence[Features]]) -> Tensor:
+    def _fused(self, supports: Sequence[Sequence[Features]]) -> _Run:
+        """Self-attention over the query's and its supports' keys and values."""
         layers = self.passes.bank.layers
         kept = [[kept_of(support, layers) for support in row] for row in supports]
+        inside = [[inside_of(s.to(self.device)) for s in row] for row in supports]
+        if self.options.subsample_supports:
+            kept, inside = subsampled(kept, inside, self.options.seed)
         bias = None
-        if supports[0] and not self._concatenates:
-            inside = [[inside_of(s.to(self.device)) for s in row] for row in supports]
+        if supports[0] and self.design.mask_injection == "attention_mask":
             bias = injection.outside_bias(inside, self.dtype)
-        return self.passes.query(latents, by_layer(kept, layers), bias)
+        bank = by_layer(kept, layers)
+        return lambda latents, step: self.passes.query(latents, bank, bias, step)
+
+    def _tokenized(self, supports: Sequence[Sequence[Features]]) -> _Run:
+        """Cross-attention over the supports' CLIP tokens, or the prompt where there are none."""
+        if not supports[0]:
+            return self._fused(supports)
+
+        def joined(name: str) -> Tensor:
+            return torch.stack([torch.cat([s[name].to(self.device) for s in r]) for r in supports])
+
+        tokens = joined("tokens").to(self.dtype)
+        masked = self.design.mask_injection == "attention_mask"
+        inside = joined("inside") if masked else None
+        return lambda latents, step: self.passes.tokens(latents, tokens, inside, step)
 
     def _latents(self, images: Tensor) -> Tensor:
         """Mean latents of images in -1..1, B×3×H×W."""
@@ -230,6 +277,23 @@ class DiffewS(BaseSegmenter):
         size = 1 if self.options.vae_slicing else max(1, VAE_PIXELS // pixels)
         return torch.cat([run(chunk) for chunk in torch.split(batch, size)])
 
+    def _check_images(self, images: Tensor) -> None:
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ModelError(f"DiffewS: images must be B×3×H×W, not {tuple(images.shape)}")
+        patch, (height, width) = self.parts.patch, images.shape[2:]
+        if height % patch or width % patch:
+            raise ModelError(
+                f"DiffewS: image sides must be multiples of {patch}, not {height}×{width}"
+            )
+
+    def _check_masks(self, images: Tensor, masks: Tensor) -> None:
+        self._check_images(images)
+        expected = (images.shape[0], *images.shape[2:])
+        if tuple(masks.shape) != expected:
+            raise ModelError(
+                f"DiffewS: masks must be {expected} as the images, not {tuple(masks.shape)}"
+            )
+
     def _stacked(self, features: Sequence[Features]) -> Tensor:
         return torch.stack([f["latent"].to(self.device, self.dtype) for f in features])
 
@@ -238,12 +302,20 @@ class DiffewS(BaseSegmenter):
         self.weights_digest = parts.digest
         self.comparable = parts.digest is not None and options.decoder == "vae"
         self.parameters = sum(
-            weight.numel() for part in (parts.unet, parts.vae) for weight in part.parameters()
+            weight.numel()
+            for part in (parts.unet, parts.vae, parts.tokens)
+            if part is not None
+            for weight in part.parameters()
         )
         places = {"checkpoint", "unet", "prompt_embeds", "tiny_decoder"}
         self.config = {**options.model_dump(exclude=places), **self.design.model_dump()}
         how = (self.dtype, options.channels_last, options.compile, options.vae_slicing)
-        self.image_key = ":".join(["sd-vae-mean", parts.vae_digest, *map(str, how)])
+        kind = "sd-vae-mean-and-pixels" if self.design.reads_query else "sd-vae-mean"
+        self.image_key = ":".join([kind, parts.vae_digest, *map(str, how)])
+
+
+def _chosen(options: DiffewSOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in Design.model_fields}
 
 
 def _load(options: DiffewSOptions, prompt_embeds: str | Path | Tensor | None, dtype: str) -> Parts:
@@ -261,18 +333,17 @@ def _load(options: DiffewSOptions, prompt_embeds: str | Path | Tensor | None, dt
     )
 
 
-def _check_images(images: Tensor) -> None:
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ModelError(f"DiffewS: images must be B×3×H×W, not {tuple(images.shape)}")
-    height, width = images.shape[2:]
-    if height % PATCH or width % PATCH:
-        raise ModelError(f"DiffewS: image sides must be multiples of {PATCH}, not {height}×{width}")
-
-
-def _check_masks(images: Tensor, masks: Tensor) -> None:
-    _check_images(images)
-    expected = (images.shape[0], *images.shape[2:])
-    if tuple(masks.shape) != expected:
+def _check_design(design: Design, parts: Parts) -> None:
+    missing = missing_inputs(parts.unet, design)
+    if missing:
         raise ModelError(
-            f"DiffewS: masks must be {expected} as the images, not {tuple(masks.shape)}"
+            f"DiffewS: this U-Net has no {' and no '.join(missing.values())}, which "
+            f"mask_injection={design.mask_injection} with generation={design.generation} needs; "
+            "train that design with bench train diffews, or make an untrained default from Stable "
+            "Diffusion 2 with: bench models convert sd2 DIR OUT"
+        )
+    if design.tokenized and parts.tokens is None:
+        raise ModelError(
+            f"DiffewS: this checkpoint has no {ENCODER}, which "
+            "interaction=tokenized_cross_attention needs; train that design with bench train"
         )

@@ -8,40 +8,49 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.diffews.attention import AttentionBank, Keep, Kept, SupportBank
-from models.diffews.design import CONFIG_KEY
+from models.diffews.design import CONFIG_KEY, Design
+from models.diffews.generation import TIMESTEP
 
 CLASS_NAME = "MyUNet2DConditionModel"  # what the released checkpoints call it
-REFERENCE_CHANNELS = "in_channels_ref"
-
-# The one step runs at timestep 1 with all betas 1: the predicted x0 is minus the output.
-TIMESTEP = 1
+REFERENCE_CHANNELS, QUERY_CHANNELS = "in_channels_ref", "in_channels_query"
+# Input convolutions beside `conv_in`, by the entry of the config that holds their channels: of a
+# support with its mask's latent, and of a noisy mask with its query's latent.
+SUPPORT_INPUT, QUERY_INPUT = "conv_in_ref", "conv_in_query"
+_INPUTS = {REFERENCE_CHANNELS: SUPPORT_INPUT, QUERY_CHANNELS: QUERY_INPUT}
 
 
 def build_unet(config: Mapping[str, Any]) -> Any:
-    """A `UNet2DConditionModel`, with `conv_in_ref` where the config has `in_channels_ref`."""
+    """A `UNet2DConditionModel`, with the further input convolutions that the config names."""
     from diffusers import UNet2DConditionModel
 
     unet = UNet2DConditionModel.from_config(stock_config(config))
-    channels = config.get(REFERENCE_CHANNELS)
-    if channels:
-        own = unet.conv_in
-        unet.conv_in_ref = nn.Conv2d(
-            channels, own.out_channels, own.kernel_size, padding=own.padding
-        )
+    own = unet.conv_in
+    for entry, name in _INPUTS.items():
+        if config.get(entry):
+            size = (config[entry], own.out_channels, own.kernel_size)
+            setattr(unet, name, nn.Conv2d(*size, padding=own.padding))
     return unet
 
 
 def stock_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a DiffewS U-Net's config that diffusers knows."""
-    ours = {REFERENCE_CHANNELS, CONFIG_KEY}
+    ours = {*_INPUTS, CONFIG_KEY}
     return {k: v for k, v in config.items() if k not in ours and not k.startswith("_")}
 
 
+def missing_inputs(unet: Any, design: Design) -> dict[str, str]:
+    """The input convolutions that `design` needs and `unet` lacks, as `_INPUTS` has them."""
+    needed = {SUPPORT_INPUT} if design.concatenates else set()
+    needed |= {QUERY_INPUT} if design.generation == "mn2m" else set()
+    return {e: name for e, name in _INPUTS.items() if name in needed and not hasattr(unet, name)}
+
+
 @contextmanager
-def reference_input(unet: Any) -> Iterator[None]:
-    """Within, the U-Net reads its input through `conv_in_ref`."""
+def _input_through(unet: Any, name: str, channels: int) -> Iterator[None]:
+    """Within, an input that `conv_in` does not take is read by the convolution `name`, if any."""
     own = unet.conv_in
-    unet.conv_in = unet.conv_in_ref
+    if channels != own.in_channels:
+        unet.conv_in = getattr(unet, name, own)
     try:
         yield
     finally:
@@ -62,37 +71,57 @@ class TwoPass:
     bank: AttentionBank
     prompt: Tensor
 
-    def support(self, latents: Tensor, keep: Keep = "kv") -> list[Kept]:
+    def support(self, latents: Tensor, keep: Keep = "kv", whole: bool = False) -> list[Kept]:
         """What each self-attention keeps of B supports; supports do not see each other.
 
         Args:
             latents: B×C×h×w; more channels than `conv_in` takes go through `conv_in_ref`.
             keep: keys and values, or the states that they are projected from.
+            whole: let the pass run to its end, which gradient checkpointing needs.
         """
 
         def run() -> None:
             self.unet(latents, TIMESTEP, self._text(latents))
 
-        if latents.shape[1] == self.unet.conv_in.in_channels:
-            return self.bank.record(run, keep)
-        with reference_input(self.unet):
-            return self.bank.record(run, keep)
+        with _input_through(self.unet, SUPPORT_INPUT, latents.shape[1]):
+            return self.bank.record(run, keep, whole)
 
     def query(
-        self, latents: Tensor, supports: SupportBank, bias: Mapping[int, Tensor] | None = None
+        self,
+        latents: Tensor,
+        supports: SupportBank,
+        bias: Mapping[int, Tensor] | None = None,
+        timesteps: Tensor | int = TIMESTEP,
     ) -> Tensor:
         """The U-Net's output for B queries: B×4×h×w.
 
         Args:
-            latents: B×4×h×w.
+            latents: B×C×h×w; more channels than `conv_in` takes go through `conv_in_query`.
             supports: layers × B × K.
             bias: as `AttentionBank.attend` takes it.
+            timesteps: of all, or of each.
         """
 
         def run() -> Tensor:
-            return self.unet(latents, TIMESTEP, self._text(latents)).sample  # type: ignore[no-any-return]
+            return self.unet(latents, timesteps, self._text(latents)).sample  # type: ignore[no-any-return]
 
-        return self.bank.attend(run, supports, bias)
+        with _input_through(self.unet, QUERY_INPUT, latents.shape[1]):
+            return self.bank.attend(run, supports, bias)
+
+    def tokens(
+        self, latents: Tensor, tokens: Tensor, inside: Tensor | None, timesteps: Tensor | int
+    ) -> Tensor:
+        """The same where the supports' tokens take the text's place.
+
+        Args:
+            latents: as `query` takes them.
+            tokens: B×N×width.
+            inside: B×N bool, the tokens that are attended to; None for all.
+            timesteps: of all, or of each.
+        """
+        with _input_through(self.unet, QUERY_INPUT, latents.shape[1]):
+            output = self.unet(latents, timesteps, tokens, encoder_attention_mask=inside)
+        return output.sample  # type: ignore[no-any-return]
 
     def _text(self, latents: Tensor) -> Tensor:
         return self.prompt.expand(latents.shape[0], -1, -1)

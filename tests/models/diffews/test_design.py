@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from models.catalog import load_model
 from models.diffews import Design
-from models.diffews.design import CONFIG_KEY, require_built
+from models.diffews.design import CONFIG_KEY
 from models.errors import ModelError
 
 
@@ -13,6 +13,7 @@ def test_the_default_is_the_papers_choice() -> None:
         "mask_injection": "concatenation",
         "supervision": "white_fg_black_bg",
         "generation": "oi2m",
+        "noise_schedule": "sd",
         "shots": "trained",
     }
 
@@ -41,18 +42,18 @@ def test_unknown_choices_are_named(fields: dict[str, str], message: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("question", "choice"),
+    ("choices", "reason"),
     [
-        ("interaction", "tokenized_cross_attention"),
-        ("mask_injection", "multiplication"),
-        ("mask_injection", "addition"),
-        ("supervision", "real_fg_black_bg"),
-        ("generation", "mi2m"),
-        ("generation", "mn2m"),
+        ({"mask_injection": "concatenation"}, "cannot go with concatenation: CLIP reads"),
+        ({"mask_injection": "multiplication_latent"}, "cannot go with multiplication_latent"),
+        ({"noise_schedule": "strong", "interaction": "kv_fusion"}, "oi2m adds no noise"),
     ],
 )
-def test_what_is_not_built_says_so(question: str, choice: str) -> None:
-    with pytest.raises(ModelError, match=f"{question}={choice} is not built yet"):
-        require_built(Design(**{question: choice}))
-    with pytest.raises(ModelError, match="not built yet"):
-        load_model("diffews", {"random": "tiny", question: choice})
+def test_what_makes_no_sense_is_refused_with_the_reason(
+    choices: dict[str, str], reason: str
+) -> None:
+    fields = {"interaction": "tokenized_cross_attention", **choices}
+    with pytest.raises(ModelError, match=reason):
+        Design.of({}, fields)
+    with pytest.raises(ModelError, match=reason):
+        load_model("diffews", {"random": "tiny", **fields})

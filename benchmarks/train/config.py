@@ -1,0 +1,80 @@
+"""How a stage is trained: everything that is not about what it learns."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from benchmarks.errors import BenchError
+
+
+class TrainConfig(BaseModel):
+    """The optimiser's and the loop's settings.
+
+    `batch_size` is what one step learns from. `accumulate` and the number of processes only cut
+    it into pieces: neither changes what is learned.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: PositiveInt = Field(20000, description="optimiser steps")
+    batch_size: PositiveInt = Field(16, description="samples a step, over all processes")
+    accumulate: PositiveInt = Field(1, description="pieces that a process cuts its share into")
+    rate: float = Field(1e-5, gt=0, description="AdamW's learning rate, after the warm-up")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's")
+    schedule: Literal["constant", "linear", "polynomial", "cosine"] = Field(
+        "linear", description="how the rate falls"
+    )
+    warmup: int = Field(0, ge=0, description="steps in which the rate rises to its value")
+    clip: float | None = Field(1.0, gt=0, description="norm that gradients are clipped to")
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of the moving average that is saved and validated"
+    )
+    precision: Literal["no", "fp16", "bf16"] = Field("no", description="of mixed precision")
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations again instead of keeping them"
+    )
+    adam8bit: bool = Field(False, description="bitsandbytes' AdamW, whose state takes a quarter")
+    seed: int = Field(0, ge=0, lt=2**31, description="of everything that is drawn")
+    save_every: PositiveInt = Field(1000, description="steps between two savings")
+    validate_every: int = Field(0, ge=0, description="steps between two validations; 0: only last")
+
+    @model_validator(mode="after")
+    def _divides(self) -> "TrainConfig":
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}"
+            )
+        return self
+
+
+def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
+    """A `TrainConfig` from plain values.
+
+    Raises:
+        BenchError: naming `source` and the first setting that is wrong.
+    """
+    try:
+        return TrainConfig(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "settings"
+        known = ", ".join(TrainConfig.model_fields)
+        hint = f"; there are {known}" if first["type"] == "extra_forbidden" else ""
+        raise BenchError(f"{source}: {where}: {first['msg']}{hint}") from None
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        BenchError: if the file is missing, or is not a YAML mapping.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BenchError(f"cannot read {path}: {error}") from None
+    if not isinstance(settings, dict):
+        raise BenchError(f"{path}: expected settings such as `steps: 1000`, one a line")
+    return settings

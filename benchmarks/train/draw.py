@@ -1,0 +1,147 @@
+"""Seeded draws of training samples: each step has a generator of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.errors import BenchError
+from datasets_prep.folds import FoldSet
+
+_HELD_OUT = 20
+CHANNEL_ORDERS = tuple(permutations(range(3)))
+
+
+def generator(seed: int, step: int) -> np.random.RandomState:
+    """The generator of one step: a resumed run needs no other state than the step's number."""
+    return np.random.RandomState([seed, step])
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An exact change of an image that keeps what it shows.
+
+    Attributes:
+        colours: index into `CHANNEL_ORDERS`; 0 keeps the colours.
+        flip: mirrored left to right.
+    """
+
+    colours: int = 0
+    flip: bool = False
+
+    def image(self, image: Tensor) -> Tensor:
+        """...×3×H×W, changed."""
+        return self.mask(image[..., list(CHANNEL_ORDERS[self.colours]), :, :])
+
+    def mask(self, mask: Tensor) -> Tensor:
+        """...×H×W, changed."""
+        return mask.flip(-1) if self.flip else mask
+
+
+def variant(random: np.random.RandomState, wanted: bool, colours: int | None = None) -> Variant:
+    """A variant drawn at random, or the image as it is; `colours` fixes the order of channels."""
+    if not wanted:
+        return Variant()
+    order = random.randint(len(CHANNEL_ORDERS)) if colours is None else colours
+    return Variant(int(order), bool(random.randint(2)))
+
+
+@dataclass(frozen=True)
+class TrainEpisode:
+    """One sample of DiffewS' training.
+
+    Attributes:
+        class_index: a base class.
+        query: its image, and how it is changed.
+        supports: other images of the class.
+        seed: of the noise.
+    """
+
+    class_index: int
+    query: tuple[str, Variant]
+    supports: tuple[tuple[str, Variant], ...]
+    seed: int
+
+
+class BaseEpisodes:
+    """Episodes of a fold's base classes: class, query and supports each drawn evenly.
+
+    As the published COCO-20i loaders draw them, but no episode holds an image twice, or two of
+    one video or patient.
+    """
+
+    def __init__(
+        self, folds: FoldSet, fold: int, *, augment: bool = False, held_out: bool = False
+    ) -> None:
+        """Take a fold's training list, without every twentieth image, or those alone.
+
+        Args:
+            folds: the dataset's.
+            fold: which one.
+            augment: draw variants of the images; the order of channels is an episode's.
+            held_out: take what training leaves out, for validation.
+
+        Raises:
+            BenchError: if the list names a class that is not a base class of the fold, or no
+                class has two images to make a pair of.
+        """
+        chosen = folds.fold(fold)
+        self._group, self._augment, self._fold = folds.group_of, augment, fold
+        names = sorted({image for image, _ in chosen.train})
+        kept_back = set(names[::_HELD_OUT])
+        images: dict[int, list[str]] = {}
+        for image, index in chosen.train:
+            if index not in chosen.base or index in chosen.novel:
+                raise BenchError(
+                    f"fold {fold}: the training list has image {image} for class {index}, which "
+                    "is not a base class; mend folds.json: prepare the dataset again"
+                )
+            if (image in kept_back) == held_out:
+                images.setdefault(index, []).append(image)
+        groups = {c: len({self._group(i) for i in held}) for c, held in images.items()}
+        self._images = {c: tuple(images[c]) for c in sorted(images) if groups[c] > 1}
+        self._groups = groups
+        if not self._images and not held_out:
+            raise BenchError(f"fold {fold}: no base class has two training images to make a pair")
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The base classes that episodes are drawn of."""
+        return tuple(self._images)
+
+    def draw(self, random: np.random.RandomState, shots: int) -> TrainEpisode:
+        """One episode with `shots` supports, or as many as its class can give."""
+        classes = self.classes
+        index = classes[random.randint(len(classes))]
+        images = self._images[index]
+        wanted = min(shots, self._groups[index] - 1)
+        chosen: list[str] = []
+        taken: set[str] = set()
+        while len(chosen) <= wanted:
+            image = images[random.randint(len(images))]
+            if self._group(image) not in taken:
+                taken.add(self._group(image))
+                chosen.append(image)
+        first = variant(random, self._augment)
+        rest = [variant(random, self._augment, first.colours) for _ in chosen[1:]]
+        return TrainEpisode(
+            index,
+            (chosen[0], first),
+            tuple(zip(chosen[1:], rest, strict=True)),
+            int(random.randint(2**31)),
+        )
+
+
+def noises(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
+    """Standard normal noise, one of `shape` for each seed, the same on every machine."""
+    return torch.stack(
+        [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    )
+
+
+def shared_shots(episodes: Sequence[TrainEpisode]) -> int:
+    """The number of supports that all episodes of a batch have at least, and are cut to."""
+    return min(len(episode.supports) for episode in episodes)

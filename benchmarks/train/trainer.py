@@ -1,0 +1,246 @@
+"""The training loop, on one device or several, resumable to the bit on the CPU."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.errors import BenchError
+from benchmarks.train.config import TrainConfig
+from benchmarks.train.log import TrainLog
+from benchmarks.train.stage import Stage
+from benchmarks.train.state import open_run, replace_folder, write_state
+from datasets_prep.progress import Progress
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training ended with.
+
+    Attributes:
+        loss: mean over the last steps of this sitting, at most 50.
+        best: the best validation score, or None without validation.
+        seconds: that all sittings took, the time between them left out.
+    """
+
+    loss: float
+    best: float | None
+    seconds: float
+
+
+def train(
+    stage: Stage,
+    config: TrainConfig,
+    out: Path,
+    progress: Progress,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    tensorboard: bool = False,
+) -> Trained:
+    """Train a stage to its last step.
+
+    Writes `last/` and, with validation, `best/` as inference opens them, `state.pt` to go on
+    from, `train.json`, `log.csv`, `loss.png` and the pictures of the validations.
+
+    Args:
+        stage: what to train.
+        config: how.
+        out: folder of the training.
+        progress: hears of every step.
+        device: "auto", "cpu" or "cuda"; under `accelerate launch`, each process's own.
+        resume: go on with the training in `out`.
+        tensorboard: write TensorBoard events as well.
+
+    Raises:
+        BenchError: what the user has to mend; also for a loss that is not finite.
+    """
+    return _Loop(stage, config, device).run(out, progress, resume, tensorboard)
+
+
+class _Loop:
+    """Accelerate's and the optimiser's objects of one training."""
+
+    def __init__(self, stage: Stage, config: TrainConfig, device: str) -> None:
+        from accelerate import Accelerator
+        from diffusers.optimization import get_scheduler
+        from diffusers.training_utils import EMAModel
+
+        self.stage, self.config = stage, config
+        self.accelerator = Accelerator(
+            mixed_precision=config.precision,
+            cpu=device == "cpu",
+            gradient_accumulation_steps=config.accumulate,
+        )
+        pieces = config.accumulate * self.accelerator.num_processes
+        if config.batch_size % pieces:
+            raise BenchError(
+                f"batch_size={config.batch_size} cannot be cut into {pieces} equal pieces "
+                f"({self.accelerator.num_processes} processes, accumulate={config.accumulate})"
+            )
+        self.piece = config.batch_size // pieces
+        self.weights = [p for p in stage.objective.parameters() if p.requires_grad]
+        optimizer = _optimizer(config)(
+            self.weights, lr=config.rate, weight_decay=config.weight_decay
+        )
+        self.schedule = get_scheduler(
+            config.schedule,
+            optimizer,
+            num_warmup_steps=config.warmup,
+            num_training_steps=config.steps,
+        )
+        self.model, self.optimizer = self.accelerator.prepare(stage.objective, optimizer)
+        self.ema = EMAModel(self.weights, decay=config.ema) if config.ema else None
+        if self.ema is not None:
+            self.ema.to(self.accelerator.device)
+
+    def run(self, out: Path, progress: Progress, resume: bool, tensorboard: bool) -> Trained:
+        config, leads = self.config, self.accelerator.is_main_process
+        settings = {**config.model_dump(mode="json"), **self.stage.describe()}
+        state = None
+        with self.accelerator.main_process_first():
+            state = open_run(out, settings, resume or not leads)
+        first, best, seconds = 0, None, 0.0
+        if state is not None:
+            first, best, seconds = state["step"], state["best"], state["seconds"]
+            self._load(state)
+        log = TrainLog(out, first, tensorboard) if leads else None
+        recent: list[float] = []
+        for step in range(first + 1, config.steps + 1):
+            begun = time.monotonic()
+            rate = self.schedule.get_last_lr()[0]
+            loss, norm = self._step(step)
+            taken = time.monotonic() - begun
+            seconds += taken
+            recent = [*recent[-49:], loss]
+            if log is not None:
+                log.step(step, loss, rate, norm, taken)
+                progress.update(
+                    f"training, loss {sum(recent) / len(recent):.4f}", step, config.steps
+                )
+            last = step == config.steps
+            if leads and (last or (config.validate_every and step % config.validate_every == 0)):
+                assert log is not None  # noqa: S101 - narrows the type
+                best = self._validate(step, best, out, log, progress)
+            if leads and (last or step % config.save_every == 0):
+                self._save(out, {"step": step, "best": best, "seconds": seconds})
+        if log is not None:
+            log.draw()
+            log.close()
+        self.accelerator.end_training()
+        return Trained(sum(recent) / max(1, len(recent)), best, seconds)
+
+    def _step(self, step: int) -> tuple[float, float]:
+        """One optimiser step: its loss over all processes, and the gradients' norm."""
+        accelerator, config = self.accelerator, self.config
+        samples = self.stage.draw(step, config.batch_size)
+        losses, norm = [], torch.tensor(0.0)
+        self.model.train()
+        for piece in range(config.accumulate):
+            start = (piece * accelerator.num_processes + accelerator.process_index) * self.piece
+            batch = _moved(
+                self.stage.collate(samples[start : start + self.piece]), accelerator.device
+            )
+            with accelerator.accumulate(self.model):
+                loss = self.model(batch)
+                accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    limit = config.clip if config.clip is not None else float("inf")
+                    norm = accelerator.clip_grad_norm_(self.weights, limit)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            losses.append(loss.detach().float())
+        self.schedule.step()
+        if self.ema is not None:
+            self.ema.step(self.weights)
+        mean = accelerator.reduce(torch.stack(losses).mean(), reduction="mean").item()
+        if not torch.isfinite(torch.tensor(mean)):
+            raise BenchError(
+                f"the loss of step {step} is {mean}; go on from the last saved step with a lower "
+                "rate, a longer warm-up or precision=no"
+            )
+        return mean, float(norm)
+
+    def _validate(
+        self, step: int, best: float | None, out: Path, log: TrainLog, progress: Progress
+    ) -> float | None:
+        with self._averaged():
+            self.stage.objective.eval()
+            result = self.stage.validate(out / "pictures" / f"step_{step:06d}.png")
+            if result is None:
+                return best
+            log.score(step, result.name, result.score)
+            progress.note(f"step {step}: {result.name} {result.score:.4f}")
+            if best is None or result.score > best:
+                replace_folder(out / "best", self.stage.save)
+                return result.score
+        return best
+
+    def _save(self, out: Path, numbers: Mapping[str, Any]) -> None:
+        state = {
+            **numbers,
+            "weights": [weight.detach() for weight in self.weights],
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "scaler": None
+            if self.accelerator.scaler is None
+            else self.accelerator.scaler.state_dict(),
+        }
+        write_state(out, state)
+        with self._averaged():
+            replace_folder(out / "last", self.stage.save)
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        for weight, saved in zip(self.weights, state["weights"], strict=True):
+            weight.data.copy_(saved)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+            self.ema.to(self.accelerator.device)
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Within, the weights are their moving average, where one is kept."""
+        if self.ema is None:
+            yield
+            return
+        self.ema.store(self.weights)
+        self.ema.copy_to(self.weights)
+        try:
+            yield
+        finally:
+            self.ema.restore(self.weights)
+
+
+def _optimizer(config: TrainConfig) -> Any:
+    if not config.adam8bit:
+        return torch.optim.AdamW
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ModuleNotFoundError:
+        raise BenchError("adam8bit needs bitsandbytes: pip install bitsandbytes") from None
+    return AdamW8bit
+
+
+def _moved(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        return {name: _moved(value, device) for name, value in batch.items()}
+    if isinstance(batch, Sequence) and not isinstance(batch, str):
+        return [_moved(value, device) for value in batch]
+    return batch
+
+
+def trainable(module: nn.Module, wanted: bool = True) -> nn.Module:
+    """Let all weights of a module be trained, or none."""
+    return module.requires_grad_(wanted)

@@ -1,0 +1,50 @@
+"""CLIP image tokens of supports, for `tokenized_cross_attention`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+FOLDER = "image_encoder"
+WIDTH = "cross_attention_dim"  # the entry of the config that is not CLIP's
+
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class ImageTokens(nn.Module):
+    """CLIP's patch tokens, brought to the U-Net's text width by a normalisation and a projection.
+
+    Attributes:
+        config: CLIP's vision config and `cross_attention_dim`, as config.json holds them.
+        grid: tokens a side.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        from transformers import CLIPVisionConfig, CLIPVisionModel
+
+        self.config = dict(config)
+        clip = CLIPVisionConfig(**{k: v for k, v in config.items() if k != WIDTH})
+        self.encoder = CLIPVisionModel(clip)
+        self.norm = nn.LayerNorm(clip.hidden_size)
+        self.project = nn.Linear(clip.hidden_size, int(config[WIDTH]))
+        self.grid = clip.image_size // clip.patch_size
+        self._side = clip.image_size
+        statistics = torch.tensor([_MEAN, _STD])[:, :, None, None]
+        self.register_buffer("_statistics", statistics, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Tokens of images B×3×H×W in -1..1: B × grid² × width."""
+        mean, std = self._statistics.to(images)
+        size = (self._side, self._side)
+        small = F.interpolate(images, size, mode="bicubic", antialias=True)
+        hidden = self.encoder(((small + 1) / 2 - mean) / std).last_hidden_state[:, 1:]
+        return self.project(self.norm(hidden))  # type: ignore[no-any-return]
+
+    def inside(self, masks: Tensor) -> Tensor:
+        """Which tokens lie in masks B×H×W, by nearest neighbour: B × grid² bool."""
+        small = F.interpolate(masks[:, None].float(), (self.grid, self.grid), mode="nearest")
+        return small.flatten(1) > 0.5

@@ -1,0 +1,1 @@
+"""What DiffewS learns from: losses as modules, without data, optimisers or loops."""
