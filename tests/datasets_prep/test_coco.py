@@ -9,10 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from datasets_prep.builder import Workspace
 from datasets_prep.coco import Coco, CocoOptions
 from datasets_prep.coco.classes import CLASSES
 from datasets_prep.coco.release import COCO2014, Release
@@ -20,7 +17,6 @@ from datasets_prep.episodes import pfenet
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepare import PrepareOptions, prepare, verify
 from datasets_prep.prepared import PreparedDataset
-from datasets_prep.progress import SILENT
 from tests.datasets_prep.coco_fixture import (
     HEIGHT,
     SPECIAL,
@@ -321,70 +317,6 @@ def test_lists_of_unknown_images_are_refused(tiny: Tiny, tmp_path: Path) -> None
     mine.lists["val/fold0.pkl"][0].append("val2014/COCO_val2014_000000000001.jpg")
     with pytest.raises(DatasetError, match="lists name images without annotations"):
         run(mine.write(), tmp_path / "data", mine.folder, only="test")
-
-
-JUNK = st.sampled_from(
-    [None, True, -1, 0, 1, 99, 1e300, float("nan"), "", "x", "0" * 9, [], [[]], {}, {"size": 1}]
-)
-
-
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(data=st.data())
-def test_mutated_annotations_are_read_or_named(
-    tiny: Tiny, tmp_path: Path, data: st.DataObject
-) -> None:
-    folder = tmp_path / "mine"
-    if not folder.exists():
-        unpacked(tiny[0], folder)
-    content = copy.deepcopy(tiny[0].instances["val2014"])
-    for _ in range(data.draw(st.integers(1, 3))):
-        _mutate(content, data)
-    text = json.dumps(content)
-    if data.draw(st.integers(0, 5)) == 0:
-        text = text[: data.draw(st.integers(0, len(text)))]
-    file = folder / "annotations/instances_val2014.json"
-    file.write_text(text)
-    options = CocoOptions(
-        masks=data.draw(st.sampled_from(["overlap-last", "first-polygon", "per-class"])),
-        lists="derived",
-        only="test",
-    )
-    builder = Coco(options, tiny[1])
-    paths = {
-        "annotations_trainval2014.zip": folder / "annotations",
-        "val2014.zip": folder / "val2014",
-    }
-    try:
-        made = builder.build(Workspace(tmp_path, tmp_path / "raw", paths, 1, SILENT))
-        records = list(made.images)
-        made.folds({r.image_id: r.areas for r in records}, {r.image_id: r.split for r in records})
-    except DatasetError as error:
-        assert str(file) in str(error) or str(folder / "val2014") in str(error)
-
-
-def _mutate(content: Any, data: st.DataObject) -> None:
-    """Replace, remove or repeat something at a random depth."""
-    while True:
-        if not content:
-            return
-        key = data.draw(
-            st.sampled_from(sorted(content)) if isinstance(content, dict)
-            else st.integers(0, len(content) - 1)
-        )  # fmt: skip
-        inner = content[key]
-        if isinstance(inner, dict | list) and inner and data.draw(st.integers(0, 4)):
-            content = inner
-            continue
-        action = data.draw(st.sampled_from(["replace", "remove", "repeat"]))
-        if action == "replace":
-            content[key] = data.draw(JUNK)
-        elif action == "remove":
-            del content[key]
-        elif isinstance(content, list):
-            content.append(copy.deepcopy(inner))
-        return
 
 
 def test_the_real_release_is_complete() -> None:
