@@ -32,7 +32,7 @@ def test_a_shared_name_takes_all_who_share_it() -> None:
     faults = Faults(skip=True)
     assert faults.once(files, lambda file: file.stem, lambda file: file) == [Path("x/b.jpg")]
     assert "x/a.jpg and y/a.jpg are both called a" in faults.left_out["a"]
-    with pytest.raises(DatasetError, match="share a name:\nx/a.jpg and y/a.jpg"):
+    with pytest.raises(DatasetError, match=r"share a name:\nx/a\.jpg and y/a\.jpg"):
         Faults().once(files, lambda file: file.stem, lambda file: file)
 
 
