@@ -200,21 +200,24 @@ def make_folds(
         drawn.append({})
         for label, images in fold.items():
             index, thing = classes[label], label.partition("+")[0]
-            if images is None:
-                images = tuple(
-                    i for i, each in shown.items() if any(index in o.classes for o in each)
-                )
-            alike = {i: [o for o in shown[i] if o.name == thing] for i in images if i in shown}
+            wanted = _showing(index, shown) if images is None else images
+            alike = {i: [o for o in shown[i] if o.name == thing] for i in wanted if i in shown}
             wrong += [f"{image} for {label}" for image, objects in alike.items() if not objects]
             if alike:
-                drawn[-1][index] = tuple(
-                    tuple(
-                        o.crop if index in o.classes and o.crop in areas else None for o in objects
-                    )
-                    for objects in alike.values()
-                )
+                crops = (_crops(objects, index, areas) for objects in alike.values())
+                drawn[-1][index] = tuple(crops)
     refuse("images are listed for a class whose object their annotation lacks:", wrong)
     return part_folds(drawn, areas, query_order="cycle", episodes=episodes, lists=name)
+
+
+def _showing(index: int, shown: Mapping[str, tuple[Shown, ...]]) -> list[str]:
+    """The images in which an object has a part of the class."""
+    return [i for i, objects in shown.items() if any(index in o.classes for o in objects)]
+
+
+def _crops(objects: Sequence[Shown], index: int, areas: Areas) -> tuple[str | None, ...]:
+    """The objects' crops; None where one lacks the part or has no crop."""
+    return tuple(o.crop if index in o.classes and o.crop in areas else None for o in objects)
 
 
 def _ids(voc: Path, part: str) -> list[str]:

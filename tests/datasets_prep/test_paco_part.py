@@ -20,7 +20,7 @@ from datasets_prep.errors import DatasetError
 from datasets_prep.parts.paco import PacoPart, PacoPartOptions, Release
 from datasets_prep.prepare import PrepareOptions, prepare, verify
 from datasets_prep.prepared import PreparedDataset
-from tests.datasets_prep.parts_fixture import (
+from tests.datasets_prep.paco_fixture import (
     NARROW,
     PACO_CLASSES,
     PACO_IMAGES,

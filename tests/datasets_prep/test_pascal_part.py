@@ -22,7 +22,7 @@ from datasets_prep.parts.merged import merged
 from datasets_prep.parts.pascal import PascalPart, PascalPartOptions
 from datasets_prep.prepare import PrepareOptions, prepare, verify
 from datasets_prep.prepared import PreparedDataset
-from tests.datasets_prep.parts_fixture import (
+from tests.datasets_prep.pascal_part_fixture import (
     MERGED,
     PARTLESS,
     PARTS,

@@ -20,7 +20,7 @@ from datasets_prep.parts.paco_lists import cut_item as cut_paco
 from datasets_prep.parts.pascal_files import Reader, read_json_things, read_lists, read_mat_things
 from datasets_prep.parts.pascal_lists import Item, cut_item
 from datasets_prep.parts.sheet import Sheet
-from tests.datasets_prep.parts_fixture import Drawn, mat_bytes, rle
+from tests.datasets_prep.pascal_part_fixture import Drawn, mat_bytes, rle
 from tests.fuzz.mutate import fuzzed, mutated, mutated_value, read_or_refused
 
 HEIGHT, WIDTH = 10, 12
