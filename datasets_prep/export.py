@@ -6,7 +6,7 @@ that was broken off keeps its whole shards there, and the same command goes on w
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from datasets_prep.disk import ensure_space, full_disk_named
 from datasets_prep.errors import DatasetError
-from datasets_prep.export_formats import WRITERS
+from datasets_prep.export_formats import WRITERS, Row
 from datasets_prep.export_rows import SHARD_BYTES, Shard, read_rows, shards
 from datasets_prep.prepared import PreparedDataset
 from datasets_prep.progress import SILENT, Progress
@@ -105,14 +105,19 @@ def _write_shards(
     missing = [shard for shard in every if not (folder / shard.name(ending)).is_file()]
     ensure_space(folder, sum(shard.bytes for shard in missing))
     done, total = 0, sum(len(shard.rows) for shard in every)
+
+    def told(rows: Iterator[Row]) -> Iterator[Row]:
+        for number, row in enumerate(rows, done + 1):
+            yield row
+            progress.update("images", number, total)
+
     for shard in every:
         if shard in missing:
             path = folder / shard.name(ending)
             partial = path.with_name(f".{path.name}.partial")
-            write(partial, read_rows(dataset, shard), done)
+            write(partial, told(read_rows(dataset, shard)), done)
             partial.replace(path)
         done += len(shard.rows)
-        progress.update("images", done, total)
 
 
 def _copy_lists(dataset: PreparedDataset, building: Path) -> None:

@@ -7,7 +7,7 @@ equal rows.
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from datasets_prep.export_rows import suffix
 from datasets_prep.records import columns
 
 Row = Mapping[str, Any]
-_ROW_GROUP = 100
+_GROUP_ROWS, _GROUP_BYTES = 100, 100_000_000
 _ABOUT = ("image_id", "width", "height", "split")
 
 
@@ -27,18 +27,25 @@ def write_parquet(path: Path, rows: Iterable[Row], first: int) -> None:
 
     schema = columns(embedded=True).arrow_schema
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        group: list[dict[str, Any]] = []
-        for row in rows:
-            images = {
-                key: row[key] and {"bytes": row[key], "path": None}
-                for key in ("image", "label_map")
-            }
-            group.append({**row, **images})
-            if len(group) == _ROW_GROUP:
-                writer.write_table(pa.Table.from_pylist(group, schema))
-                group = []
-        if group:
+        for group in _row_groups(rows):
             writer.write_table(pa.Table.from_pylist(group, schema))
+
+
+def _row_groups(rows: Iterable[Row]) -> Iterator[list[dict[str, Any]]]:
+    """Rows as the table has them, a hundred at a time, or fewer where images are large."""
+    group: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        images = {
+            key: row[key] and {"bytes": row[key], "path": None} for key in ("image", "label_map")
+        }
+        group.append({**row, **images})
+        size += len(row["image"])
+        if len(group) == _GROUP_ROWS or size > _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def write_webdataset(path: Path, rows: Iterable[Row], first: int) -> None:

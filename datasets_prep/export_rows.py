@@ -9,7 +9,7 @@ from datasets_prep.errors import DatasetError
 from datasets_prep.prepared import PreparedDataset
 
 SHARD_BYTES = 500_000_000
-_BATCH = 64
+_BATCH = 16
 _PUBLIC = {"val": "validation", "all": "full"}  # `all` means something else to `datasets`
 
 

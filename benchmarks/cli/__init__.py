@@ -34,7 +34,7 @@ from models.errors import ModelError
 USER_ERROR = 2
 INTERRUPTED = 130
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-_RESUMABLE = ("prepare", "run")
+_RESUMABLE = ("prepare", "run", "export")
 
 
 class _Bench(VerbGroup):

@@ -76,6 +76,9 @@ class _Datasets(VerbGroup):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command:
         """The command of one dataset; its builder is imported only when it is asked for."""
+        if name in catalog.GROUPS:
+            members = ", ".join(catalog.GROUPS[name])
+            raise click.UsageError(f"{name} stands for {members}: prepare each of them", ctx)
         if name not in catalog.DATASETS:
             raise click.UsageError(unknown("dataset", name, catalog.DATASETS), ctx)
         return _command(name)

@@ -80,6 +80,11 @@ def test_an_unknown_dataset_has_near_names() -> None:
     assert said.startswith("unknown dataset 'pascall'; did you mean pascal")
 
 
+def test_a_group_is_prepared_one_by_one() -> None:
+    said = refused("prepare", "cdfss")
+    assert said.startswith("cdfss stands for fss1000, isic2018, chestxray, deepglobe: prepare each")
+
+
 def test_verify_names_what_changed(tmp_path: Path) -> None:
     tiny_dataset(tmp_path / "own")
     own = ("datasets", "verify", "tiny", "--data-root", "own")

@@ -143,11 +143,22 @@ def test_shards_hold_every_row_once_and_stay_small(tmp_path: Path) -> None:
         ((0, 2, 3), [(0, 1), (2, 2)]),
         ((5,), [(5, 1)]),
         ((), []),
-        (tuple(range(70)), [(0, 64), (64, 6)]),
+        (tuple(range(18)), [(0, 16), (16, 2)]),
     ],
 )
 def test_rows_are_read_in_runs(rows: tuple[int, ...], runs: list[tuple[int, int]]) -> None:
     assert list(export_rows._runs(rows)) == runs
+
+
+def test_large_images_come_in_smaller_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"image": bytes(size), "label_map": None} for size in (1, 1, 60, 60, 1, 1, 1, 1)]
+    monkeypatch.setattr(export_formats, "_GROUP_BYTES", 100)
+    monkeypatch.setattr(export_formats, "_GROUP_ROWS", 5)
+    groups = list(export_formats._row_groups(rows))
+    assert [len(group) for group in groups] == [4, 4]
+    monkeypatch.setattr(export_formats, "_GROUP_BYTES", 1000)
+    assert [len(group) for group in export_formats._row_groups(rows)] == [5, 3]
+    assert groups[0][0] == {"image": {"bytes": b"\0", "path": None}, "label_map": None}
 
 
 @pytest.mark.parametrize(
