@@ -1,6 +1,6 @@
 """Episodes to train on: base classes alone, drawn from a fold's training list by a seed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -14,8 +14,41 @@ from datasets_prep.folds import FoldSet, Pair
 from models.geometry import Geometry
 from models.hsnet.train import Episodes
 
+_SPARED = 20  # of so many, two are kept for validation
+_FEWEST = 8  # of a class that gives any
 
-def training_episodes(folds: FoldSet, fold: int, seed: int) -> Iterator[Episode]:
+
+def held_out(folds: FoldSet, fold: int) -> frozenset[str]:
+    """Training images that are kept for validation: two videos, patients or images in twenty.
+
+    Two, so that a class can make pairs of them; a class with fewer than eight gives none.
+    """
+    chosen = folds.fold(fold)
+    by_class: dict[int, set[str]] = {}
+    for image, index in chosen.train:
+        by_class.setdefault(index, set()).add(folds.group_of(image))
+    spared = {
+        group
+        for groups in by_class.values()
+        if len(groups) >= _FEWEST
+        for number, group in enumerate(sorted(groups))
+        if number % _SPARED < 2
+    }
+    return frozenset(image for image, _ in chosen.train if folds.group_of(image) in spared)
+
+
+def validation_episodes(folds: FoldSet, fold: int, count: int) -> list[Episode]:
+    """The same one-shot episodes of held-out images every time; none where no class has a pair."""
+    without = {image for image, _ in folds.fold(fold).train} - held_out(folds, fold)
+    try:
+        return list(islice(training_episodes(folds, fold, 0, without), count))
+    except BenchError:
+        return []
+
+
+def training_episodes(
+    folds: FoldSet, fold: int, seed: int, without: Collection[str] = frozenset()
+) -> Iterator[Episode]:
     """One-shot episodes of base classes, without end.
 
     As HSNet trains: every (image, class) of the training list is the query once in a round, in
@@ -26,6 +59,7 @@ def training_episodes(folds: FoldSet, fold: int, seed: int) -> Iterator[Episode]
         folds: the dataset's folds.
         fold: which one to train for.
         seed: of numpy's `RandomState`, which draws the same on every machine.
+        without: images that are never drawn.
 
     Raises:
         BenchError: if the training list names a class that is not a base class of this fold, or
@@ -39,9 +73,14 @@ def training_episodes(folds: FoldSet, fold: int, seed: int) -> Iterator[Episode]
                 f"fold {fold}: the training list has image {image} for class {index}, which is not "
                 "a base class; mend folds.json: prepare the dataset again with bench prepare"
             )
-        groups.setdefault(index, {})[image] = folds.group_of(image)
+        if image not in without:
+            groups.setdefault(index, {})[image] = folds.group_of(image)
     # Videos and patients are not to support themselves, nor is an image.
-    pairs = [(i, c) for i, c in chosen.train if len(set(groups[c].values())) > 1]
+    pairs = [
+        (image, index)
+        for image, index in chosen.train
+        if image not in without and len(set(groups[index].values())) > 1
+    ]
     if not pairs:
         raise BenchError(f"fold {fold}: no base class has two training images to make a pair of")
     return _drawn(pairs, groups, np.random.RandomState(seed))

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from benchmarks.cli import train_diffews
 from benchmarks.cli.layout import VerbGroup
 from benchmarks.cli.params import PATH, data_root, offline, option, quiet
 
@@ -13,7 +14,10 @@ _DATA, _MODEL, _HOW = "What to train on", "Model", "How to train it"
 
 @click.group(
     cls=VerbGroup,
-    examples=("bench train hsnet --dataset shapes --fold 0 --steps 1000 --out hsnet/fold0.pt",),
+    examples=(
+        "bench train hsnet --dataset shapes --fold 0 --steps 1000 --out hsnet/fold0.pt",
+        "bench train diffews -d coco --fold 0 --config coco20i --from sd21 --out diffews-coco0",
+    ),
 )
 def train() -> None:
     """Train a model on base classes."""
@@ -95,6 +99,15 @@ def train() -> None:
     help="Steps between two savings; the last step is saved too.",
 )
 @option(
+    "--validate",
+    default=100,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="N",
+    group=_HOW,
+    help="Episodes of held-out images that choose the best saving; 0 keeps the last.",
+)
+@option(
     "--device",
     default="auto",
     show_default=True,
@@ -118,14 +131,16 @@ def train() -> None:
     type=PATH,
     metavar="FILE",
     group="Output",
-    help="The checkpoint; must not exist yet.",
+    help="The best checkpoint. FILE.state beside it is what a training goes on from.",
 )
 @quiet
 def hsnet(data_root: Path | None, out: Path, quiet: bool, **given: Any) -> None:
     """Train HSNet's learner.
 
     The backbone stays as it is. Episodes are drawn from the fold's training list by the seed, so
-    that the same command trains on the same episodes everywhere.
+    that the same command trains on the same episodes everywhere. Two images in twenty of each base
+    class are held out, and the best checkpoint is the one that does best on them. A training that
+    was interrupted goes on with the same command, a finished one with more --steps.
     """
     from benchmarks.configfile import root
     from benchmarks.console import progress
@@ -133,6 +148,12 @@ def hsnet(data_root: Path | None, out: Path, quiet: bool, **given: Any) -> None:
 
     training = Training(data_root=root("data_root", data_root), **given)
     with progress(quiet=quiet) as shown:
-        loss = train_hsnet(training, out, shown)
+        done = train_hsnet(training, out, shown)
     if not quiet:
-        click.echo(f"wrote {out}; loss of the last {loss.steps} steps {loss.mean:.4f}")
+        click.echo(f"wrote {out}; loss of the last {done.steps} steps {done.loss:.4f}")
+        if done.score is not None:
+            click.echo(f"best at step {done.best}: mIoU {100 * done.score:.1f} on held-out images")
+
+
+for stage in (train_diffews.vae, train_diffews.unet, train_diffews.diffews):
+    train.add_command(stage)

@@ -59,22 +59,25 @@ def untrained(backbone: str = "resnet50", weights: str | None = None) -> HSNetwo
     return HSNetwork(network)
 
 
+def learner_optimizer(network: HSNetwork, rate: float = LEARNING_RATE) -> torch.optim.Adam:
+    """The authors' optimiser, of the learner alone; `rate` is Adam's."""
+    network.eval().requires_grad_(False)
+    return torch.optim.Adam(network.hpn_learner.requires_grad_(True).parameters(), lr=rate)
+
+
 def train(
-    network: HSNetwork, batches: Iterable[Episodes], *, rate: float = LEARNING_RATE
+    network: HSNetwork, batches: Iterable[Episodes], optimizer: torch.optim.Optimizer
 ) -> Iterator[float]:
     """Train in place, one step a batch; to stop is to stop asking.
 
     Args:
         network: on its device; `state_dict()` of it is a checkpoint that `hsnet` loads.
         batches: episodes of base classes, in any order.
-        rate: Adam's learning rate.
+        optimizer: of the learner, from `learner_optimizer`.
 
     Yields:
         The loss of each step, measured before it.
     """
-    network.eval().requires_grad_(False)
-    learner = network.hpn_learner.train().requires_grad_(True)
-    optimizer = torch.optim.Adam(learner.parameters(), lr=rate)
     for batch in batches:
         loss = episode_loss(network, batch)
         optimizer.zero_grad()
@@ -85,10 +88,21 @@ def train(
 
 def episode_loss(network: HSNetwork, batch: Episodes) -> Tensor:
     """Mean cross-entropy of a batch, over all pixels."""
+    logits = _logits(network, batch)
+    return F.cross_entropy(logits, batch.query_masks.to(logits.device).long())
+
+
+@torch.no_grad()
+def predicted(network: HSNetwork, batch: Episodes) -> Tensor:
+    """Masks of a batch's queries: bool B×H×W."""
+    return _logits(network, batch).argmax(1).bool()
+
+
+def _logits(network: HSNetwork, batch: Episodes) -> Tensor:
+    """Of background and foreground, B×2×H×W."""
     logits = network.hpn_learner(_correlations(network, batch)).float()
     size = batch.query_masks.shape[1:]
-    logits = F.interpolate(logits, size, mode="bilinear", align_corners=True)
-    return F.cross_entropy(logits, batch.query_masks.to(logits.device).long())
+    return F.interpolate(logits, size, mode="bilinear", align_corners=True)
 
 
 @torch.no_grad()

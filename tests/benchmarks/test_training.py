@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,12 @@ from click.testing import CliRunner, Result
 from benchmarks.cli import main
 from benchmarks.errors import BenchError
 from benchmarks.loader import Loader
-from benchmarks.training_episodes import training_batches, training_episodes
+from benchmarks.training_episodes import (
+    held_out,
+    training_batches,
+    training_episodes,
+    validation_episodes,
+)
 from datasets_prep.folds import Fold, FoldSet
 from datasets_prep.prepared import PreparedDataset
 from models.geometry import Squash
@@ -93,6 +99,29 @@ def test_a_class_of_one_image_or_one_video_is_never_drawn() -> None:
         training_episodes(folds_of(("a", 0), ("b", 1)), 0, 0)
 
 
+def test_held_out_images_are_validated_on_and_never_trained_on(dataset: PreparedDataset) -> None:
+    folds = dataset.folds
+    spared = held_out(folds, 0)
+    names = {image for image, _ in folds.fold(0).train}
+    assert 0 < len(spared) < len(names) / 2
+    checks = validation_episodes(folds, 0, 30)
+    assert checks == validation_episodes(folds, 0, 30) and len(checks) == 30
+    assert {name for e in checks for name in (e.query, *e.supports)} <= spared
+    drawn = islice(training_episodes(folds, 0, 0, spared), 100)
+    assert spared.isdisjoint(name for e in drawn for name in (e.query, *e.supports))
+
+
+def test_a_class_of_few_images_gives_none_and_a_video_goes_whole() -> None:
+    few = [(f"few{number}", 0) for number in range(7)]
+    videos = [(f"v{number:02}_{frame}", 1) for number in range(30) for frame in "ab"]
+    folds = folds_of(*few, *videos, group=r"^(few\d|v\d\d)")
+    assert held_out(folds, 0) == {
+        f"v{n}_{frame}" for n in ("00", "01", "20", "21") for frame in "ab"
+    }
+    assert {e.class_index for e in validation_episodes(folds, 0, 20)} == {1}
+    assert validation_episodes(folds_of(*few), 0, 20) == []
+
+
 def test_a_batch_holds_the_episodes_pixels_and_the_class_alone(dataset: PreparedDataset) -> None:
     episodes = list(islice(training_episodes(dataset.folds, 0, 1), 5))
     grid, loader = Squash(32), Loader(dataset, 1)
@@ -113,7 +142,15 @@ def test_a_batch_holds_the_episodes_pixels_and_the_class_alone(dataset: Prepared
 # --- the command ---
 
 TINY = ("train", "hsnet", "--dataset", "tiny", "--fold", "1", "--backbone", "tiny", "--device",
-        "cpu", "--batch-size", "2")  # fmt: skip
+        "cpu", "--batch-size", "2", "--validate", "0")  # fmt: skip
+
+
+def state_of(out: str) -> dict[str, Any]:
+    return torch.load(f"{out}.state", weights_only=True)
+
+
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(t, two[name]) for name, t in one.items())
 
 
 def train(out: str, *args: str, steps: int = 3, code: int = 0) -> Result:
@@ -122,7 +159,9 @@ def train(out: str, *args: str, steps: int = 3, code: int = 0) -> Result:
 
 def test_a_trained_checkpoint_is_what_bench_run_loads(tmp_path: Path) -> None:
     assert "wrote hsnet/fold1.pt; loss of the last 3 steps" in train("hsnet/fold1.pt").stdout
-    assert [path.name for path in (tmp_path / "hsnet").iterdir()] == ["fold1.pt"]
+    assert sorted(path.name for path in (tmp_path / "hsnet").iterdir()) == [
+        "fold1.pt", "fold1.pt.state"
+    ]  # fmt: skip
     options = ("--option", "weights=hsnet/fold{fold}.pt", "--option", "size=64")
     where = ("--datasets", "tiny", "--folds", "1", "--shots", "1", "--limit", "3")
     assert "hsnet" in bench("run", "--models", "hsnet", *options, *where, "--device", "cpu").stdout
@@ -130,7 +169,7 @@ def test_a_trained_checkpoint_is_what_bench_run_loads(tmp_path: Path) -> None:
 
 def test_training_is_the_seeds_and_changes_the_learner_only() -> None:
     train("one.pt")
-    train("two.pt", "--threads", "1", "--save-every", "1")
+    train("two.pt", "--threads", "1")
     train("more.pt", steps=4)
     one, two, more = (read_tensors(Path(name)) for name in ("one.pt", "two.pt", "more.pt"))
     assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
@@ -138,22 +177,58 @@ def test_training_is_the_seeds_and_changes_the_learner_only() -> None:
     assert changed == {"hpn_learner"}
 
 
-def test_each_saving_is_whole_and_the_last_is_the_trained(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_killed_training_goes_on_and_ends_in_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    train("three.pt")
+    often = ("--save-every", "1", "--validate", "2")
+    train("whole.pt", *often)
 
-    def interrupted(*args: object, **kwargs: object) -> Iterator[float]:
-        yield from islice(steps(*args, **kwargs), 3)
+    def interrupted(*args: object) -> Iterator[float]:
+        yield from islice(steps(*args), 2)
         raise KeyboardInterrupt
 
     import benchmarks.training
 
     steps = benchmarks.training.train
-    monkeypatch.setattr(benchmarks.training, "train", interrupted)
-    train("killed.pt", "--save-every", "3", steps=9, code=130)
-    three, killed = (read_tensors(Path(name)) for name in ("three.pt", "killed.pt"))
-    assert all(torch.equal(tensor, killed[name]) for name, tensor in three.items())
+    with monkeypatch.context() as patched:
+        patched.setattr(benchmarks.training, "train", interrupted)
+        train("killed.pt", *often, code=130)
+    assert state_of("killed.pt")["step"] == 2
+    train("killed.pt", *often)
+    one, two = state_of("whole.pt"), state_of("killed.pt")
+    assert (one["step"], one["best"], one["score"]) == (two["step"], two["best"], two["score"])
+    assert one["learner"] and same(one["learner"], two["learner"])
+    assert same(read_tensors(Path("whole.pt")), read_tensors(Path("killed.pt")))
+
+
+def test_a_finished_training_can_have_more_steps_of_its_own_kind_only() -> None:
+    train("more.pt", steps=1)
+    said = train("more.pt", steps=1, code=2).stderr
+    assert "more.pt is trained for 1 steps already; ask for more --steps" in said
+    other = train("more.pt", "--rate", "0.01", code=2).stderr
+    assert "was begun with rate 0.001, now it is 0.01" in other
+    before = read_tensors(Path("more.pt"))
+    train("more.pt", steps=2)
+    assert state_of("more.pt")["best"] == 2
+    assert not same(before, read_tensors(Path("more.pt")))
+    Path("more.pt.state").write_bytes(b"torn")
+    assert "cannot read more.pt.state" in train("more.pt", code=2).stderr
+
+
+def test_the_checkpoint_that_does_best_on_held_out_images_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import benchmarks.training
+
+    scores = iter([0.2, 0.6, 0.5])
+    monkeypatch.setattr(benchmarks.training, "_score", lambda *_: next(scores))
+    said = train("best.pt", "--save-every", "1", "--validate", "1").stdout
+    assert "best at step 2: mIoU 60.0 on held-out images" in said
+    state, best = state_of("best.pt"), read_tensors(Path("best.pt"))
+    assert (state["step"], state["best"], state["score"]) == (3, 2, 0.6)
+    learner = {name: t for name, t in best.items() if name.startswith("hpn_learner.")}
+    last = {f"hpn_learner.{name}": tensor for name, tensor in state["learner"].items()}
+    assert learner.keys() == last.keys() and not same(learner, last)
 
 
 def test_what_is_wrong_is_said_before_training() -> None:

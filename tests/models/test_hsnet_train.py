@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from models.catalog import load_model
 from models.errors import ModelError
-from models.hsnet.train import Episodes, episode_loss, train, untrained
+from models.hsnet.train import Episodes, episode_loss, learner_optimizer, train, untrained
 
 
 def some_episodes(seed: int, count: int = 2) -> Episodes:
@@ -37,7 +37,8 @@ def test_the_loss_falls_and_the_backbone_stays() -> None:
     held_out = some_episodes(99)
     with torch.no_grad():
         at_first = float(episode_loss(network.eval(), held_out))
-    losses = list(train(network, (some_episodes(step) for step in range(12))))
+    optimizer = learner_optimizer(network)
+    losses = list(train(network, (some_episodes(step) for step in range(12)), optimizer))
     with torch.no_grad():
         at_last = float(episode_loss(network.eval(), held_out))
     assert sum(losses[-4:]) < 0.85 * sum(losses[:4])
@@ -55,7 +56,9 @@ def test_a_step_is_the_authors_loss_and_optimiser() -> None:
     loss = episode_loss(twin.eval(), batch)
     loss.backward()
     optimizer.step()
-    assert next(iter(train(network, [batch]))) == pytest.approx(float(loss.detach()))
+    assert next(train(network, [batch], learner_optimizer(network))) == pytest.approx(
+        float(loss.detach())
+    )
     for name, tensor in twin.hpn_learner.state_dict().items():
         torch.testing.assert_close(network.hpn_learner.state_dict()[name], tensor)
 
@@ -63,7 +66,7 @@ def test_a_step_is_the_authors_loss_and_optimiser() -> None:
 def test_training_and_inference_agree_and_the_state_is_a_checkpoint(tmp_path: Path) -> None:
     network = untrained("tiny")
     batch = some_episodes(1)
-    list(train(network, [batch]))
+    list(train(network, [batch], learner_optimizer(network)))
     path = tmp_path / "best_model.pt"
     torch.save(network.state_dict(), path)
     model = load_model("hsnet", {"weights": str(path), "size": 64})
