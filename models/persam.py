@@ -14,7 +14,14 @@ from torch import Tensor
 
 from models.catalog import Card
 from models.sam import Guidance, Sam, load_sam
-from models.sam.network import LICENCE, PUBLISHED, SEES_TEST_CLASSES, TRAINING_DATA, SamOptions
+from models.sam.network import (
+    ENCODE_BATCH,
+    LICENCE,
+    PUBLISHED,
+    SEES_TEST_CLASSES,
+    TRAINING_DATA,
+    SamOptions,
+)
 from models.sam.refine import best, empty, refined
 from models.sam.target import cropped, peak, similarity, target_rows
 from models.segmenter import BaseSegmenter, Features
@@ -42,6 +49,7 @@ class PerSAM(BaseSegmenter):
         sees_test_classes=SEES_TEST_CLASSES,
     )
     support_reads_pixels = False
+    encode_batch = ENCODE_BATCH
 
     def __init__(self, sam: Sam) -> None:
         self.sam = sam

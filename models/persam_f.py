@@ -15,7 +15,7 @@ from torch import Tensor
 from models import catalog
 from models.catalog import Card
 from models.sam import Sam, load_sam
-from models.sam.network import LICENCE, PUBLISHED, SEES_TEST_CLASSES, TRAINING_DATA
+from models.sam.network import ENCODE_BATCH, LICENCE, PUBLISHED, SEES_TEST_CLASSES, TRAINING_DATA
 from models.sam.refine import empty, refined
 from models.sam.target import cropped, peak, similarity, target_rows
 from models.segmenter import BaseSegmenter, Features
@@ -59,6 +59,7 @@ class PerSAMF(BaseSegmenter):
         sees_test_classes=SEES_TEST_CLASSES,
     )
     support_reads_pixels = False
+    encode_batch = ENCODE_BATCH
     # The full training of every support would take longer than all other tiny models together.
     tiny: ClassVar[Mapping[str, Any]] = {"random": "tiny", "steps": 100}
 

@@ -110,6 +110,8 @@ class BaseSegmenter:
             not decoded, and hold zeros.
         support_reads_pixels: the same for the images of `encode_support`.
         batch_size: episodes in one call of `segment`, where the user names no number.
+        encode_batch: images in one call of `encode_image` or `encode_support` on a GPU; on a CPU,
+            which gains nothing from more, it is always one.
         image_key: names what `encode_image` computes (backbone, weights, options). Models with
             equal keys and geometries share image features; None shares with nobody.
         wants: extra keyword arguments of `segment`: "seeds" (one int per query, fixed by the
@@ -124,6 +126,7 @@ class BaseSegmenter:
     image_reads_pixels: bool = True
     support_reads_pixels: bool = True
     batch_size: int = 8
+    encode_batch: int = 8
     image_key: str | None = None
     wants: frozenset[str] = frozenset()
     config: Mapping[str, object] = {}

@@ -19,8 +19,6 @@ from benchmarks.records import CacheRecord
 from datasets_prep.prepared import PreparedDataset
 from models.segmenter import Segmenter
 
-_GPU_ENCODE_BATCH = 8
-
 
 class Station:
     """Loads models and measures batches.
@@ -74,7 +72,7 @@ class Station:
         begin = time.perf_counter()
         self._free()
         model = load_segmenter(task.model, self._device, self._config.dtype)
-        batch = _GPU_ENCODE_BATCH if self._device.type == "cuda" else 1
+        batch = trait(model, "encode_batch") if self._device.type == "cuda" else 1
         self._evaluators = {
             name: Evaluator(model, loader, self._cache, self._device, encode_batch=batch)
             for name, loader in self._loaders.items()

@@ -11,6 +11,7 @@ from models.geometry import Squash
 from models.gf_sam.alignment import aligned, merged
 from models.gf_sam.graph import clusters, coarse, consistent, unions
 from models.gf_sam.priors import averaged, coarse_masks, directions, point_map, points, prior
+from models.sam.network import ENCODE_BATCH
 from models.segmenter import BaseSegmenter, Features
 
 _PROMPTS = 64  # decoded at once
@@ -35,6 +36,7 @@ class GFSAM(BaseSegmenter):
 
     Options = DinoSamOptions
     support_reads_pixels = False
+    encode_batch = ENCODE_BATCH
     card = dino_sam_card(
         "GF-SAM",
         "DINOv2 points prompt SAM, a graph chooses among the masks, no training, no parameters",

@@ -16,6 +16,7 @@ from models.matcher.matching import foreground_patches, matches
 from models.matcher.prompts import prompts
 from models.matcher.selection import chosen, coarse, purity_and_coverage, similarities
 from models.matcher.settings import PRESETS, Settings
+from models.sam.network import ENCODE_BATCH
 from models.segmenter import BaseSegmenter, Features
 
 _GRID_IOU, _GRID_STABILITY = 0.88, 0.95  # SAM's own, for the masks of a grid of points
@@ -52,6 +53,7 @@ class Matcher(BaseSegmenter):
     Options = MatcherOptions
     wants = frozenset({"seeds"})
     support_reads_pixels = False
+    encode_batch = ENCODE_BATCH
     card = dino_sam_card(
         "Matcher",
         "matches of DINOv2 patches prompt SAM, scores choose among the masks, no training",

@@ -19,6 +19,8 @@ from models.sam.decoder import Guidance, decode
 from models.segmenter import Features
 from models.weights import fill, read_weights, torch_dtype
 
+# A ViT-H keeps a GPU busy with one image, whose attention with relative positions takes gigabytes.
+ENCODE_BATCH = 1
 PUBLISHED = "facebook/sam-vit-huge"
 LICENCE = "Apache-2.0 (as the hub says)"
 TRAINING_DATA = "SA-1B: 11 million photographs, 1.1 billion masks without class names"

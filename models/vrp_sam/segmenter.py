@@ -16,7 +16,7 @@ from models.errors import ModelError
 from models.geometry import Geometry, Squash
 from models.pretrained import Pretrained, normalised
 from models.sam import Sam, load_sam
-from models.sam.network import PUBLISHED
+from models.sam.network import ENCODE_BATCH, PUBLISHED
 from models.segmenter import BaseSegmenter, Features
 from models.vrp_sam.backbone import backbone_name, bare_layers, resnet_layers
 from models.vrp_sam.encoder import Reference, ReferenceEncoder
@@ -67,6 +67,7 @@ class VRPSAM(BaseSegmenter):
 
     Options = VRPSAMOptions
     support_uses_features = False
+    encode_batch = ENCODE_BATCH
     card = Card(
         title="VRP-SAM",
         summary="SAM prompted by 50 queries that read a masked reference; strict",

@@ -13,11 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 from models.backbones.base import IMAGENET_MEAN
+from models.catalog import MODELS
 from models.errors import ModelError
 from models.geometry import LongestSide
+from models.published import MODELS as PUBLISHED_MODELS
 from models.sam import Guidance, Sam, load_sam
 from models.sam.checkpoint import bare_network, renamed
-from models.sam.network import content, tiny_network
+from models.sam.network import PUBLISHED, content, tiny_network
 from models.sam.target import box, peak, similarity, target_rows
 
 
@@ -299,3 +301,9 @@ def test_another_checkpoint_is_refused(tmp_path: Path, name: str) -> None:
     torch.save({name: torch.zeros(1, 64, 64, 160)}, path)
     with pytest.raises(ModelError, match=r"other\.pth is no checkpoint of SAM.*weights="):
         load_sam("persam", weights=str(path), random=None, device="cpu", dtype="fp32")
+
+
+def test_whoever_embeds_with_sam_does_so_one_image_at_a_time() -> None:
+    over_sam = [name for name, known in PUBLISHED_MODELS.items() if PUBLISHED in known.sources]
+    assert len(over_sam) == 5
+    assert {MODELS[name].encode_batch for name in over_sam} == {1}
