@@ -8,6 +8,7 @@ fss/test.txt            class names, one a line
 import hashlib
 import io
 import pickle
+import pickletools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -35,6 +36,43 @@ class _NoGlobals(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
+_LINE = pickletools.UP_TO_NEWLINE
+_WIDTHS = {
+    pickletools.TAKEN_FROM_ARGUMENT1: 1,
+    pickletools.TAKEN_FROM_ARGUMENT4: 4,
+    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
+_ARGUMENTS = {ord(op.code): op.arg.n if op.arg else 0 for op in pickletools.opcodes}
+_TWO_LINES = (*pickle.GLOBAL, *pickle.INST)
+_STOP, _PUT, _LONG_PUT = *pickle.STOP, *pickle.PUT, *pickle.LONG_BINPUT
+
+
+def _check_memory(content: bytes) -> None:
+    """Raise if a pickle names sizes or places beyond its own size: Python makes room for them."""
+    at, size = 0, len(content)
+    while at < size:
+        code, start = content[at], at + 1
+        length = _ARGUMENTS[code]
+        if length == _LINE:
+            at = content.index(b"\n", start) + 1
+            if code in _TWO_LINES:
+                at = content.index(b"\n", at) + 1
+        elif length < 0:
+            width = _WIDTHS[length]
+            at = start + width + int.from_bytes(content[start : start + width], "little")
+        else:
+            at = start + length
+        if code == _STOP:
+            return
+        if code in (_PUT, _LONG_PUT):
+            place = content[start:at]
+            number = int(place) if code == _PUT else int.from_bytes(place, "little")
+            if number > size:
+                raise ValueError(f"it has no {number:,} things")
+    raise EOFError("its end is missing")
+
+
 def read_plain_pickle(path: Path, as_number: Collection[str] = ()) -> Any:
     """Unpickle a file of plain dicts, lists, strings and numbers.
 
@@ -46,8 +84,10 @@ def read_plain_pickle(path: Path, as_number: Collection[str] = ()) -> Any:
     Raises:
         DatasetError: if the file is unreadable or asks for anything else.
     """
+    content = _bytes(path)
     try:
-        return _NoGlobals(io.BytesIO(_bytes(path)), as_number).load()
+        _check_memory(content)
+        return _NoGlobals(io.BytesIO(content), as_number).load()
     except (
         pickle.UnpicklingError,
         EOFError,

@@ -2,6 +2,7 @@ import enum
 import os
 import pickle
 import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +151,28 @@ def test_no_global_and_no_damage_passes(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=r"list\.pkl is not a plain pickle"):
         read_plain_pickle(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02Nr\xff\xff\xff\x7f.",  # the place of one thing among two milliards
+        b"Np2147483647\n.",
+        b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b"x.",
+        b"\x80\x04\x8e" + (1 << 40).to_bytes(8, "little") + b"x.",
+        b"\x80\x02\x8b\xff\xff\xff\x7fx.",
+    ],
+)
+def test_no_pickle_takes_memory_that_it_does_not_fill(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "list.pkl"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DatasetError, match=r"list\.pkl is not a plain pickle: it"):
+            read_plain_pickle(path)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -3,6 +3,8 @@
 import copy
 import os
 import random
+import resource
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -15,11 +17,13 @@ from hypothesis import strategies as st
 
 from benchmarks.errors import BenchError
 from datasets_prep.errors import DatasetError
+from models.errors import ModelError
 
 F = TypeVar("F", bound=Callable[..., object])
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 0)
 _BY_DEFAULT = 20
+MOST_MEMORY = 1.5e9
 TALLY: Counter[tuple[str, str]] = Counter()
 
 JUNK = (
@@ -41,15 +45,27 @@ def fuzzed(test: F) -> F:
 
 
 def read_or_refused(parser: str, read: Callable[[], object], *names: str | Path) -> None:
-    """Read an input; only success will do, or one message that holds one of the names."""
+    """Read an input; only success will do, or one message that holds one of the names.
+
+    Neither may take more memory than the largest image that is let in.
+    """
+    before = _peak()
     try:
         read()
-    except (BenchError, DatasetError) as error:
+    except (BenchError, DatasetError, ModelError) as error:
         TALLY[parser, "refused"] += 1
         if not any(str(name) in str(error) for name in names):
             pytest.fail(f"{parser} names no file: {error}")
     else:
         TALLY[parser, "read"] += 1
+    if _peak() - before > MOST_MEMORY:
+        pytest.fail(f"{parser} took {(_peak() - before) / 1e6:,.0f} MB")
+
+
+def _peak() -> float:
+    """The most memory that this process ever had, in bytes."""
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
 def mutated(content: bytes) -> st.SearchStrategy[bytes]:
