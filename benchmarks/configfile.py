@@ -25,6 +25,7 @@ DEFAULT_FILE = Path("bench.yaml")
 ENVIRONMENT: Mapping[str, str] = {"data_root": "BENCH_DATA", "results_root": "BENCH_RESULTS"}
 
 _NAME = re.compile(r"[\w@+-][\w.@+-]*")
+_MOST_PLACES = 100_000
 
 Place = tuple[str | int, ...]  # ("datasets", 0, "shots")
 _SECTIONS: Mapping[str | int, type[BaseModel]] = {
@@ -180,6 +181,8 @@ def _parse(path: Path) -> tuple[Any, Mapping[Place, int]]:
                 f"{lines[place]} already"
             )
         lines[place] = line
+        if len(lines) > _MOST_PLACES:  # aliases let a few lines stand for any number
+            raise BenchError(f"{path} holds more than {_MOST_PLACES:,} entries")
     return {} if body is None else body, lines
 
 

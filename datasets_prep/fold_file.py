@@ -22,6 +22,9 @@ def read_fold_file(path: Path, classes: Sequence[str]) -> list[tuple[int, ...]]:
     if not isinstance(folds, list) or not all(isinstance(fold, list) and fold for fold in folds):
         raise DatasetError(f"{path}: expected {{folds: [[class, ...], ...]}} and nothing else")
     names = [name for fold in folds for name in fold]
+    # Aliases let a short file hold lists inside lists that no memory could print.
+    if any(isinstance(name, list | dict | set) for name in names):
+        raise DatasetError(f"{path}: a fold holds something else than names of classes")
     wrong = {
         "not a class": [name for name in names if name not in classes],
         "given twice": [name for name in classes if names.count(name) > 1],

@@ -1,5 +1,6 @@
 """Mutated lists and settings: pickles, episodes, folds, manifests, text lists, YAML."""
 
+import itertools
 import json
 import pickle
 import random
@@ -31,6 +32,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 LISTS = {index: [f"val2014/COCO_val2014_{n:012d}.jpg" for n in range(3)] for index in range(4)}
 PICKLES = [pickle.dumps(LISTS, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
 OPCODES = [getattr(pickle, name) for name in dir(pickle) if name.isupper()]
+
+
+LAUGHS = "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in itertools.pairwise("abcdefghijkl")
+)
+
+
+def _flow(depth: int) -> str:
+    """Lists of nine times the list before, in one line."""
+    lines = ["&a0 [x]"] + [f"&a{n + 1} [{', '.join([f'*a{n}'] * 9)}]" for n in range(depth)]
+    return ", ".join(lines)
+
+
+@pytest.mark.parametrize("name", ["folds.yaml", "bench.yaml"])
+def test_aliases_that_multiply(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(f"a: &a [x]\n{LAUGHS}" if name == "bench.yaml" else f"folds: [[{_flow(9)}]]")
+    with pytest.raises((BenchError, DatasetError), match=name):
+        READERS[name](path)
 
 
 def spoken(seed: int) -> bytes:
@@ -134,7 +155,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("name", READERS)
 def test_what_is_nested_without_end(name: str, opening: bytes, tmp_path: Path) -> None:
     path = tmp_path / name
-    path.write_bytes(opening * 3_000)
+    path.write_bytes(opening * 1_500)
     with pytest.raises((BenchError, DatasetError), match=name):
         READERS[name](path)
 
