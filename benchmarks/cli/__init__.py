@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from benchmarks.cli.ablate import ablate
 from benchmarks.cli.compare import compare
 from benchmarks.cli.datasets import datasets
 from benchmarks.cli.doctor import doctor
@@ -108,6 +109,7 @@ for verb in (
     submit,
     merge,
     train,
+    ablate,
     score,
     leaderboard,
     compare,

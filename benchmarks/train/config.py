@@ -1,12 +1,8 @@
 """How a stage is trained: everything that is not about what it learns."""
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
-
-from benchmarks.errors import BenchError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 
 class TrainConfig(BaseModel):
@@ -47,34 +43,3 @@ class TrainConfig(BaseModel):
                 f"accumulate={self.accumulate} does not divide batch_size={self.batch_size}"
             )
         return self
-
-
-def parse_config(values: dict[str, Any], source: str) -> TrainConfig:
-    """A `TrainConfig` from plain values.
-
-    Raises:
-        BenchError: naming `source` and the first setting that is wrong.
-    """
-    try:
-        return TrainConfig(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "settings"
-        known = ", ".join(TrainConfig.model_fields)
-        hint = f"; there are {known}" if first["type"] == "extra_forbidden" else ""
-        raise BenchError(f"{source}: {where}: {first['msg']}{hint}") from None
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        BenchError: if the file is missing, or is not a YAML mapping.
-    """
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchError(f"cannot read {path}: {error}") from None
-    if not isinstance(settings, dict):
-        raise BenchError(f"{path}: expected settings such as `steps: 1000`, one a line")
-    return settings

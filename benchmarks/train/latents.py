@@ -50,7 +50,7 @@ class LatentStore:
             chosen = missing[start : start + _CHUNK]
             answers = self._encode(torch.stack([images[index] for index in chosen]))
             for index, answer in zip(chosen, answers, strict=True):
-                moments[index] = answer.clone()
+                moments[index] = answer.clone(memory_format=torch.contiguous_format)
                 self._keep(keys[index], moments[index])
         known = torch.stack([moment for moment in moments if moment is not None])
         mean, logvar = known.chunk(2, 1)

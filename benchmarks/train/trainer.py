@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.errors import BenchError
 from benchmarks.train.config import TrainConfig
@@ -239,8 +239,3 @@ def _moved(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, Sequence) and not isinstance(batch, str):
         return [_moved(value, device) for value in batch]
     return batch
-
-
-def trainable(module: nn.Module, wanted: bool = True) -> nn.Module:
-    """Let all weights of a module be trained, or none."""
-    return module.requires_grad_(wanted)

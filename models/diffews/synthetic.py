@@ -53,16 +53,24 @@ _VAE: Mapping[Size, Mapping[str, Any]] = {
     "sd21": {"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2},
     "tiny": {"block_out_channels": [16, 32, 32, 32], "layers_per_block": 2, "norm_num_groups": 8},
     "small": {
-        "block_out_channels": [8, 24, 48, 64],
+        "block_out_channels": [16, 32, 48, 64],
         "latent_channels": 8,
         "layers_per_block": 1,
         "mid_block_add_attention": False,  # it is trained on crops
         # More groups would normalise each of the few channels alone, and lose how bright they are.
-        "norm_num_groups": 1,
+        "norm_num_groups": 2,
     },
 }
 
 
+_SMALL_CLIP = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 128,
+    "patch_size": 16,
+}
 # CLIP ViT-H/14, and the same shape for small images.
 _CLIP: Mapping[Size, Mapping[str, Any]] = {
     "sd21": {
@@ -73,18 +81,10 @@ _CLIP: Mapping[Size, Mapping[str, Any]] = {
         "image_size": 224,
         "patch_size": 14,
         "hidden_act": "gelu",
-    }
-} | dict.fromkeys(
-    ("tiny", "small"),
-    {
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "image_size": 128,
-        "patch_size": 16,
     },
-)
+    "tiny": _SMALL_CLIP,
+    "small": _SMALL_CLIP,
+}
 
 
 def random_parts(

@@ -1,11 +1,14 @@
 """CLIP image tokens of supports, for `tokenized_cross_attention`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from models.errors import ModelError
 
 FOLDER = "image_encoder"
 WIDTH = "cross_attention_dim"  # the entry of the config that is not CLIP's
@@ -44,7 +47,39 @@ class ImageTokens(nn.Module):
         hidden = self.encoder(((small + 1) / 2 - mean) / std).last_hidden_state[:, 1:]
         return self.project(self.norm(hidden))  # type: ignore[no-any-return]
 
+    def learn(self, *, encoder: bool) -> None:
+        """Let the projection be trained, and CLIP itself only if `encoder` says so."""
+        self.requires_grad_(True)
+        self.encoder.requires_grad_(encoder)
+        if encoder:
+            vision = getattr(self.encoder, "vision_model", self.encoder)
+            vision.post_layernorm.requires_grad_(False)  # of the pooled token, which nobody reads
+
     def inside(self, masks: Tensor) -> Tensor:
         """Which tokens lie in masks B×H×W, by nearest neighbour: B × grid² bool."""
         small = F.interpolate(masks[:, None].float(), (self.grid, self.grid), mode="nearest")
         return small.flatten(1) > 0.5
+
+
+def load_clip(folder: Path, width: int, seed: int) -> ImageTokens:
+    """CLIP's vision tower with a new projection.
+
+    Args:
+        folder: a CLIP in transformers' layout, such as laion/CLIP-ViT-H-14-laion2B-s32B-b79K.
+        width: of the U-Net's cross-attention.
+        seed: of the projection; torch's RNG is left alone.
+
+    Raises:
+        ModelError: if the folder holds no CLIP that can be read.
+    """
+    from transformers import CLIPVisionModel
+
+    try:
+        encoder = CLIPVisionModel.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read a CLIP in {folder}: {error}") from None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tokens = ImageTokens({**encoder.config.to_dict(), WIDTH: width})
+    tokens.encoder.load_state_dict(encoder.state_dict())
+    return tokens

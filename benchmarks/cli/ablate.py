@@ -1,0 +1,159 @@
+"""`bench ablate`: the design questions of a model, asked at one budget."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.cli.layout import Verb, VerbGroup
+from benchmarks.cli.params import PATH, as_names, data_root, option, quiet
+from benchmarks.cli.train_diffews import setting_changes
+
+_DATA, _MODEL, _HOW, _OUT = "What to train on", "Model", "How to train it", "Output"
+
+
+@click.group(
+    cls=VerbGroup,
+    examples=("bench ablate diffews -d shapes --fold 0 --from tiny/unet/last --out ablation",),
+)
+def ablate() -> None:
+    """Train every answer to a model's design questions alike, and compare."""
+
+
+@ablate.command(
+    cls=Verb,
+    examples=(
+        "bench ablate diffews -d shapes --fold 0 --from tiny/unet/last --out ablation",
+        "bench ablate diffews -d shapes --fold 0 --from tiny/unet/last --out ablation "
+        "--only default,mi2m --seeds 5",
+        "bench ablate diffews -d coco --fold 0 --from sd21 --config coco20i --device cuda "
+        "--out ablation-coco",
+    ),
+)
+@option("--dataset", "-d", required=True, metavar="NAME", group=_DATA, help="Prepared.")
+@option(
+    "--fold",
+    required=True,
+    type=click.IntRange(0),
+    metavar="N",
+    group=_DATA,
+    help="Train on its base classes, score on its novel ones.",
+)
+@data_root
+@option(
+    "--from",
+    "source",
+    required=True,
+    type=PATH,
+    metavar="DIR",
+    group=_MODEL,
+    help="The Stable Diffusion that every row starts from.",
+)
+@option(
+    "--image-encoder",
+    type=PATH,
+    metavar="DIR",
+    group=_MODEL,
+    help="CLIP for tokenized_cross_attention; without it a small one is trained from scratch.",
+)
+@option(
+    "--config",
+    default="tiny-ablation",
+    show_default=True,
+    metavar="NAME|FILE",
+    group=_HOW,
+    help="Settings of every row; see bench train diffews --list-settings.",
+)
+@option(
+    "--set",
+    "changes",
+    multiple=True,
+    callback=setting_changes,
+    metavar="NAME=VALUE",
+    group=_HOW,
+    help="One setting, such as train.steps=1000; repeat it.",
+)
+@option(
+    "--seeds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    group=_HOW,
+    help="Trainings of each row.",
+)
+@option(
+    "--limit",
+    default=300,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    group=_HOW,
+    help="Episodes of each score: the first of fixed-v1.",
+)
+@option(
+    "--only",
+    metavar="NAMES",
+    callback=lambda ctx, param, value: as_names(value) if value else (),
+    group=_HOW,
+    help="Only these trainings; several processes may share the table so.",
+)
+@option(
+    "--device",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    group=_HOW,
+    help="Where to train and score.",
+)
+@option(
+    "--threads",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    group=_HOW,
+    help="Threads that decode images ahead.",
+)
+@option(
+    "--out",
+    required=True,
+    type=PATH,
+    metavar="DIR",
+    group=_OUT,
+    help="Folder of trainings and results; the same command goes on with it.",
+)
+@option(
+    "--page",
+    type=PATH,
+    default=Path("leaderboards/diffews-design.md"),
+    show_default=True,
+    metavar="FILE",
+    group=_OUT,
+    help="The table as markdown, written once every row is there.",
+)
+@quiet
+def diffews(quiet: bool, page: Path, device: str, threads: int, **given: Any) -> None:
+    """Answer DiffewS' questions: interaction, mask, supervision, generation, shots.
+
+    Every row is the paper's choice with one answer changed, and learns from as many episodes in
+    as many steps. An interrupted table goes on with the same command.
+    """
+    from benchmarks.configfile import root
+    from benchmarks.console import RunListener, progress
+    from benchmarks.train.ablation import Ablation, ablate
+    from benchmarks.train.job import load_job
+    from leaderboards.design import write_design_page
+
+    only = given.pop("only")
+    job = load_job(given.pop("config"), given.pop("changes"))
+    data_root = root("data_root", given.pop("data_root"))
+    ablation = Ablation(data_root=data_root, job=job, **given)
+    with progress(quiet=quiet) as shown:
+        listener = RunListener(shown)
+        table = ablate(ablation, shown, listener, device=device, threads=threads, only=only)
+    if table is None:
+        click.echo(f"trained {', '.join(only)}; other rows are missing, and no page is written")
+        return
+    write_design_page(table, page)
+    click.echo(f"wrote {table} and {page}")

@@ -1,0 +1,196 @@
+"""`bench train vae`, `unet` and `diffews`: the three stages of a diffusion segmenter."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from benchmarks.cli.layout import Verb
+from benchmarks.cli.params import PATH, data_root, option, quiet
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DATA, _MODEL, _HOW, _OUT = "What to train on", "Model", "How to train it", "Output"
+
+
+def setting_changes(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """`NAME=VALUE` options as a mapping."""
+    pairs = [value.partition("=") for value in values]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise click.BadParameter(f"{name!r} is not NAME=VALUE, such as train.steps=1000")
+    return {name: text for name, _, text in pairs}
+
+
+def _common(command: F) -> F:
+    """Options of all three stages."""
+    for decorate in reversed(
+        (
+            option("--dataset", "-d", required=True, metavar="NAME", group=_DATA, help="Prepared."),
+            data_root,
+            option(
+                "--from",
+                "source",
+                type=PATH,
+                metavar="DIR",
+                group=_MODEL,
+                help="Checkpoint to start from, in diffusers' layout.",
+            ),
+            option(
+                "--config",
+                metavar="NAME|FILE",
+                group=_HOW,
+                help="A preset or a YAML file of settings; --list-settings shows all.",
+            ),
+            option(
+                "--set",
+                "changes",
+                multiple=True,
+                callback=setting_changes,
+                metavar="NAME=VALUE",
+                group=_HOW,
+                help="One setting, such as train.steps=1000 or design.generation=mi2m; repeat it.",
+            ),
+            option(
+                "--list-settings",
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_list_settings,
+                group=_HOW,
+                help="Print presets and settings, and stop.",
+            ),
+            option(
+                "--device",
+                default="auto",
+                show_default=True,
+                type=click.Choice(["auto", "cpu", "cuda"]),
+                group=_HOW,
+                help="Where to train; under accelerate launch, each process has its own.",
+            ),
+            option(
+                "--threads",
+                default=2,
+                show_default=True,
+                type=click.IntRange(1),
+                metavar="N",
+                group=_HOW,
+                help="Threads that decode images ahead.",
+            ),
+            option(
+                "--out",
+                required=True,
+                type=PATH,
+                metavar="DIR",
+                group=_OUT,
+                help="Folder of the training: last/ and best/ are checkpoints.",
+            ),
+            option("--resume", is_flag=True, group=_OUT, help="Go on with the training in --out."),
+            option("--tensorboard", is_flag=True, group=_OUT, help="Write its events too."),
+            quiet,
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def _list_settings(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from benchmarks.console import print_table
+    from benchmarks.train.job import explained, presets
+
+    print_table(("Preset", "File"), [(name, path) for name, path in presets().items()])
+    print_table(("Setting", "Default", "What it is"), explained())
+    ctx.exit()
+
+
+@click.command(
+    cls=Verb,
+    examples=("bench train vae -d shapes --config tiny-vae --out tiny/vae",),
+)
+@_common
+def vae(**given: Any) -> None:
+    """Train a VAE on unlabelled images.
+
+    It sees the images of all folds' training lists, and no mask.
+    """
+    _train("vae", fold=None, image_encoder=None, latents=None, **given)
+
+
+@click.command(
+    cls=Verb,
+    examples=(
+        "bench train unet -d shapes --config tiny-unet --from tiny/vae/best --out tiny/unet",
+    ),
+)
+@_common
+def unet(**given: Any) -> None:
+    """Train a U-Net to generate unlabelled images, as Stable Diffusion was.
+
+    It sees the images of all folds' training lists, and no mask.
+    """
+    _train("unet", fold=None, image_encoder=None, latents=None, **given)
+
+
+@click.command(
+    cls=Verb,
+    examples=(
+        "bench train diffews -d coco --fold 0 --config coco20i --from sd21 --out diffews-coco0",
+        "bench train diffews -d coco --fold 0 --config coco20i --from sd21 --out mi2m "
+        "--set design.generation=mi2m --set design.noise_schedule=strong",
+        "bench train diffews -d shapes --fold 0 --config tiny-diffews --from tiny/unet/last "
+        "--out tiny/fold0",
+    ),
+)
+@_common
+@option(
+    "--fold",
+    required=True,
+    type=click.IntRange(0),
+    metavar="N",
+    group=_DATA,
+    help="Train on this fold's base classes; its novel classes are never foreground.",
+)
+@option(
+    "--image-encoder",
+    type=PATH,
+    metavar="DIR",
+    group=_MODEL,
+    help="CLIP for design.interaction=tokenized_cross_attention.",
+)
+@option(
+    "--latents",
+    type=PATH,
+    metavar="DIR",
+    group="Places",
+    help="Keep the VAE's latents here, by image: later trainings begin with them.",
+)
+def diffews(**given: Any) -> None:
+    """Train DiffewS on episodes of a fold's base classes.
+
+    Starts from a Stable Diffusion 2.x folder, or from another DiffewS. Episodes, noise and
+    timesteps of a step are drawn from its number and the seed, so that a resumed training, and
+    one over several processes, learns from the same. Every twentieth image is held out, and
+    validated on.
+    """
+    _train("diffews", **given)
+
+
+def _train(stage: Any, out: Path, quiet: bool, **given: Any) -> None:
+    from benchmarks.configfile import root
+    from benchmarks.console import progress
+    from benchmarks.train.job import load_job
+    from benchmarks.train.run import Places, run_job
+
+    job = load_job(given.pop("config"), given.pop("changes"))
+    how = {name: given.pop(name) for name in ("device", "threads", "resume", "tensorboard")}
+    places = Places(data_root=root("data_root", given.pop("data_root")), out=out, **given)
+    with progress(quiet=quiet) as shown:
+        trained = run_job(stage, job, places, shown, **how)
+    if not quiet:
+        best = "" if trained.best is None else f", best validation {trained.best:.4f}"
+        click.echo(f"wrote {out}: loss {trained.loss:.4f}{best}, {trained.seconds:.0f} s")

@@ -1,0 +1,238 @@
+"""DiffewS' four questions asked at one budget: every answer trained alike, and scored."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.config import BenchConfig, DatasetConfig, ModelConfig
+from benchmarks.metrics import miou
+from benchmarks.protocols import PROTOCOLS
+from benchmarks.runner import Listener, run_matrix
+from benchmarks.store import RunKey, is_complete, protocol_folder, read_result
+from benchmarks.train.job import Job
+from benchmarks.train.run import Places, run_job
+from datasets_prep.prepared import PreparedDataset
+from datasets_prep.progress import Progress
+from models.diffews.design import Design
+
+SEEDS = 3
+PROTOCOL = "fixed-v1"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One answer to one question.
+
+    Attributes:
+        question: "interaction", "mask injection", "supervision", "generation" or "shots".
+        answer: its name in the table.
+        training: which of `TRAININGS` it is measured with.
+        shots: supports of an episode.
+        options: of the model at test time.
+    """
+
+    question: str
+    answer: str
+    training: str
+    shots: int = 1
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+_ONE = {"shots": "inference_only"}
+_CLIP = {"interaction": "tokenized_cross_attention"}
+
+# The paper's choice, trained with one support, and one change of it for every other answer.
+TRAININGS: Mapping[str, Mapping[str, str]] = {
+    "default": _ONE,
+    "tokenized": {**_ONE, **_CLIP, "mask_injection": "attention_mask"},
+    "multiplication": {**_ONE, "mask_injection": "multiplication"},
+    "multiplication-latent": {**_ONE, "mask_injection": "multiplication_latent"},
+    "attention-mask": {**_ONE, "mask_injection": "attention_mask"},
+    "addition": {**_ONE, "mask_injection": "addition"},
+    "real-fg": {**_ONE, "supervision": "real_fg_black_bg"},
+    "real-bg": {**_ONE, "supervision": "black_fg_real_bg"},
+    "mask-on-image": {**_ONE, "supervision": "mask_on_image"},
+    "mi2m": {**_ONE, "generation": "mi2m"},
+    "mi2m-strong": {**_ONE, "generation": "mi2m", "noise_schedule": "strong"},
+    "mn2m": {**_ONE, "generation": "mn2m"},
+    "n-shot": {"shots": "trained"},
+}
+
+_THINNED = {"subsample_supports": True}
+ROWS: Sequence[Row] = (
+    Row("interaction", "kv_fusion", "default"),
+    Row("interaction", "tokenized_cross_attention", "tokenized"),
+    Row("mask injection", "concatenation", "default"),
+    Row("mask injection", "multiplication, pixels", "multiplication"),
+    Row("mask injection", "multiplication, latents", "multiplication-latent"),
+    Row("mask injection", "attention_mask", "attention-mask"),
+    Row("mask injection", "addition", "addition"),
+    Row("supervision", "white_fg_black_bg", "default"),
+    Row("supervision", "real_fg_black_bg", "real-fg"),
+    Row("supervision", "black_fg_real_bg", "real-bg"),
+    Row("supervision", "mask_on_image", "mask-on-image"),
+    Row("generation", "oi2m", "default"),
+    Row("generation", "mi2m, β 0.0272–0.384", "mi2m-strong"),
+    Row("generation", "mi2m, β 0.00085–0.012", "mi2m"),
+    Row("generation", "mn2m", "mn2m"),
+    Row("shots", "inference_only", "default", shots=5),
+    Row("shots", "inference_only, subsampled", "default", shots=5, options=_THINNED),
+    Row("shots", "trained", "n-shot", shots=5),
+)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What the table is measured on.
+
+    Attributes:
+        data_root: of prepared datasets.
+        dataset: a prepared one.
+        fold: whose base classes all rows train on, and whose novel classes they are scored on.
+        source: the Stable Diffusion that all rows start from.
+        image_encoder: CLIP's folder, or None for an untrained one.
+        job: of every row but for its design and seed.
+        seeds: trainings of each.
+        limit: episodes of each score.
+        out: folder of the trainings, their results and `ablation.json`.
+    """
+
+    data_root: Path
+    dataset: str
+    fold: int
+    source: Path
+    image_encoder: Path | None
+    job: Job
+    seeds: int
+    limit: int
+    out: Path
+
+
+def ablate(
+    ablation: Ablation,
+    progress: Progress,
+    listener: Listener,
+    *,
+    device: str = "auto",
+    threads: int = 2,
+    only: Sequence[str] = (),
+) -> Path | None:
+    """Train and score what is missing, and write `ablation.json` once nothing is.
+
+    Args:
+        ablation: the table.
+        progress: hears of the trainings.
+        listener: hears of the runs.
+        device: of both.
+        threads: that decode images ahead.
+        only: names of `TRAININGS`; all if empty. Several processes may share the work so.
+
+    Returns:
+        The file, or None while other trainings are missing.
+
+    Raises:
+        BenchError, DatasetError, ModelError: what the user has to mend.
+    """
+    for seed in range(ablation.seeds):
+        for name, choices in TRAININGS.items():
+            if only and name not in only:
+                continue
+            out = _folder(ablation, name, seed)
+            progress.note(f"{name}, seed {seed}")
+            job = _job(ablation, choices, seed)
+            places = Places(
+                data_root=ablation.data_root,
+                dataset=ablation.dataset,
+                fold=ablation.fold,
+                source=ablation.source,
+                image_encoder=ablation.image_encoder,
+                latents=None,
+                out=out,
+            )
+            if not (out / "done").exists():
+                run_job(
+                    "diffews", job, places, progress, device=device, threads=threads, resume=True
+                )
+                (out / "state.pt").unlink()  # three times the weights, and of no further use
+                (out / "done").touch()
+            for row in [row for row in ROWS if row.training == name]:
+                run_matrix(_matrix(ablation, row, seed, device, threads), listener=listener)
+    return _collected(ablation)
+
+
+def _job(ablation: Ablation, choices: Mapping[str, str], seed: int) -> Job:
+    design = Design(**dict(choices))  # type: ignore[arg-type]  # pydantic checks the values
+    train = ablation.job.train.model_copy(update={"seed": ablation.job.train.seed + seed})
+    return ablation.job.model_copy(update={"design": design, "train": train})
+
+
+def _folder(ablation: Ablation, training: str, seed: int) -> Path:
+    return ablation.out / training / f"seed{seed}"
+
+
+def _model(row: Row, seed: int) -> str:
+    thinned = "-subsampled" if row.options else ""
+    return f"{row.training}{thinned}-seed{seed}"
+
+
+def _matrix(ablation: Ablation, row: Row, seed: int, device: str, threads: int) -> BenchConfig:
+    options: dict[str, Any] = {
+        "checkpoint": str(_folder(ablation, row.training, seed) / "last"),
+        "resolution": ablation.job.resolution,
+        "prompt_tokens": ablation.job.prompt_tokens,
+        "denoising_steps": ablation.job.denoising_steps,
+        **row.options,
+    }
+    name = _model(row, seed)
+    return BenchConfig(
+        data_root=ablation.data_root,
+        results_root=ablation.out / "results",
+        datasets=(
+            DatasetConfig(
+                name=ablation.dataset,
+                protocol=PROTOCOL,
+                folds=(ablation.fold,),
+                shots=(row.shots,),
+            ),
+        ),
+        models=(ModelConfig(name=name, model="diffews", options=options),),
+        limit=ablation.limit,
+        device=device,
+        threads=threads,
+    )
+
+
+def _collected(ablation: Ablation) -> Path | None:
+    """Write `ablation.json` if every row has all its seeds."""
+    dataset = PreparedDataset(ablation.data_root, ablation.dataset)
+    classes = dataset.folds.fold(ablation.fold).novel
+    rows, digests = [], set()
+    for row in ROWS:
+        scores = []
+        for seed in range(ablation.seeds):
+            place = protocol_folder(PROTOCOL, ablation.limit)
+            model = _model(row, seed)
+            key = RunKey(ablation.dataset, place, model, ablation.fold, row.shots)
+            if not is_complete(key.folder(ablation.out / "results")):
+                return None
+            result = read_result(ablation.out / "results", key)
+            digests.add(result.record.setup.episodes.digest)
+            scores.append(miou(result.counts, classes, PROTOCOLS[PROTOCOL].undrawn))
+        rows.append({**asdict(replace(row, options=dict(row.options))), "scores": scores})
+    body = {
+        "dataset": ablation.dataset,
+        "dataset_digest": dataset.digest,
+        "fold": ablation.fold,
+        "protocol": PROTOCOL,
+        "episodes": ablation.limit,
+        "episode_digests": sorted(digests),
+        "job": ablation.job.model_dump(mode="json", exclude={"design"}),
+        "rows": rows,
+    }
+    path = ablation.out / "ablation.json"
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path

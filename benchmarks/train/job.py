@@ -1,0 +1,113 @@
+"""What `bench train` of a diffusion stage is told: by a preset or a file, and the command line."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from benchmarks.errors import BenchError
+from benchmarks.train.config import TrainConfig
+from models.diffews.design import Design
+from models.diffews.synthetic import Size
+from models.registry import unknown
+
+StageName = Literal["vae", "unet", "diffews"]
+
+
+class Job(BaseModel):
+    """One training, but for where things lie."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: Size = Field("sd21", description="of the network, where none is given to start from")
+    resolution: PositiveInt = Field(512, description="side of the square that images fill")
+    crop: PositiveInt = Field(64, description="side of the crops that a VAE is trained on")
+    augment: bool = Field(
+        False, description="mirror images, and reorder an episode's colour channels"
+    )
+    shots: PositiveInt = Field(
+        5, description="most supports of an episode, a step drawing 1..shots"
+    )
+    sample: bool = Field(True, description="sample latents, as the authors train; else their mean")
+    prompt_tokens: Literal[2, 77] = Field(77, description="length of the empty prompt in training")
+    train_tokens: bool = Field(
+        False, description="train the image encoder of tokenized_cross_attention whole"
+    )
+    validation: int = Field(100, ge=0, description="episodes of a validation")
+    denoising_steps: PositiveInt = Field(10, description="DDIM steps of a validation")
+    design: Design = Design()
+    train: TrainConfig = TrainConfig()
+
+
+def presets() -> dict[str, Path]:
+    """The settings that come with the suite, by name."""
+    folder = Path(str(files("benchmarks.train") / "presets"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_job(config: str | None, changes: Mapping[str, str]) -> Job:
+    """The job in a preset or YAML file, changed.
+
+    Args:
+        config: name of a preset, or a file; None for the defaults.
+        changes: values by dotted name, such as {"train.steps": "100", "design.shots": "trained"}.
+
+    Raises:
+        BenchError: naming the file or the option and the first setting that is wrong.
+    """
+    body = {} if config is None else _read(config)
+    for name, text in changes.items():
+        *sections, last = name.split(".")
+        place = body
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = yaml.safe_load(text)
+    try:
+        return Job(**body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        hint = ""
+        if first["type"] == "extra_forbidden":
+            hint = f": {unknown('setting', where, settings())}"
+        where_from = f"{config}: " if config else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise BenchError(f"{where_from}{where}: {message}{hint}") from None
+
+
+def settings() -> list[str]:
+    """All settings, by their dotted names."""
+    inner: dict[str, type[BaseModel]] = {"design": Design, "train": TrainConfig}
+    names = [name for name in Job.model_fields if name not in inner]
+    return names + [
+        f"{part}.{name}" for part, model in inner.items() for name in model.model_fields
+    ]
+
+
+def explained() -> list[tuple[str, object, str]]:
+    """All settings with their defaults and descriptions."""
+    default = Job()
+    rows: list[tuple[str, object, str]] = []
+    for name in settings():
+        *sections, last = name.split(".")
+        value: Any = getattr(default, sections[0]) if sections else default
+        text = type(value).model_fields[last].description
+        rows.append((name, getattr(value, last), text or "see models/diffews/design.py"))
+    return rows
+
+
+def _read(config: str) -> dict[str, Any]:
+    known = presets()
+    path = known.get(config, Path(config))
+    if not path.is_file():
+        raise BenchError(f"no file {config}, nor a preset of that name: {', '.join(known)}")
+    try:
+        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BenchError(f"cannot read {path}: {error}") from None
+    if not isinstance(body, dict):
+        raise BenchError(f"{path}: expected settings such as `resolution: 512`, one a line")
+    return body

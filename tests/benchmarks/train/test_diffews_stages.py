@@ -1,0 +1,198 @@
+"""The three stages on tiny data: each gives what the next begins with, killed or whole."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from safetensors.torch import load_file
+
+from benchmarks.cli import main
+from benchmarks.errors import BenchError
+from benchmarks.train.draw import BaseEpisodes, generator
+from benchmarks.train.job import load_job, presets
+from datasets_prep.folds import Fold, FoldSet
+from datasets_prep.prepared import PreparedDataset
+from tests.tiny import tiny_dataset
+
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+SMALL = {"size": "tiny", "resolution": "64", "prompt_tokens": "2", "train.batch_size": "2"}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    return tiny_dataset(tmp_path_factory.mktemp("data"), images=120)
+
+
+@pytest.fixture(scope="module")
+def bench(dataset: PreparedDataset) -> Any:
+    def run(*args: str, code: int = 0) -> Result:
+        environment = {"BENCH_DATA": str(dataset.root.parent), "OMP_NUM_THREADS": "1"}
+        result = CliRunner().invoke(main, args, env=environment)
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+def flags(**changes: object) -> list[str]:
+    named = {**SMALL, **{k.replace("__", "."): str(v) for k, v in changes.items()}}
+    return [part for name, value in named.items() for part in ("--set", f"{name}={value}")]
+
+
+@pytest.fixture(scope="module")
+def pretrained(bench: Any, dataset: PreparedDataset, tmp_path_factory: Any) -> Path:
+    """A tiny Stable Diffusion: VAE and U-Net of two steps each."""
+    out = tmp_path_factory.mktemp("pretrained")
+    data = ("-d", dataset.name, "--device", "cpu", "-q")
+    bench("train", "vae", *data, "--out", str(out / "vae"), *flags(train__steps=2, crop=32))
+    source = ("--from", str(out / "vae" / "last"), "--out", str(out / "unet"))
+    bench("train", "unet", *data, *source, *flags(train__steps=2))
+    return out / "unet" / "last"
+
+
+def command(dataset: PreparedDataset, source: Path, out: Path, **changes: object) -> list[str]:
+    settings = {"train__save_every": 2, "validation": 2, "shots": 2, **changes}
+    data = ["-d", dataset.name, "--fold", "0", "--from", str(source), "--device", "cpu", "-q"]
+    return ["train", "diffews", *data, "--out", str(out), *flags(**settings)]
+
+
+def test_the_stages_end_in_a_model_that_runs(
+    bench: Any, dataset: PreparedDataset, pretrained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "diffews"
+    bench(*command(dataset, pretrained, out, train__steps=3, train__ema=0.9, augment=True))
+    assert (out / "loss.png").stat().st_size > 1000
+    assert list((out / "pictures").glob("*.png"))
+    rows = list(csv.DictReader((out / "log.csv").open()))
+    assert [row["step"] for row in rows] == ["1", "2", "3"]
+    schedule = json.loads((out / "last" / "scheduler" / "scheduler_config.json").read_text())
+    assert schedule["beta_start"] == 1.0
+    given = ("--option", f"checkpoint={out / 'last'}", "--option", "resolution=64")
+    store = ("--results-root", str(tmp_path / "results"), "--limit", "2", "--shots", "1", "-q")
+    bench("run", "--models", "diffews", "--datasets", dataset.name, *given, *store)
+
+
+def test_a_killed_training_ends_in_the_same_weights(
+    bench: Any, dataset: PreparedDataset, pretrained: Path, tmp_path: Path
+) -> None:
+    steps = {"train__steps": 6, "train__ema": 0.9}
+    bench(*command(dataset, pretrained, tmp_path / "whole", **steps))
+    torn = command(dataset, pretrained, tmp_path / "torn", **steps)
+    code = "from benchmarks.cli import main; main()"
+    environment = {**os.environ, "BENCH_DATA": str(dataset.root.parent), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", code, *torn], env=environment)
+    log = tmp_path / "torn" / "log.csv"
+    while process.poll() is None and not (log.exists() and len(log.read_text().split()) > 4):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (tmp_path / "torn" / "state.pt").exists()
+    refused = bench(*torn, code=2)
+    assert "go on with --resume" in refused.output
+    other = command(dataset, pretrained, tmp_path / "torn", **{**steps, "train__rate": 0.1})
+    assert "begun with rate=1e-05, this is 0.1" in bench(*other, "--resume", code=2).output
+    bench(*torn, "--resume")
+    for name in ("last", "best"):
+        whole, again = (load_file(tmp_path / run / name / WEIGHTS) for run in ("whole", "torn"))
+        assert all(torch.equal(whole[key], again[key]) for key in whole)
+    steps_of = [row["step"] for row in csv.DictReader(log.open())]
+    assert steps_of == [str(step) for step in range(1, 7)]
+
+
+@pytest.mark.parametrize("pieces", ["accumulated", "two processes"])
+def test_however_a_batch_is_cut_it_teaches_the_same(
+    bench: Any, dataset: PreparedDataset, pretrained: Path, tmp_path: Path, pieces: str
+) -> None:
+    steps = {"train__steps": 2, "train__batch_size": 4, "train__rate": 1e-4, "validation": 0}
+    bench(*command(dataset, pretrained, tmp_path / "one", **steps))
+    if pieces == "accumulated":
+        bench(*command(dataset, pretrained, tmp_path / "cut", **steps, train__accumulate=2))
+    else:
+        args = command(dataset, pretrained, tmp_path / "cut", **steps)
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
+        launch += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+        launch += ["--main_process_port=0", str(Path(sys.executable).with_name("bench"))]
+        environment = {
+            **os.environ,
+            "BENCH_DATA": str(dataset.root.parent),
+            "OMP_NUM_THREADS": "1",
+        }
+        subprocess.run([*launch, *args], env=environment, check=True, timeout=300)
+    losses = [
+        [float(row["loss"]) for row in csv.DictReader((tmp_path / run / "log.csv").open())]
+        for run in ("one", "cut")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    one, cut = (load_file(tmp_path / run / "last" / WEIGHTS) for run in ("one", "cut"))
+    for key in one:
+        torch.testing.assert_close(cut[key], one[key], atol=2e-5, rtol=1e-3)
+
+
+def test_latents_on_disk_change_nothing(
+    bench: Any, dataset: PreparedDataset, pretrained: Path, tmp_path: Path
+) -> None:
+    kept = ("--latents", str(tmp_path / "latents"))
+    for run in ("first", "second"):
+        bench(*command(dataset, pretrained, tmp_path / run, train__steps=2), *kept)
+    first, second = (load_file(tmp_path / run / "last" / WEIGHTS) for run in ("first", "second"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert len(list((tmp_path / "latents").rglob("*.safetensors"))) > 4
+
+
+def folds(*train: tuple[str, int]) -> FoldSet:
+    return FoldSet((Fold(index=0, base=(0, 1), novel=(2,), train=train, test=()),))
+
+
+def test_a_novel_class_in_the_training_list_is_an_error() -> None:
+    with pytest.raises(BenchError, match="image b for class 2, which is not a base class"):
+        BaseEpisodes(folds(("a", 0), ("b", 2)), 0)
+
+
+def test_held_out_images_are_never_trained_on() -> None:
+    lists = folds(*((f"i{n:03d}", n % 2) for n in range(120)))
+    seen: dict[bool, set[str]] = {}
+    for held_out in (False, True):
+        episodes = BaseEpisodes(lists, 0, held_out=held_out)
+        drawn = [episodes.draw(generator(0, step), 3) for step in range(300)]
+        seen[held_out] = {e.query[0] for e in drawn} | {s[0] for e in drawn for s in e.supports}
+        for episode in drawn:
+            names = [episode.query[0], *(name for name, _ in episode.supports)]
+            assert len(set(names)) == len(names)
+            assert all(int(name[1:]) % 2 == episode.class_index for name in names)
+    assert not seen[False] & seen[True]
+    assert len(seen[False]) == 114
+
+
+@pytest.mark.parametrize("name", sorted(presets()))
+def test_presets_are_valid(name: str) -> None:
+    assert load_job(name, {}).train.steps > 0
+
+
+def test_the_published_preset_is_the_papers() -> None:
+    job = load_job("coco20i", {})
+    assert (job.train.steps, job.train.batch_size, job.train.rate) == (10000, 16, 1e-5)
+    assert (job.train.schedule, job.train.weight_decay, job.resolution) == ("linear", 0.01, 512)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train.step": "5"}, "did you mean train.steps"),
+        ({"train.steps": "none"}, "train.steps"),
+        ({"train.batch_size": "5", "train.accumulate": "2"}, "does not divide"),
+        ({"design.generation": "m2m"}, "design.generation"),
+        ({"design.interaction": "tokenized_cross_attention"}, "cannot go with concatenation"),
+    ],
+)
+def test_wrong_settings_are_named(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        load_job(None, changes)
