@@ -203,8 +203,18 @@ class Run:
         )
 
     def take(self, worker: int, hardware: str, measured: Measured) -> int:
-        """Keep what a worker has measured; returns the number of episodes tried."""
+        """Keep what a worker has measured; returns the number of episodes tried.
+
+        Raises:
+            BenchError: if these are not the episodes that it was given.
+        """
         journal = self._open
+        tried = [row.episode for row in measured.rows] + list(measured.failed)
+        if sorted(tried) != sorted(self._left[measured.batch]):
+            raise BenchError(
+                f"{self.key}: a worker answered batch {measured.batch} with episodes {tried}; "
+                f"its code is not that of the runner"
+            )
         if measured.masks:
             folder = self._folder / "predictions"
             folder.mkdir(exist_ok=True)
@@ -220,7 +230,7 @@ class Run:
         tally.memory = max(tally.memory, measured.memory)
         tally.failures += len(measured.failed)
         tally.workers[worker] = hardware
-        return len(measured.rows) + len(measured.failed)
+        return len(tried)
 
     def close(self) -> None:
         """Let go of the journal; what is in it stays."""

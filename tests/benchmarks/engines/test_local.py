@@ -1,6 +1,9 @@
 """Worker processes: the same result as one process, whatever happens to them."""
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -173,3 +176,32 @@ def test_no_process_stays_behind(root: Path) -> None:
     assert all(process.is_alive() for process in processes)
     crew.close()
     assert not any(process.is_alive() for process in processes)
+
+
+CREW = """
+import sys, time
+from pathlib import Path
+from benchmarks.config import BenchConfig
+from benchmarks.engines.local import LocalCrew
+from benchmarks.engines.service import Place
+if __name__ == "__main__":
+    crew = LocalCrew([Place(BenchConfig(), "cpu", 1, ())] * 2)
+    print(*(own.process.pid for own in crew._workers.values()), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_workers_end_with_a_runner_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "runner.py"
+    script.write_text(CREW)
+    runner = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert runner.stdout is not None
+    workers = [int(pid) for pid in runner.stdout.readline().split()]
+    assert len(workers) == 2
+    runner.kill()
+    runner.wait()
+    for _ in range(200):
+        if not any(Path(f"/proc/{pid}").exists() for pid in workers):
+            return
+        time.sleep(0.05)
+    pytest.fail("workers outlive their runner")
