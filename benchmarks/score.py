@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from benchmarks.describe import course_here, dataset_record, make_record, protocol_record
 from benchmarks.errors import BenchError
@@ -23,6 +22,7 @@ from benchmarks.protocols import Protocol
 from benchmarks.records import EpisodesRecord, ModelRecord, RunRecord, Setup
 from benchmarks.store import Journal, Row, RunKey, previous_setup
 from datasets_prep.episodes.episode import Episode, digest
+from datasets_prep.imagefile import UNREADABLE, open_image
 from datasets_prep.prepared import PreparedDataset
 from datasets_prep.progress import SILENT, Progress
 from models.geometry import Size, nearest
@@ -171,11 +171,11 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         BenchError: naming the file, if it is no single-channel image.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if image.mode not in _SINGLE_CHANNEL:
                 raise BenchError(f"{path.name} has mode {image.mode}, not a single channel")
             mask: NDArray[np.bool_] = np.asarray(image) != 0
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise BenchError(f"{path.name} cannot be read: {error}") from None
     return mask
 
