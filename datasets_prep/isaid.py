@@ -12,7 +12,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import Field
 
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
@@ -20,7 +19,7 @@ from datasets_prep.coco.lists import check_known
 from datasets_prep.crossdomain.test_set import differing, kept_paths, unpacked
 from datasets_prep.errors import DatasetError, refuse
 from datasets_prep.folds import FoldSet, Pair, contiguous, split
-from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy
+from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy, open_image
 from datasets_prep.parallel import ordered_results
 from datasets_prep.records import IGNORE, ImageRecord, label_record
 from datasets_prep.sources import SourceFile
@@ -228,7 +227,7 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
         DatasetError: naming the file, if it is missing, damaged or holds anything else.
     """
     try:
-        with Image.open(path) as opened:
+        with open_image(path) as opened:
             mode, labels = opened.mode, np.array(opened)
     except UNREADABLE as error:
         raise DatasetError(f"{path} is not a readable mask: {error}") from None
