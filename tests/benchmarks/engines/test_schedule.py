@@ -11,6 +11,8 @@ from benchmarks.engines.schedule import Lease, LoadModel, OpenRun, Schedule
 from benchmarks.errors import BenchError
 from benchmarks.plan import cut_near
 from tests.benchmarks.engines.plans import batches
+from tests.perf.scale import Costs, Lists, drawn, simulate
+from tests.perf.scale_costs import HOST
 
 
 class Site:
@@ -193,3 +195,17 @@ def test_what_is_withdrawn_is_given_to_nobody() -> None:
     site.answer(0)
     assert site.counted == []
     assert site.schedule.next(0, site.now) is None
+
+
+def test_eight_workers_take_little_more_than_an_eighth_of_the_time() -> None:
+    """With costs for a clock; what is shared is encoded twice, and models are loaded."""
+    costs = Costs(HOST, "fp32")
+    plans = {
+        number: (model, 5, drawn(Lists(1, 1000, 5, 346), 5, seed=number))
+        for number, model in enumerate(["persam-f", "matcher", "gf-sam"] * 2)
+    }
+    loads = [[0, 3], [1, 4], [2, 5]]
+    one, eight = (simulate(plans, loads, workers, costs) for workers in (1, 8))
+    assert one.loads == 3
+    assert 8 * eight.wall / one.wall < 1.3
+    assert eight.busy < 1.3 * one.busy
