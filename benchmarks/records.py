@@ -36,7 +36,7 @@ class DatasetRecord(_Record):
     name: str
     digest: str
     lists: str
-    folds: int = Field(description="how many folds the dataset has")
+    folds: int = Field(ge=1, le=10**4, description="how many folds the dataset has")
     classes: dict[int, str] = Field(description="the fold's novel classes")
 
 
@@ -45,7 +45,7 @@ class EpisodesRecord(_Record):
 
     recipe: str
     digest: str = Field(description="of the whole list, also where it was cut")
-    count: int = Field(description="episodes that were run")
+    count: int = Field(ge=0, le=10**7, description="episodes that were run")
     limit: int | None = Field(None, description="only the first so many of the list")
 
 
@@ -189,7 +189,7 @@ def read_shard(path: Path) -> ShardRecord:
 
 def _read(path: Path, kind: type[Record]) -> Record:
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}") from None
     except ValidationError as error:

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from benchmarks.errors import BenchError
 from benchmarks.metrics import EpisodeCounts
 from benchmarks.records import RunRecord, Setup, read_record, write_record
-from benchmarks.table import Milliseconds, read_table, write_table
+from benchmarks.table import MOST_PIXELS, Milliseconds, read_table, write_table
 
 Resume = Literal["resume", "fresh"]
 
@@ -146,18 +146,30 @@ class _Contents:
     def add(self, entry: Mapping[str, Any]) -> None:
         """Take in one line, whole or not at all: what is cut off must not be among the rows."""
         if "setup" in entry:
-            self.header = {"setup": dict(entry["setup"]), "sittings": int(entry["sittings"])}
+            self.header = {"setup": dict(entry["setup"]), "sittings": _number(entry["sittings"])}
         elif "failed" in entry:
-            self.failed[int(entry["failed"])] = str(entry["reason"])
+            self.failed[_number(entry["failed"])] = str(entry["reason"])
         else:
             batch = [
-                Row(int(episode), int(class_id), (fi, fu, bi, bu), float(milliseconds))
+                Row(
+                    _number(episode),
+                    _number(class_id),
+                    (_number(fi), _number(fu), _number(bi), _number(bu)),
+                    float(milliseconds),
+                )
                 for episode, class_id, (fi, fu, bi, bu), milliseconds in entry["rows"]
             ]
             self.seconds += float(entry["seconds"])
             self.rows += batch
             for row in batch:
                 self.failed.pop(row.episode, None)
+
+
+def _number(value: Any) -> int:
+    """A number as a journal has it; anything else makes its line a damaged one."""
+    if type(value) is not int or not 0 <= value <= MOST_PIXELS:
+        raise ValueError(f"{value!r} is no count")
+    return value
 
 
 def _read_journal(path: Path) -> _Contents:
@@ -169,7 +181,7 @@ def _read_journal(path: Path) -> _Contents:
             break
         try:
             contents.add(json.loads(line))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             break
         contents.end += len(line)
     return contents
@@ -278,7 +290,7 @@ class Journal:
         if counts.episode.tolist() != list(range(record.setup.episodes.count)):
             raise BenchError(
                 f"{self.folder}: {len(counts)} rows do not make the "
-                f"{record.setup.episodes.count} episodes of the run"
+                f"{record.setup.episodes.count} episodes of the run; measure it again with --fresh"
             )
         times = {row.episode: row.milliseconds for row in self.rows}
         milliseconds = np.array([times[number] for number in counts.episode.tolist()], np.float32)
@@ -298,7 +310,7 @@ def previous_setup(folder: Path) -> dict[str, Any] | None:
     try:
         with (folder / "journal.jsonl").open("rb") as file:
             return dict(json.loads(file.readline())["setup"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

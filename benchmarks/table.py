@@ -13,6 +13,7 @@ from benchmarks.metrics import COUNTS, EpisodeCounts
 from benchmarks.records import RunRecord
 
 Milliseconds = NDArray[np.float32]
+MOST_PIXELS = 2**40  # an episode's; sums of them stay far from overflow
 
 
 @dataclass(frozen=True)
@@ -72,24 +73,32 @@ def read_table(path: Path, record: RunRecord) -> EpisodeTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    episodes = record.setup.episodes.count
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        with pq.ParquetFile(path) as file:
+            timed = "milliseconds" in file.schema_arrow.names
+            # Before anything is read: a small file may claim to hold any number of rows.
+            if not file.schema_arrow.equals(_schema(timed)):
+                raise BenchError(f"{path} does not hold the columns of a result")
+            if file.metadata.num_rows != episodes:
+                raise BenchError(f"{path} does not hold the {episodes} episodes of its record")
+            table = file.read()
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise BenchError(f"cannot read {path}: {error}") from None
-    timed = "milliseconds" in table.column_names
-    if not table.schema.equals(_schema(timed)) or any(c.null_count for c in table.columns):
+    if any(c.null_count for c in table.columns):
         raise BenchError(f"{path} does not hold the columns of a result")
     counts = EpisodeCounts(
         table.column("episode").to_numpy(),
         table.column("class_id").to_numpy(),
         np.stack([table.column(name).to_numpy() for name in COUNTS], axis=1),
     )
-    episodes = record.setup.episodes.count
     if counts.episode.tolist() != list(range(episodes)):
         raise BenchError(f"{path} does not hold the {episodes} episodes of its record")
     known = set(record.setup.dataset.classes)
-    if (counts.areas < 0).any() or not set(counts.class_id.tolist()) <= known:
-        raise BenchError(f"{path} holds counts below 0 or classes that its record does not name")
+    if (counts.areas < 0).any() or (counts.areas > MOST_PIXELS).any():
+        raise BenchError(f"{path} holds counts below 0 or above those of any image")
+    if not set(counts.class_id.tolist()) <= known:
+        raise BenchError(f"{path} holds classes that its record does not name")
     return EpisodeTable(
         counts,
         tuple(table.column("query").to_pylist()),

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchmarks.errors import BenchError
 from leaderboards.scores import Row, Setting
 
 _FILE = Path(__file__).with_name("published.yaml")
@@ -92,8 +93,24 @@ class Reported:
 
 @cache
 def published() -> Published:
-    """Read `published.yaml`."""
-    return Published.model_validate(yaml.safe_load(_FILE.read_text(encoding="utf-8")))
+    """What `published.yaml` holds."""
+    return read_published(_FILE)
+
+
+def read_published(path: Path) -> Published:
+    """Read a file such as `published.yaml`.
+
+    Raises:
+        BenchError: naming the file and the first entry that is wrong.
+    """
+    try:
+        return Published.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise BenchError(f"{path}: {where}: {first['msg']}") from None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise BenchError(f"cannot read {path}: {error}") from None
 
 
 def reported() -> Iterator[Reported]:

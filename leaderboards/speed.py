@@ -38,7 +38,7 @@ def speed_section(results_root: Path) -> str:
                     f"{1000 * body['naive_seconds'] / body['episodes']:.1f}",
                 ]
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             raise BenchError(f"{path} is not a result of bench speed: {error!r}") from None
     if not rows:
         return ""

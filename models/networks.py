@@ -100,7 +100,10 @@ def read_network(
 
 def _check_kind(config: Path, cls: Any, source: str, name: str, hint: str) -> None:
     """Refuse weights of another architecture, some of whose tensors may bear the same names."""
-    kind = str(json.loads(config.read_text(encoding="utf-8")).get("model_type"))
+    try:
+        kind = str(dict(json.loads(config.read_bytes())).get("model_type"))
+    except (ValueError, TypeError, RecursionError):
+        raise ModelError(f"{config} does not describe a network; {hint}") from None
     # The hub calls one set of weights sam2 or sam2_video.
     if kind.removesuffix("_video") != cls.config_class.model_type.removesuffix("_video"):
         raise ModelError(f"{source} are weights of {kind}, not of {name}; {hint}")
