@@ -9,6 +9,7 @@ from benchmarks.engines.tasks import Crew
 from benchmarks.errors import BenchError
 
 _WITH_THREADS = "OMP_NUM_THREADS"
+_PASSED_ON = ("HF_HUB_OFFLINE",)
 
 
 def hire(config: BenchConfig) -> Crew:
@@ -20,7 +21,7 @@ def hire(config: BenchConfig) -> Crew:
     if config.engine == "ray":
         from benchmarks.engines.on_ray import RayCrew
 
-        return RayCrew(_everywhere(config), _path())
+        return RayCrew(_everywhere(config), _path(), _passed_on())
     workers = config.workers or 1
     if workers == 1:
         from benchmarks.engines.serial import SerialCrew
@@ -33,8 +34,8 @@ def hire(config: BenchConfig) -> Crew:
 
     devices = _devices(config.device, workers)
     threads = config.worker_threads or _share(workers)
-    placed, path = _everywhere(config), _path()
-    return LocalCrew([Place(placed, device, threads, path) for device in devices])
+    placed, path, passed_on = _everywhere(config), _path(), _passed_on()
+    return LocalCrew([Place(placed, device, threads, path, passed_on) for device in devices])
 
 
 def _devices(name: str, workers: int) -> list[str]:
@@ -82,6 +83,11 @@ def _with_whole_path(model: ModelConfig) -> ModelConfig:
     if not place.endswith(".py"):
         return model
     return model.model_copy(update={"model": f"{Path(place).resolve()}{colon}{name}"})
+
+
+def _passed_on() -> dict[str, str]:
+    """What workers must be told of this process's environment: whether it stays offline."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
 
 
 def _path() -> tuple[str, ...]:

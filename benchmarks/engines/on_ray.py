@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import environment
@@ -43,6 +43,7 @@ class RayCrew:
     Args:
         config: the matrix, its paths absolute; says address, device and number of workers.
         path: folders in which the user's own modules are looked for.
+        passed_on: environment variables for the workers.
 
     Raises:
         BenchError: if Ray is not installed, or there is no such cluster.
@@ -51,7 +52,9 @@ class RayCrew:
     name = "ray"
     depth = 2
 
-    def __init__(self, config: BenchConfig, path: Sequence[str]) -> None:
+    def __init__(
+        self, config: BenchConfig, path: Sequence[str], passed_on: Mapping[str, str]
+    ) -> None:
         self._ray = _imported()
         self._joined = self._ray.is_initialized()
         if not self._joined:
@@ -61,7 +64,7 @@ class RayCrew:
         on_gpus = config.device == "cuda" or (config.device == "auto" and gpus > 0)
         threads = config.worker_threads or (None if on_gpus else 1)
         self.size = config.workers or max(1, gpus if on_gpus else processors // (threads or 1))
-        self._place = Place(config, "cuda" if on_gpus else "cpu", threads, path)
+        self._place = Place(config, "cuda" if on_gpus else "cpu", threads, path, passed_on)
         self._needs = {"num_cpus": threads or 1, "num_gpus": int(on_gpus)}
         self._actors: dict[int, Any] = {}
         self._asked: dict[int, deque[tuple[Any, bool]]] = {}  # answers to come; True: to `who`

@@ -5,8 +5,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
@@ -40,12 +40,14 @@ class Place:
         device: a torch device.
         threads: that torch computes with; None leaves it to torch.
         path: folders in which the user's own modules are looked for.
+        environment: variables to set, as a node of a cluster has not got them from the runner.
     """
 
     config: BenchConfig
     device: str
     threads: int | None
-    path: Sequence[str]
+    path: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Service:
@@ -66,6 +68,8 @@ class Service:
 
     def _set_up(self) -> Any:
         sys.path.extend(folder for folder in self._place.path if folder not in sys.path)
+        # Before huggingface_hub is imported, which reads them then.
+        os.environ.update(self._place.environment)
         import torch
 
         from benchmarks.engines.station import Station

@@ -109,3 +109,11 @@ class Failing(_Breaking):
 
     def give_way(self) -> None:
         raise ValueError("cannot")
+
+
+class Told(ColourModel):
+    """It says what its process knows of being offline."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__(gain)
+        self.config = {"offline": os.environ["HF_HUB_OFFLINE"]}

@@ -170,6 +170,18 @@ def test_a_worker_computes_with_its_own_number_of_threads(root: Path, tmp_path: 
     assert record.hardware.endswith(", 2 threads")
 
 
+def test_a_worker_is_told_whether_to_stay_offline(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server that workers fork from has the environment of its start, not of now."""
+    for said in ("0", "1"):
+        monkeypatch.setenv("HF_HUB_OFFLINE", said)
+        models = [{"name": "told", "model": "tests.benchmarks.engines.broken:Told"}]
+        wanted = config(root, tmp_path / said, models=models, datasets=ONE_RUN, workers=2)
+        record = run_matrix(wanted, listener=Quiet())[0].record
+        assert record is not None and record.setup.model.config == {"offline": said}
+
+
 def test_no_process_stays_behind(root: Path) -> None:
     crew = LocalCrew([Place(config(root, root), "cpu", 1, ())] * 2)
     processes = [own.process for own in crew._workers.values()]
