@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from torch import nn
 
 from models.errors import ModelError
@@ -86,7 +85,7 @@ def read_network(
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are refused below, by name
             )
-        except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+        except Exception as error:  # the config is anyone's, and a wrong one raises anything
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ModelError(f"cannot read {located.source} for {name}: {reason}") from error
     wrong = sorted(info["missing_keys"]) + sorted(key for key, *_ in info["mismatched_keys"])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from models.errors import ModelError
 from models.weights import Weights, file_digest, fill
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+_FILE_NAME = re.compile(r"\w[\w.-]*")
 _TOGETHER = 64
 UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
 
@@ -39,7 +41,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON ({error}); fetch the checkpoint again") from None
     if not isinstance(config, dict):
         raise ModelError(f"{path} is not a JSON object; fetch the checkpoint again")
@@ -55,10 +57,12 @@ def weight_files(folder: Path) -> list[Path]:
     index = folder / f"{WEIGHTS}.index.json"
     if index.is_file():
         try:
-            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        except (*UNREADABLE, AttributeError) as error:
+            names = set(json.loads(index.read_bytes())["weight_map"].values())
+        except (*UNREADABLE, AttributeError, TypeError, RecursionError) as error:
             raise ModelError(f"{index} is not a shard index: {error!r}") from None
-        return [folder / name for name in sorted(set(shards))]
+        if not all(isinstance(name, str) and _FILE_NAME.fullmatch(name) for name in names):
+            raise ModelError(f"{index} names shards that are no files beside it")
+        return [folder / name for name in sorted(names)]
     single = folder / WEIGHTS
     if not single.is_file():
         raise ModelError(f"no {single}: the checkpoint is incomplete, or not in safetensors format")
