@@ -149,6 +149,13 @@ class Run:
             begun = before.get("batch_size") if isinstance(before, dict) else None
             size = begun or loaded.batch_size
         cell = self.cell
+        trained = loaded.trained_fold.get(cell.dataset.name, cell.fold)
+        if trained != cell.fold:
+            raise BenchError(
+                f"{self.key.model} was trained on the base classes of {cell.dataset.name}, fold "
+                f"{trained}, among which are novel classes of fold {cell.fold}: run it with "
+                f"--folds {trained}, or take a checkpoint of each fold with {{fold}} in its path"
+            )
         return Setup(
             model=loaded.records[cell.dataset.name],
             dataset=dataset_record(cell.dataset, cell.fold, cell.shots),

@@ -120,6 +120,8 @@ class BaseSegmenter:
         weights_digest: sha256 over the weights, or None where there are none.
         parameters: number of learned parameters.
         comparable: False for previews whose numbers must not be compared.
+        trained_fold: the fold that weights were trained for, by dataset. Its base classes are
+            other folds' novel ones, so that those are refused.
     """
 
     support_uses_features: bool = True
@@ -133,6 +135,7 @@ class BaseSegmenter:
     weights_digest: str | None = None
     parameters: int = 0
     comparable: bool = True
+    trained_fold: Mapping[str, int] = {}
 
     def binarize(self, scores: Tensor) -> Tensor:
         """Foreground where the score is positive."""

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from models.diffews import DiffewS
 from models.diffews.attention import AttentionBank, Kept
+from models.diffews.generation import TIMESTEP
 from models.diffews.parts import build_vae
 from models.diffews.scoring import margins
-from models.diffews.unet import TIMESTEP, build_unet, reference_input
+from models.diffews.unet import SUPPORT_INPUT, build_unet, input_through
 from models.errors import ModelError
 
 
@@ -53,7 +54,7 @@ class NaiveDiffewS:
         return self._vae.encode(images).latent_dist.mode() * scale  # type: ignore[no-any-return]
 
     def _support_pass(self, latents: Tensor) -> list[Kept]:
-        with reference_input(self._unet):
+        with input_through(self._unet, SUPPORT_INPUT, latents.shape[1]):
             return self._bank.record(lambda: self._pass(latents), whole=True)
 
     def _pass(self, latents: Tensor) -> Tensor:

@@ -163,7 +163,7 @@ def ablate(
 
 
 def _job(ablation: Ablation, choices: Mapping[str, str], seed: int) -> Job:
-    design = Design(**dict(choices))  # type: ignore[arg-type]  # pydantic checks the values
+    design = Design(**dict(choices))
     train = ablation.job.train.model_copy(update={"seed": ablation.job.train.seed + seed})
     return ablation.job.model_copy(update={"design": design, "train": train})
 

@@ -70,11 +70,17 @@ class BaseEpisodes:
     """Episodes of a fold's base classes: class, query and supports each drawn evenly.
 
     As the published COCO-20i loaders draw them, but no episode holds an image twice, or two of
-    one video or patient.
+    one video or patient; save for those that `copies` asks for.
     """
 
     def __init__(
-        self, folds: FoldSet, fold: int, *, augment: bool = False, held_out: bool = False
+        self,
+        folds: FoldSet,
+        fold: int,
+        *,
+        augment: bool = False,
+        copies: float = 0.0,
+        held_out: bool = False,
     ) -> None:
         """Take a fold's training list, without every twentieth image, or those alone.
 
@@ -82,6 +88,8 @@ class BaseEpisodes:
             folds: the dataset's.
             fold: which one.
             augment: draw variants of the images; the order of channels is an episode's.
+            copies: share of episodes whose first support is the query's own image, mirrored or
+                not: they teach to match before anything else is learned.
             held_out: take what training leaves out, for validation.
 
         Raises:
@@ -89,7 +97,7 @@ class BaseEpisodes:
                 class has two images to make a pair of.
         """
         chosen = folds.fold(fold)
-        self._group, self._augment, self._fold = folds.group_of, augment, fold
+        self._group, self._augment, self._copies = folds.group_of, augment, copies
         names = sorted({image for image, _ in chosen.train})
         kept_back = set(names[::_HELD_OUT])
         images: dict[int, list[str]] = {}
@@ -126,6 +134,8 @@ class BaseEpisodes:
                 taken.add(self._group(image))
                 chosen.append(image)
         first = variant(random, self._augment)
+        if self._copies and random.random_sample() < self._copies:
+            chosen[1] = chosen[0]
         rest = [variant(random, self._augment, first.colours) for _ in chosen[1:]]
         return TrainEpisode(
             index,

@@ -28,6 +28,9 @@ class Job(BaseModel):
     augment: bool = Field(
         False, description="mirror images, and reorder an episode's colour channels"
     )
+    copies: float = Field(
+        0.0, ge=0, le=1, description="share of episodes whose first support is the query itself"
+    )
     shots: PositiveInt = Field(
         5, description="most supports of an episode, a step drawing 1..shots"
     )

@@ -57,7 +57,7 @@ class LatentStore:
         if seeds is not None:
             noise = noises(seeds, tuple(mean.shape[1:]))
             mean = mean + noise * torch.exp(0.5 * logvar.clamp(-30, 20))
-        return mean * self._vae.config.scaling_factor
+        return mean * float(self._vae.config.scaling_factor)
 
     def _encode(self, images: Tensor) -> Tensor:
         weight = next(self._vae.parameters())

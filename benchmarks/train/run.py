@@ -115,6 +115,17 @@ def _diffews(job: Job, places: Places, dataset: PreparedDataset, loader: Loader)
         clip = places.image_encoder
         tokens = untrained_tokens(job.size, seed) if clip is None else load_clip(clip, width, seed)
         parts = replace(parts, tokens=tokens)
+    parts = replace(
+        parts,
+        trained={
+            "dataset": dataset.name,
+            "dataset_digest": dataset.digest,
+            "fold": places.fold,
+            "steps": job.train.steps,
+            "batch_size": job.train.batch_size,
+            "seed": seed,
+        },
+    )
     objective = DiffewSLoss(parts, design, checkpointing=job.train.gradient_checkpointing)
     parts.unet.requires_grad_(True)
     if parts.tokens is not None:
@@ -122,7 +133,7 @@ def _diffews(job: Job, places: Places, dataset: PreparedDataset, loader: Loader)
     folds, fold = dataset.folds, places.fold
     shots = 1 if design.shots == "inference_only" else job.shots
     settings = EpisodeSettings(shots, job.sample, job.validation, job.denoising_steps)
-    names = ("resolution", "augment", "prompt_tokens", "train_tokens")
+    names = ("resolution", "augment", "copies", "prompt_tokens", "train_tokens")
     described = {
         **_described(job, dataset, parts, *names),
         "fold": fold,
@@ -132,7 +143,7 @@ def _diffews(job: Job, places: Places, dataset: PreparedDataset, loader: Loader)
     return DiffewSStage(
         parts,
         objective,
-        BaseEpisodes(folds, fold, augment=job.augment),
+        BaseEpisodes(folds, fold, augment=job.augment, copies=job.copies),
         BaseEpisodes(folds, fold, held_out=True),
         loader,
         Squash(job.resolution),

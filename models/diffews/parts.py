@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from models.errors import ModelError
 TEXT_PARTS = ("text_encoder", "tokenizer")
 
 
+TRAINING = "training.json"
+
+
 @dataclass(frozen=True)
 class Parts:
     """A checkpoint in memory, on the CPU.
@@ -36,6 +39,7 @@ class Parts:
         vae_digest: sha256 of the VAE's file, or a name for random weights.
         source: the base folder that the text parts can be copied from.
         tokens: the encoder of `tokenized_cross_attention`, None for other designs.
+        trained: what `training.json` says, such as dataset and fold; empty where it is not known.
     """
 
     unet: Any
@@ -47,6 +51,7 @@ class Parts:
     vae_digest: str
     source: Path | None = None
     tokens: ImageTokens | None = None
+    trained: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def patch(self) -> int:
@@ -106,6 +111,7 @@ def load_parts(
         vae_digest=vae_digest,
         source=folder,
         tokens=encoder,
+        trained=_read_training(folder / TRAINING),
     )
 
 
@@ -113,6 +119,16 @@ def _image_tokens(config: Mapping[str, Any]) -> ImageTokens:
     """With memory, unlike the other parts: CLIP's positions are in no state dict."""
     with torch.device("cpu"):
         return ImageTokens(config)
+
+
+def _read_training(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        return {**body, "dataset": str(body["dataset"]), "fold": int(body["fold"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"cannot read {path}: {error!r}; fetch the checkpoint again") from None
 
 
 def build_vae(config: Mapping[str, Any]) -> Any:
@@ -137,6 +153,8 @@ def save_parts(parts: Parts, design: Design | None, folder: Path, unet: Path | N
         unet_config.setdefault(REFERENCE_CHANNELS, None)
     write_part(unet or folder / "unet", unet_config, parts.unet.state_dict())
     write_vae(parts, folder)
+    if parts.trained:
+        write_json(folder / TRAINING, parts.trained)
     if parts.tokens is not None:
         write_part(folder / ENCODER, parts.tokens.config, parts.tokens.state_dict())
     schedule = schedule_config(design or Design())

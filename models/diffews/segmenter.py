@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -238,7 +239,9 @@ class DiffewS(BaseSegmenter):
         """Self-attention over the query's and its supports' keys and values."""
         layers = self.passes.bank.layers
         kept = [[kept_of(support, layers) for support in row] for row in supports]
-        inside = [[inside_of(s.to(self.device)) for s in row] for row in supports]
+        inside: list[list[Mapping[int, Tensor]]] = [
+            [inside_of(s.to(self.device)) for s in row] for row in supports
+        ]
         if self.options.subsample_supports:
             kept, inside = subsampled(kept, inside, self.options.seed)
         bias = None
@@ -310,6 +313,10 @@ class DiffewS(BaseSegmenter):
         places = {"checkpoint", "unet", "prompt_embeds", "tiny_decoder"}
         self.config = {**options.model_dump(exclude=places), **self.design.model_dump()}
         how = (self.dtype, options.channels_last, options.compile, options.vae_slicing)
+        if parts.trained:
+            dataset = parts.trained["dataset"]
+            self.trained_fold = {dataset: parts.trained["fold"]}
+            self.card = replace(self.card, sees_test_classes={dataset: "no", "*": "unknown"})
         kind = "sd-vae-mean-and-pixels" if self.design.reads_query else "sd-vae-mean"
         self.image_key = ":".join([kind, parts.vae_digest, *map(str, how)])
 

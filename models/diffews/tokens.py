@@ -36,12 +36,10 @@ class ImageTokens(nn.Module):
         self.project = nn.Linear(clip.hidden_size, int(config[WIDTH]))
         self.grid = clip.image_size // clip.patch_size
         self._side = clip.image_size
-        statistics = torch.tensor([_MEAN, _STD])[:, :, None, None]
-        self.register_buffer("_statistics", statistics, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Tokens of images B×3×H×W in -1..1: B × grid² × width."""
-        mean, std = self._statistics.to(images)
+        mean, std = (images.new_tensor(values)[:, None, None] for values in (_MEAN, _STD))
         size = (self._side, self._side)
         small = F.interpolate(images, size, mode="bicubic", antialias=True)
         hidden = self.encoder(((small + 1) / 2 - mean) / std).last_hidden_state[:, 1:]

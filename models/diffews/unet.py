@@ -46,7 +46,7 @@ def missing_inputs(unet: Any, design: Design) -> dict[str, str]:
 
 
 @contextmanager
-def _input_through(unet: Any, name: str, channels: int) -> Iterator[None]:
+def input_through(unet: Any, name: str, channels: int) -> Iterator[None]:
     """Within, an input that `conv_in` does not take is read by the convolution `name`, if any."""
     own = unet.conv_in
     if channels != own.in_channels:
@@ -83,7 +83,7 @@ class TwoPass:
         def run() -> None:
             self.unet(latents, TIMESTEP, self._text(latents))
 
-        with _input_through(self.unet, SUPPORT_INPUT, latents.shape[1]):
+        with input_through(self.unet, SUPPORT_INPUT, latents.shape[1]):
             return self.bank.record(run, keep, whole)
 
     def query(
@@ -105,7 +105,7 @@ class TwoPass:
         def run() -> Tensor:
             return self.unet(latents, timesteps, self._text(latents)).sample  # type: ignore[no-any-return]
 
-        with _input_through(self.unet, QUERY_INPUT, latents.shape[1]):
+        with input_through(self.unet, QUERY_INPUT, latents.shape[1]):
             return self.bank.attend(run, supports, bias)
 
     def tokens(
@@ -119,7 +119,7 @@ class TwoPass:
             inside: B×N bool, the tokens that are attended to; None for all.
             timesteps: of all, or of each.
         """
-        with _input_through(self.unet, QUERY_INPUT, latents.shape[1]):
+        with input_through(self.unet, QUERY_INPUT, latents.shape[1]):
             output = self.unet(latents, timesteps, tokens, encoder_attention_mask=inside)
         return output.sample  # type: ignore[no-any-return]
 

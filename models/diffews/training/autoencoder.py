@@ -46,12 +46,13 @@ class AutoencoderLoss(nn.Module):
         error = self.vae.decode(mean + posterior.std * noise).sample - images
         colour = error - error.mean(1, keepdim=True)
         pooled = F.adaptive_avg_pool2d(images, mean.shape[2:])
-        return (
+        loss: Tensor = (
             error.square().mean()
             + _COLOUR * colour.square().mean()
             + (mean[:, :3] - pooled).abs().mean()
             + self.kl_weight * posterior.kl().mean() / noise[0].numel()
         )
+        return loss
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ class DenoiserLoss(nn.Module):
 
         self.unet = unet
         self._frozen = (vae,)  # in a tuple: its weights are no part of this module
-        self.register_buffer("prompt", prompt, persistent=False)
+        self._prompt = prompt
         self._noising = DDPMScheduler.from_config(SCHEDULE)
 
     @property
@@ -47,7 +47,7 @@ class DenoiserLoss(nn.Module):
             latents = vae.encode(batch["images"]).latent_dist.mean * vae.config.scaling_factor
         noise, steps = batch["noise"], batch["timesteps"]
         noisy = self._noising.add_noise(latents, noise, steps)
-        text = self.prompt.expand(len(noisy), -1, -1)
+        text = self._prompt.to(noisy.device).expand(len(noisy), -1, -1)
         predicted = self.unet(noisy, steps, text).sample
         target = self._noising.get_velocity(latents, noise, steps)
         return nn.functional.mse_loss(predicted.float(), target.float())

@@ -36,7 +36,7 @@ class DiffewSLoss(nn.Module):
         super().__init__()
         self.unet, self.tokens = parts.unet, parts.tokens
         self.design, self._generation = design, Generation(design)
-        self.register_buffer("prompt", parts.prompt, persistent=False)
+        self._prompt = parts.prompt
         self.bank = AttentionBank(parts.unet)
         self._checkpointing = checkpointing
         if checkpointing:
@@ -70,7 +70,7 @@ class DiffewSLoss(nn.Module):
         return self._generation.generate(batch["queries"], self._runner(batch), steps, seed)
 
     def _runner(self, batch: Mapping[str, Tensor]) -> Callable[[Tensor, Tensor | int], Tensor]:
-        passes = TwoPass(self.unet, self.bank, self.prompt)
+        passes = TwoPass(self.unet, self.bank, self._prompt.to(batch["queries"]))
         queries = len(batch["queries"])
         if self.tokens is not None:
             tokens = self.tokens(batch["support_images"])
