@@ -227,8 +227,10 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._lock.release()
+        try:
+            self._file.close()  # on a full disk this fails again
+        finally:
+            self._lock.release()
 
     def _open(self) -> None:
         found = _read_journal(self._path)

@@ -7,7 +7,6 @@ The journal's own tests, such as a death between its last writes, are in
 import multiprocessing
 import os
 import random
-import signal
 import time
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def test_twenty_kills_end_in_the_unbroken_result(root: Path, tmp_path: Path) -> 
         child.join(clock.uniform(0.01, 0.09))
         if child.exitcode is not None:
             pytest.fail(f"the run ended (exit code {child.exitcode}) after {kills} kills")
-        os.kill(child.pid or 0, signal.SIGKILL)
+        child.kill()
         child.join()
     outcomes = run_matrix(wanted, listener=Quiet())
     assert [areas_of(tmp_path / "b", outcome.key) for outcome in outcomes] == unbroken
