@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -198,7 +198,10 @@ from benchmarks.engines.local import LocalCrew
 from benchmarks.engines.service import Place
 if __name__ == "__main__":
     crew = LocalCrew([Place(BenchConfig(), "cpu", 1, ())] * 2)
-    print(*(own.process.pid for own in crew._workers.values()), flush=True)
+    pids = " ".join(str(own.process.pid) for own in crew._workers.values())
+    partial = Path(sys.argv[1] + ".partial")
+    partial.write_text(pids)
+    partial.replace(sys.argv[1])
     time.sleep(60)
 """
 
@@ -206,14 +209,28 @@ if __name__ == "__main__":
 def test_workers_end_with_a_runner_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "runner.py"
     script.write_text(CREW)
-    runner = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
-    assert runner.stdout is not None
-    workers = [int(pid) for pid in runner.stdout.readline().split()]
+    started = tmp_path / "started"
+    runner = subprocess.Popen([sys.executable, str(script), str(started)])
+    try:
+        wait_until(started.exists)
+    finally:
+        runner.kill()
+        runner.wait()
+    workers = [Path("/proc") / pid for pid in started.read_text().split()]
     assert len(workers) == 2
-    runner.kill()
-    runner.wait()
-    for _ in range(200):
-        if not any(Path(f"/proc/{pid}").exists() for pid in workers):
-            return
+    wait_until(lambda: not any(map(is_alive, workers)))
+
+
+def is_alive(process: Path) -> bool:
+    """Whether it runs; one that has ended and that nobody has asked for does not."""
+    try:
+        return process.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(come_true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not come_true():
+        assert time.monotonic() < end, "it does not come"
         time.sleep(0.05)
-    pytest.fail("workers outlive their runner")
