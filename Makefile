@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: help venv demo test lint
 
 help:
-	@echo "make demo   prepare the embedded dataset, measure two models and the floors, show the board"
+	@echo "make demo   prepare the embedded dataset, measure three models and the floors, show the board"
 	@echo "make test   run all tests"
 	@echo "make lint   ruff and mypy"
 	@echo "make venv   only make the environment"
@@ -23,6 +23,7 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/bench prepare shapes
 	$(BIN)/bench run
+	$(BIN)/bench run --datasets shapes --models diffews-tiny --folds 0
 	$(BIN)/bench leaderboard
 
 test: $(READY)

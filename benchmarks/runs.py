@@ -43,7 +43,7 @@ _NOTHING = CacheRecord(
     peak_bytes=0,
 )
 
-Status = Literal["measured", "already complete", "unfinished", "shard measured"]
+Status = Literal["measured", "already complete", "unfinished", "shard measured", "left out"]
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,20 @@ class Run:
         return self._journal
 
     def finished_before(self, loaded: Loaded, resume: Resume) -> Outcome | None:
-        """What the results store holds of it already, if that is all.
+        """What the results store holds of it already, if that is all; or that it is not to be run.
 
         Raises:
             BenchError: if it was measured with another setup; the difference is named.
         """
+        dataset, fold = self.cell.dataset.name, self.cell.fold
+        trained = loaded.trained_fold.get(dataset, fold)
+        if trained != fold:
+            self.remarks.append(
+                f"{self.key} is left out: the weights were trained on the base classes of fold "
+                f"{trained}, which are novel classes here; with a checkpoint of each fold, write "
+                "{fold} in its path"
+            )
+            return Outcome(self.key, "left out", None)
         before = previous_setup(self._folder) if resume == "resume" else None
         self._setup = self._make_setup(loaded, before)
         self._loaded = loaded
@@ -149,13 +158,6 @@ class Run:
             begun = before.get("batch_size") if isinstance(before, dict) else None
             size = begun or loaded.batch_size
         cell = self.cell
-        trained = loaded.trained_fold.get(cell.dataset.name, cell.fold)
-        if trained != cell.fold:
-            raise BenchError(
-                f"{self.key.model} was trained on the base classes of {cell.dataset.name}, fold "
-                f"{trained}, among which are novel classes of fold {cell.fold}: run it with "
-                f"--folds {trained}, or take a checkpoint of each fold with {{fold}} in its path"
-            )
         return Setup(
             model=loaded.records[cell.dataset.name],
             dataset=dataset_record(cell.dataset, cell.fold, cell.shots),

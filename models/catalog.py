@@ -20,6 +20,7 @@ MODELS = Registry(
         "prototype": "models.prototype:Prototype",
         "dense-nn": "models.dense_nn:DenseNN",
         "diffews": "models.diffews:DiffewS",
+        "diffews-tiny": "models.diffews.shipped:DiffewSTiny",
         "seggpt": "models.seggpt:SegGPT",
         "clipseg": "models.clipseg:CLIPSeg",
         "persam": "models.persam:PerSAM",

@@ -121,7 +121,7 @@ class BaseSegmenter:
         parameters: number of learned parameters.
         comparable: False for previews whose numbers must not be compared.
         trained_fold: the fold that weights were trained for, by dataset. Its base classes are
-            other folds' novel ones, so that those are refused.
+            other folds' novel ones, so that those are left out.
     """
 
     support_uses_features: bool = True

@@ -17,7 +17,7 @@ _DATA, _MODEL, _HOW, _OUT = "What to train on", "Model", "How to train it", "Out
     examples=("bench ablate diffews -d shapes --fold 0 --from tiny/unet/last --out ablation",),
 )
 def ablate() -> None:
-    """Train every answer to a model's design questions alike, and compare."""
+    """Ask a model's design questions."""
 
 
 @ablate.command(
@@ -134,10 +134,11 @@ def ablate() -> None:
 )
 @quiet
 def diffews(quiet: bool, page: Path, device: str, threads: int, **given: Any) -> None:
-    """Answer DiffewS' questions: interaction, mask, supervision, generation, shots.
+    """Train and rank DiffewS' designs.
 
-    Every row is the paper's choice with one answer changed, and learns from as many episodes in
-    as many steps. An interrupted table goes on with the same command.
+    The questions are interaction, mask injection, supervision, generation and shots. Every row is
+    the paper's choice with one answer changed, and learns from as many episodes in as many steps.
+    An interrupted table goes on with the same command.
     """
     from benchmarks.configfile import root
     from benchmarks.console import RunListener, progress

@@ -273,3 +273,17 @@ def sd2(source: Path, target: Path) -> None:
 
     convert_sd2(source, target)
     click.echo(f"wrote {target}")
+
+
+@convert.command(examples=("bench models convert half diffews/best diffews-half",))
+@argument("source", "A DiffewS in the released layout.", type=PATH)
+@argument("target", "A folder that does not exist yet.", type=PATH)
+def half(source: Path, target: Path) -> None:
+    """Store a DiffewS in half precision.
+
+    Its files take half the room; what is loaded in full precision computes in it.
+    """
+    from models.diffews.convert import convert_half
+
+    convert_half(source, target)
+    click.echo(f"wrote {target}")

@@ -323,7 +323,7 @@ def _print_results(outcomes: list["Outcome"]) -> None:
     rows = []
     for key, runs in groups.items():
         folds = "  ".join(
-            f"{o.key.fold}: {100 * o.record.miou:.1f}" if o.record else f"{o.key.fold}: unfinished"
+            f"{o.key.fold}: {100 * o.record.miou:.1f}" if o.record else f"{o.key.fold}: {o.status}"
             for o in runs
         )
         records = [o.record for o in runs if o.record]

@@ -129,9 +129,10 @@ def vae(**given: Any) -> None:
 )
 @_common
 def unet(**given: Any) -> None:
-    """Train a U-Net to generate unlabelled images, as Stable Diffusion was.
+    """Train a U-Net to generate images.
 
-    It sees the images of all folds' training lists, and no mask.
+    It learns as Stable Diffusion did, from the images of all folds' training lists, without any
+    mask.
     """
     _train("unet", fold=None, image_encoder=None, latents=None, **given)
 
@@ -191,6 +192,7 @@ def _train(stage: Any, out: Path, quiet: bool, **given: Any) -> None:
     places = Places(data_root=root("data_root", given.pop("data_root")), out=out, **given)
     with progress(quiet=quiet) as shown:
         trained = run_job(stage, job, places, shown, **how)
-    if not quiet:
+    if trained.leads and not quiet:
         best = "" if trained.best is None else f", best validation {trained.best:.4f}"
-        click.echo(f"wrote {out}: loss {trained.loss:.4f}{best}, {trained.seconds:.0f} s")
+        took = f"{trained.seconds:.0f} s on {trained.processes} process(es)"
+        click.echo(f"wrote {out}: loss {trained.loss:.4f}{best}, {took}")

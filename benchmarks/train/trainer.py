@@ -26,11 +26,15 @@ class Trained:
         loss: mean over the last steps of this sitting, at most 50.
         best: the best validation score, or None without validation.
         seconds: that all sittings took, the time between them left out.
+        processes: that shared the work.
+        leads: whether this process is the one that writes and speaks.
     """
 
     loss: float
     best: float | None
     seconds: float
+    processes: int
+    leads: bool
 
 
 def train(
@@ -132,8 +136,9 @@ class _Loop:
         if log is not None:
             log.draw()
             log.close()
+        processes = self.accelerator.num_processes
         self.accelerator.end_training()
-        return Trained(sum(recent) / max(1, len(recent)), best, seconds)
+        return Trained(sum(recent) / max(1, len(recent)), best, seconds, processes, leads)
 
     def _step(self, step: int) -> tuple[float, float]:
         """One optimiser step: its loss over all processes, and the gradients' norm."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.diffews.checkpoint import load_part, read_config
 from models.diffews.design import CONFIG_KEY, Design
 from models.diffews.generation import schedule_config
-from models.diffews.parts import copy_folders, write_json, write_part
+from models.diffews.parts import copy_folders, load_parts, save_parts, write_json, write_part
 from models.diffews.unet import CLASS_NAME, REFERENCE_CHANNELS, build_unet, missing_inputs
 from models.errors import ModelError
 
@@ -54,6 +54,23 @@ def convert_sd2(source: Path, target: Path) -> None:
         write_part(partial / "unet", config, unet.state_dict())
         write_json(partial / "scheduler" / "scheduler_config.json", schedule_config(design))
         copy_folders(source, partial, _PARTS)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def convert_half(source: Path, target: Path) -> None:
+    """Write a checkpoint with its weights in float16.
+
+    Raises:
+        ModelError: if `target` exists, or `source` is incomplete or unreadable.
+    """
+    if target.exists():
+        raise ModelError(f"{target} exists; choose another folder or remove it")
+    parts = load_parts(source, dtype=torch.float16)
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    try:
+        save_parts(parts, Design.of(parts.unet_config), partial)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -118,15 +118,22 @@ def test_however_a_batch_is_cut_it_teaches_the_same(
         bench(*command(dataset, pretrained, tmp_path / "cut", **steps, train__accumulate=2))
     else:
         args = command(dataset, pretrained, tmp_path / "cut", **steps)
-        launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
-        launch += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-        launch += ["--main_process_port=0", str(Path(sys.executable).with_name("bench"))]
+        args.remove("-q")
+        # --multi_gpu is what accelerate calls its launcher of several processes.
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+        launch += ["--num_processes=2", "--num_machines=1", "--mixed_precision=no"]
+        launch += ["--dynamo_backend=no", "--main_process_port=0"]
+        launch += [str(Path(sys.executable).with_name("bench"))]
         environment = {
             **os.environ,
+            "ACCELERATE_USE_CPU": "true",
             "BENCH_DATA": str(dataset.root.parent),
             "OMP_NUM_THREADS": "1",
         }
-        subprocess.run([*launch, *args], env=environment, check=True, timeout=300)
+        told = subprocess.run(
+            [*launch, *args], env=environment, check=True, timeout=300, capture_output=True
+        ).stdout.decode()
+        assert told.count("on 2 process(es)") == 1
     losses = [
         [float(row["loss"]) for row in csv.DictReader((tmp_path / run / "log.csv").open())]
         for run in ("one", "cut")

@@ -1,0 +1,70 @@
+"""The table of design questions: every row is asked, and the page says what disagrees."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.errors import BenchError
+from benchmarks.train.ablation import ROWS, TRAININGS
+from leaderboards.design import design_page, mean, write_design_page
+from models.diffews.design import Design
+
+
+def table(**better: float) -> dict[str, Any]:
+    """A table in which every answer scores 0.2, 0.21, 0.22, but for those named."""
+    rows = [
+        {
+            "question": row.question,
+            "answer": row.answer,
+            "training": row.training,
+            "shots": row.shots,
+            "options": dict(row.options),
+            "scores": [better.get(row.training, 0.2) + 0.01 * seed for seed in range(3)],
+        }
+        for row in ROWS
+    ]
+    job = {"resolution": 64, "train": {"steps": 10, "batch_size": 8}}
+    return {
+        "dataset": "shapes",
+        "dataset_digest": "d" * 64,
+        "fold": 0,
+        "protocol": "fixed-v1",
+        "episodes": 300,
+        "episode_digests": ["e" * 64],
+        "job": job,
+        "rows": rows,
+    }
+
+
+def test_every_answer_of_every_question_has_a_row() -> None:
+    designs = [Design.of({}, choices) for choices in TRAININGS.values()]
+    for question, field in Design.model_fields.items():
+        wanted = set(field.annotation.__args__)  # type: ignore[union-attr]
+        assert {getattr(design, question) for design in designs} == wanted
+    assert {row.training for row in ROWS} == set(TRAININGS)
+
+
+def test_an_order_that_disagrees_is_reported() -> None:
+    page = design_page(table(default=0.5, mn2m=0.9, **{"n-shot": 0.8, "mi2m-strong": 0.4}))
+    assert "oi2m over mi2m, β 0.0272–0.384: +10.0 ± 0.0; agrees." in page
+    assert "mi2m, β 0.00085–0.012 over mn2m: -70.0 ± 0.0; **disagrees**." in page
+    assert "concatenation" in page
+    assert "46.6" in page
+    assert "the same way in 11 and the other way in 3, 1 of these beyond" in page
+
+
+def test_the_interval_is_students() -> None:
+    found = mean([1.0, 2.0, 3.0])
+    assert found.value == 2.0
+    assert found.half == pytest.approx(2.4841, abs=1e-4)
+    assert mean([1.0]).half is None
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "ablation.json"
+    source.write_text(json.dumps({"rows": []}))
+    with pytest.raises(BenchError, match="is not a table of bench ablate"):
+        write_design_page(source, tmp_path / "page.md")
+    assert not (tmp_path / "page.md").exists()
