@@ -17,7 +17,7 @@ class DiffewSTinyOptions(DiffewSOptions):
     checkpoint: str | None = Field(
         default=str(WEIGHTS), description="base folder; by default the shipped one"
     )
-    resolution: int = Field(default=64, ge=8, description="side of the square; a multiple of 8")
+    resolution: int = Field(default=128, ge=8, description="side of the square; a multiple of 8")
 
 
 class DiffewSTiny(DiffewS):
