@@ -137,7 +137,7 @@ def _members(wanted: ModelConfig) -> list[ModelConfig]:
         return [wanted]
     if wanted.name == "all":
         return [
-            ModelConfig(name=f"{name}-tiny", model=name, options=dict(options))
+            ModelConfig(name=f"{name}-random", model=name, options=dict(options))
             if (options := tiny_options(name)) is not None
             else ModelConfig(name=name)
             for name in GROUPS["all"]

@@ -61,7 +61,7 @@ class DiffewS(BaseSegmenter):
         "decode": "decode",
     }
     Options = DiffewSOptions
-    tiny: ClassVar[Mapping[str, object]] = {"random": "tiny", "resolution": 64}
+    tiny: ClassVar[Mapping[str, object] | None] = {"random": "tiny", "resolution": 64}
     card = Card(
         title="DiffewS",
         summary="Stable Diffusion 2.1, key-value fusion between support and query, one step",

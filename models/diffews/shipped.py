@@ -28,9 +28,9 @@ class DiffewSTiny(DiffewS):
     card = Card(
         title="DiffewS-tiny",
         summary="DiffewS in miniature: VAE, U-Net and fine-tuning on shapes, shipped",
-        source="arXiv 2410.02369",
+        source="https://arxiv.org/abs/2410.02369",
         year=2024,
-        weights="shipped, trained on two CPU cores",
+        weights="shipped",
         licence="Apache-2.0",
         training_data="shapes: all training images without masks, then fold 0's base classes",
         sees_test_classes={"shapes": "no", "*": "no"},

@@ -138,7 +138,7 @@ def test_groups_are_replaced_by_their_members() -> None:
     assert names == list(GROUPS["floors"])
     every = {model.target: model for model in expand((ModelConfig(name="all"),))}
     assert list(every) == list(MODELS)
-    assert every["hsnet"].name == "hsnet-tiny"
+    assert every["hsnet"].name == "hsnet-random"
     assert every["hsnet"].options == {"random": "tiny"}
     assert every["prototype"] == ModelConfig(name="prototype")
 
