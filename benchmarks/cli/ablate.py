@@ -6,7 +6,16 @@ from typing import Any
 import click
 
 from benchmarks.cli.layout import Verb, VerbGroup
-from benchmarks.cli.params import PATH, as_names, data_root, option, quiet
+from benchmarks.cli.params import (
+    PATH,
+    as_names,
+    data_root,
+    decoding_threads,
+    option,
+    quiet,
+    train_dataset,
+    train_fold,
+)
 from benchmarks.cli.train_diffews import setting_changes
 
 _DATA, _MODEL, _HOW, _OUT = "What to train on", "Model", "How to train it", "Output"
@@ -30,15 +39,8 @@ def ablate() -> None:
         "--out ablation-coco",
     ),
 )
-@option("--dataset", "-d", required=True, metavar="NAME", group=_DATA, help="Prepared.")
-@option(
-    "--fold",
-    required=True,
-    type=click.IntRange(0),
-    metavar="N",
-    group=_DATA,
-    help="Train on its base classes, score on its novel ones.",
-)
+@train_dataset
+@train_fold
 @data_root
 @option(
     "--from",
@@ -106,15 +108,7 @@ def ablate() -> None:
     group=_HOW,
     help="Where to train and score.",
 )
-@option(
-    "--threads",
-    default=2,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
-    group=_HOW,
-    help="Threads that decode images ahead.",
-)
+@decoding_threads
 @option(
     "--out",
     required=True,

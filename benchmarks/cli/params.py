@@ -106,3 +106,30 @@ def print_json(value: object) -> None:
     import json
 
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+train_dataset = option(
+    "--dataset",
+    "-d",
+    required=True,
+    metavar="NAME",
+    group="What to train on",
+    help="A prepared dataset.",
+)
+train_fold = option(
+    "--fold",
+    required=True,
+    type=click.IntRange(0),
+    metavar="N",
+    group="What to train on",
+    help="Train on this fold's base classes; its novel classes are never foreground.",
+)
+decoding_threads = option(
+    "--threads",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    group="How to train it",
+    help="Threads that decode images ahead.",
+)

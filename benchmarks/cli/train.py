@@ -7,7 +7,16 @@ import click
 
 from benchmarks.cli import train_diffews
 from benchmarks.cli.layout import VerbGroup
-from benchmarks.cli.params import PATH, data_root, offline, option, quiet
+from benchmarks.cli.params import (
+    PATH,
+    data_root,
+    decoding_threads,
+    offline,
+    option,
+    quiet,
+    train_dataset,
+    train_fold,
+)
 
 _DATA, _MODEL, _HOW = "What to train on", "Model", "How to train it"
 
@@ -30,15 +39,8 @@ def train() -> None:
         "bench run --models hsnet --datasets pascal --option 'weights=hsnet/fold{fold}.pt'",
     )
 )
-@option("--dataset", "-d", required=True, metavar="NAME", group=_DATA, help="A prepared dataset.")
-@option(
-    "--fold",
-    required=True,
-    type=click.IntRange(0),
-    metavar="N",
-    group=_DATA,
-    help="Train on this fold's base classes; its novel classes are never foreground.",
-)
+@train_dataset
+@train_fold
 @data_root
 @option(
     "--backbone",
@@ -115,15 +117,7 @@ def train() -> None:
     group=_HOW,
     help="auto, cpu, cuda or cuda:N.",
 )
-@option(
-    "--threads",
-    default=2,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
-    group=_HOW,
-    help="Threads that decode images ahead.",
-)
+@decoding_threads
 @offline
 @option(
     "--out",

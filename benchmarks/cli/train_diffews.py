@@ -7,7 +7,15 @@ from typing import Any, TypeVar
 import click
 
 from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import PATH, data_root, option, quiet
+from benchmarks.cli.params import (
+    PATH,
+    data_root,
+    decoding_threads,
+    option,
+    quiet,
+    train_dataset,
+    train_fold,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,7 +37,7 @@ def _common(command: F) -> F:
     """Options of all three stages."""
     for decorate in reversed(
         (
-            option("--dataset", "-d", required=True, metavar="NAME", group=_DATA, help="Prepared."),
+            train_dataset,
             data_root,
             option(
                 "--from",
@@ -71,15 +79,7 @@ def _common(command: F) -> F:
                 group=_HOW,
                 help="Where to train; under accelerate launch, each process has its own.",
             ),
-            option(
-                "--threads",
-                default=2,
-                show_default=True,
-                type=click.IntRange(1),
-                metavar="N",
-                group=_HOW,
-                help="Threads that decode images ahead.",
-            ),
+            decoding_threads,
             option(
                 "--out",
                 required=True,
@@ -148,14 +148,7 @@ def unet(**given: Any) -> None:
     ),
 )
 @_common
-@option(
-    "--fold",
-    required=True,
-    type=click.IntRange(0),
-    metavar="N",
-    group=_DATA,
-    help="Train on this fold's base classes; its novel classes are never foreground.",
-)
+@train_fold
 @option(
     "--image-encoder",
     type=PATH,
