@@ -34,6 +34,7 @@ def model_record(name: str, model: Segmenter, dataset: str) -> ModelRecord:
         parameters=trait(model, "parameters"),
         comparable=trait(model, "comparable"),
         sees_test_classes=seen.get(dataset, seen.get("*", "unknown")),
+        trained_fold=trait(model, "trained_fold").get(dataset),
     )
 
 

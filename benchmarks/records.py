@@ -28,6 +28,9 @@ class ModelRecord(_Record):
     parameters: int
     comparable: bool = Field(description="False for previews and random weights")
     sees_test_classes: str = Field(description="yes, no, partly or unknown")
+    trained_fold: int | None = Field(
+        None, description="the only fold that its weights were trained for, and may be tested on"
+    )
 
 
 class DatasetRecord(_Record):

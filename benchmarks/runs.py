@@ -127,8 +127,8 @@ class Run:
             BenchError: if it was measured with another setup; the difference is named.
         """
         dataset, fold = self.cell.dataset.name, self.cell.fold
-        trained = loaded.trained_fold.get(dataset, fold)
-        if trained != fold:
+        trained = loaded.records[dataset].trained_fold
+        if trained not in (None, fold):
             self.remarks.append(
                 f"{self.key} is left out: the weights were trained on the base classes of fold "
                 f"{trained}, which are novel classes here; with a checkpoint of each fold, write "

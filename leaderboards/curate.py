@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchError
+from benchmarks.records import RunRecord
 from benchmarks.store import Result, RunKey
 from leaderboards.collect import LeftOut, agreeing
 from leaderboards.committed import (
@@ -14,6 +15,7 @@ from leaderboards.committed import (
     read_committed,
     write_committed,
 )
+from leaderboards.scores import trained_alone
 from leaderboards.verify import check_result
 
 
@@ -34,7 +36,8 @@ def add(results: Sequence[Result], root: Path) -> list[Path]:
     """Write the files of `results` for committing; nothing is written if one of them is refused.
 
     Args:
-        results: of whole lists, and of every fold of each model and number of shots.
+        results: of whole lists, and of every fold of each model and number of shots, or of the
+            one fold that the model's weights are trained for.
         root: `leaderboards/results`.
 
     Returns:
@@ -74,21 +77,20 @@ def check(root: Path) -> Check:
 
 
 def missing_folds(results: Iterable[Result]) -> list[str]:
-    """One line for every (model, shots) that lacks folds of its dataset."""
-    folds: dict[RunKey, set[int]] = defaultdict(set)
-    of: dict[RunKey, int] = {}
+    """One line for every (model, shots) that lacks folds of its dataset and could have them."""
+    found: dict[RunKey, list[RunRecord]] = defaultdict(list)
     for result in results:
         key = result.key
         name = RunKey(key.dataset, key.protocol, key.model, 0, key.shots)
-        folds[name].add(key.fold)
-        of[name] = result.record.setup.dataset.folds
+        found[name].append(result.record)
     lines = []
-    for name, found in sorted(folds.items()):
-        lacking = sorted(set(range(of[name])) - found)
-        if lacking:
+    for name, records in sorted(found.items()):
+        of = records[0].setup.dataset.folds
+        lacking = sorted(set(range(of)) - {record.setup.fold for record in records})
+        if lacking and trained_alone(records) is None:
             lines.append(
                 f"{name.dataset}/{name.protocol}/{name.model} at {name.shots} shots lacks "
-                f"fold {', '.join(map(str, lacking))} of {of[name]}"
+                f"fold {', '.join(map(str, lacking))} of {of}"
             )
     return lines
 

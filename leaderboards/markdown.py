@@ -24,7 +24,8 @@ _HOW_TO_READ = """\
   so do previews and models with random weights, marked *not comparable*.
 - **Strict** and **generalist** models have tables of their own: whoever saw the test classes in
   training, or may have seen them, does not compete with those who did not.
-- A row that **lacks a fold** shows the folds it has and no mean.
+- A row that **lacks a fold** shows the folds it has and no mean. *Trained for fold 0* means that
+  the model's weights have seen the other folds' test classes, so that it cannot have more.
 - Numbers of different **protocols**, datasets or shots are never comparable, nor are those of a
   list of which only the first episodes were run.
 - Results must have been measured on the same data and episode lists: the published ones, or those

@@ -90,7 +90,9 @@ class Row:
             lacking = [part for fold, part in enumerate(self.parts) if fold not in self.folds]
             marks.append(f"lacks {', '.join(lacking)}")
         elif self.miou is None:
-            marks.append(f"{len(self.folds)} of {self.of} folds")
+            alone = trained_alone(self.records)
+            some = f"{len(self.folds)} of {self.of} folds"
+            marks.append(some if alone is None else f"trained for fold {alone}")
         what = "datasets" if self.parts else "folds"
         return (*marks, *(f"{what} differ in {name}" for name in self.mixed))
 
@@ -114,6 +116,13 @@ class Row:
     def date(self) -> str:
         """The day, UTC, on which the last fold was begun."""
         return max(record.started for record in self.records)[:10]
+
+
+def trained_alone(records: Sequence[RunRecord]) -> int | None:
+    """The one fold that a model was measured on because its weights are trained for no other."""
+    trained = {record.setup.model.trained_fold for record in records}
+    measured = {record.setup.fold for record in records}
+    return next(iter(trained)) if len(trained) == 1 and trained == measured else None
 
 
 @dataclass(frozen=True)

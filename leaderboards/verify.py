@@ -18,6 +18,7 @@ def check_result(result: Result) -> None:
         BenchError: saying what is wrong with it, without naming it.
     """
     _check_protocol(result)
+    _check_fold(result)
     _check_counts(result)
     _check_figures(result)
 
@@ -43,6 +44,16 @@ def _check_protocol(result: Result) -> None:
         raise BenchError(
             f"measured on episode list {setup.episodes.digest}, the published list is "
             f"{published}; prepare {setup.dataset.name} and measure it again"
+        )
+
+
+def _check_fold(result: Result) -> None:
+    """Novel classes of one fold are base classes of the others."""
+    setup = result.record.setup
+    if setup.model.trained_fold not in (None, setup.fold):
+        raise BenchError(
+            f"its weights were trained on the base classes of fold {setup.model.trained_fold}, "
+            f"which are novel classes of fold {setup.fold}"
         )
 
 

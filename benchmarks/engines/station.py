@@ -84,7 +84,6 @@ class Station:
             hardware=environment.hardware(self._device.type),
             batch_size=trait(model, "batch_size"),
             records={name: model_record(task.model.name, model, name) for name in self._datasets},
-            trained_fold=dict(trait(model, "trained_fold")),
             digests={name: dataset.digest for name, dataset in self._datasets.items()},
             grids={name: _grids(model, dataset) for name, dataset in self._datasets.items()},
         )

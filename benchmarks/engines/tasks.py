@@ -59,7 +59,6 @@ class Loaded:
         hardware: the device's name.
         batch_size: what the model wants.
         records: what a result says of the model, by dataset.
-        trained_fold: the only fold that it may be tested on, by dataset.
         digests: of the datasets as this worker finds them.
         grids: the model's grid for every size of a dataset's images, by dataset.
     """
@@ -70,7 +69,6 @@ class Loaded:
     hardware: str
     batch_size: int
     records: Mapping[str, ModelRecord]
-    trained_fold: Mapping[str, int]
     digests: Mapping[str, str]
     grids: Mapping[str, Mapping[Size, Size]]
 

@@ -41,6 +41,7 @@ def make_setup(**changes: Any) -> Setup:
         "parameters": 1_234_567,
         "comparable": True,
         "sees_test_classes": "no",
+        "trained_fold": None,
         "digest": "d" * 64,
         "lists": "derived",
         "folds": 4,
@@ -60,7 +61,7 @@ def make_setup(**changes: Any) -> Setup:
     return Setup(
         model=ModelRecord(
             **pick("name", "title", "kind", "config", "weights_digest"),
-            **pick("parameters", "comparable", "sees_test_classes"),
+            **pick("parameters", "comparable", "sees_test_classes", "trained_fold"),
         ),
         dataset=DatasetRecord(name=dataset, **pick("digest", "lists", "folds", "classes")),
         protocol=ProtocolRecord(

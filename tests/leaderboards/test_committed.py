@@ -194,6 +194,16 @@ def test_missing_folds_are_not_committed(tmp_path: Path) -> None:
     assert not (tmp_path / "c").exists()
 
 
+def test_a_model_trained_for_one_fold_lacks_no_other(tmp_path: Path) -> None:
+    store, root = tmp_path / "store", tmp_path / "c"
+    alone = read_result(store, write_run(store, fold=1, trained_fold=1))
+    assert len(add([alone], root)) == 2
+    assert check(root).problems == ()
+    seen = read_result(store, write_run(store, fold=2, trained_fold=1))
+    with pytest.raises(BenchError, match=r"base classes of fold 1, which are novel .* of fold 2"):
+        add([seen], root)
+
+
 def test_cut_lists_are_not_committed(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="only the first 10 episodes were run"):
         add(results(tmp_path, count=10, limit=10), tmp_path / "c")

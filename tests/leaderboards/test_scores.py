@@ -69,6 +69,18 @@ def test_a_lacking_fold_is_never_averaged_over(tmp_path: Path) -> None:
     assert list(setting.folds) == [0, 1, 2, 3]
 
 
+def test_a_model_trained_for_one_fold_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path, name="alpha", fold=2, trained_fold=2)
+    write_run(tmp_path, name="beta", fold=1, trained_fold=1)
+    write_run(tmp_path, name="beta", fold=3, trained_fold=3)
+    (setting,) = boards(tmp_path)
+    assert {row.model.name: row.marks for row in setting.rows} == {
+        "alpha": ("trained for fold 2",),
+        "beta": ("2 of 4 folds",),  # a checkpoint of each fold: the others can be measured
+    }
+    assert not any(row.ranked for row in setting.rows)
+
+
 def test_settings_are_apart_and_in_order(tmp_path: Path) -> None:
     for shots in (10, 5, 1):
         write_run(tmp_path, shots=shots)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -11,7 +12,7 @@ from benchmarks.errors import BenchError
 from benchmarks.runner import run_matrix
 from tests.benchmarks.engines.test_local import ONE_RUN, config
 from tests.benchmarks.test_evaluator import Quiet
-from tests.tiny import tiny_dataset
+from tests.tiny import ColourModel, tiny_dataset
 
 
 class Forgetful:
@@ -39,3 +40,22 @@ def test_an_answer_that_lacks_an_episode_is_refused(tmp_path: Path) -> None:
     wanted = config(tmp_path, tmp_path / "results", datasets=ONE_RUN)
     with pytest.raises(BenchError, match="answered batch 0 with episodes"):
         run_matrix(wanted, listener=Quiet(), crew=Forgetful(hire(wanted)))
+
+
+class TrainedOnFold1(ColourModel):
+    """Has met fold 0's novel classes."""
+
+    trained_fold: ClassVar[dict[str, int]] = {"tiny": 1}
+
+
+def test_folds_whose_classes_the_weights_have_seen_are_left_out(tmp_path: Path) -> None:
+    tiny_dataset(tmp_path / "data")
+    models = [{"name": "one", "model": f"{__name__}:TrainedOnFold1"}]
+    datasets = [{"name": "tiny", "shots": [1]}]
+    wanted = config(tmp_path, tmp_path / "results", models=models, datasets=datasets, limit=3)
+    listener = Quiet()
+    seen, own = run_matrix(wanted, listener=listener)
+    assert (seen.status, seen.record) == ("left out", None)
+    assert not seen.key.folder(wanted.results_root).exists()
+    assert any("trained on the base classes of fold 1" in note for note in listener.notes)
+    assert own.record is not None and own.record.setup.model.trained_fold == 1
