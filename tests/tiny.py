@@ -74,9 +74,11 @@ def make_image(number: int) -> ImageRecord:
     return label_record(f"img_{number:03d}", encode_png(pixels), sha256, "all", labels)
 
 
-def tiny_dataset(data_root: Path, images: int = 24) -> PreparedDataset:
+def tiny_dataset(
+    data_root: Path, images: int = 24, shots: Sequence[int] = (1, 2)
+) -> PreparedDataset:
     """Prepare the dataset below `data_root`."""
-    return prepare(Tiny(TinyOptions(images=images)), PrepareOptions(data_root, shots=(1, 2)))
+    return prepare(Tiny(TinyOptions(images=images)), PrepareOptions(data_root, shots=tuple(shots)))
 
 
 class TinyModelOptions(Options):

@@ -158,7 +158,8 @@ def ablate(
                 (out / "state.pt").unlink()  # three times the weights, and of no further use
                 (out / "done").touch()
             for row in [row for row in ROWS if row.training == name]:
-                run_matrix(_matrix(ablation, row, seed, device, threads), listener=listener)
+                if not is_complete(_key(ablation, row, seed).folder(_results(ablation))):
+                    run_matrix(_matrix(ablation, row, seed, device, threads), listener=listener)
     return _collected(ablation)
 
 
@@ -177,6 +178,15 @@ def _model(row: Row, seed: int) -> str:
     return f"{row.training}{thinned}-seed{seed}"
 
 
+def _results(ablation: Ablation) -> Path:
+    return ablation.out / "results"
+
+
+def _key(ablation: Ablation, row: Row, seed: int) -> RunKey:
+    place = protocol_folder(PROTOCOL, ablation.limit)
+    return RunKey(ablation.dataset, place, _model(row, seed), ablation.fold, row.shots)
+
+
 def _matrix(ablation: Ablation, row: Row, seed: int, device: str, threads: int) -> BenchConfig:
     options: dict[str, Any] = {
         "checkpoint": str(_folder(ablation, row.training, seed) / "last"),
@@ -188,7 +198,7 @@ def _matrix(ablation: Ablation, row: Row, seed: int, device: str, threads: int) 
     name = _model(row, seed)
     return BenchConfig(
         data_root=ablation.data_root,
-        results_root=ablation.out / "results",
+        results_root=_results(ablation),
         datasets=(
             DatasetConfig(
                 name=ablation.dataset,
@@ -212,12 +222,10 @@ def _collected(ablation: Ablation) -> Path | None:
     for row in ROWS:
         scores = []
         for seed in range(ablation.seeds):
-            place = protocol_folder(PROTOCOL, ablation.limit)
-            model = _model(row, seed)
-            key = RunKey(ablation.dataset, place, model, ablation.fold, row.shots)
-            if not is_complete(key.folder(ablation.out / "results")):
+            key = _key(ablation, row, seed)
+            if not is_complete(key.folder(_results(ablation))):
                 return None
-            result = read_result(ablation.out / "results", key)
+            result = read_result(_results(ablation), key)
             digests.add(result.record.setup.episodes.digest)
             scores.append(miou(result.counts, classes, PROTOCOLS[PROTOCOL].undrawn))
         rows.append({**asdict(replace(row, options=dict(row.options))), "scores": scores})
