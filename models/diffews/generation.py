@@ -48,6 +48,9 @@ class Generation:
             from diffusers import DDIMScheduler
 
             self._scheduler = DDIMScheduler.from_config(schedule_config(design))
+            # The strong betas leave nothing of the image after some hundred steps; diffusers
+            # divides one such product by another, which must not be 0 / 0.
+            self._scheduler.alphas_cumprod.clamp_(min=torch.finfo(torch.float32).tiny)
 
     @property
     def timesteps(self) -> int:
