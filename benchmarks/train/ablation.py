@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config import BenchConfig, DatasetConfig, ModelConfig
+from benchmarks.errors import BenchError
 from benchmarks.metrics import miou
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.runner import Listener, run_matrix
 from benchmarks.store import RunKey, is_complete, protocol_folder, read_result
 from benchmarks.train.job import Job
 from benchmarks.train.run import Places, run_job
+from benchmarks.train.state import SETTINGS, STATE, open_run
 from datasets_prep.prepared import PreparedDataset
 from datasets_prep.progress import Progress
 from models.diffews.design import Design
@@ -26,7 +28,7 @@ class Row:
     """One answer to one question.
 
     Attributes:
-        question: "interaction", "mask injection", "supervision", "generation" or "shots".
+        question: what the row is an answer to.
         answer: its name in the table.
         training: which of `TRAININGS` it is measured with.
         shots: supports of an episode.
@@ -41,12 +43,15 @@ class Row:
 
 
 _ONE = {"shots": "inference_only"}
-_CLIP = {"interaction": "tokenized_cross_attention"}
+_CLIP = {**_ONE, "interaction": "tokenized_cross_attention"}
 
 # The paper's choice, trained with one support, and one change of it for every other answer.
+# CLIP's tokens cannot be concatenated, and are asked for the mask's injection on their own.
 TRAININGS: Mapping[str, Mapping[str, str]] = {
     "default": _ONE,
-    "tokenized": {**_ONE, **_CLIP, "mask_injection": "attention_mask"},
+    "tokenized": {**_CLIP, "mask_injection": "attention_mask"},
+    "tokenized-multiplication": {**_CLIP, "mask_injection": "multiplication"},
+    "tokenized-addition": {**_CLIP, "mask_injection": "addition"},
     "multiplication": {**_ONE, "mask_injection": "multiplication"},
     "multiplication-latent": {**_ONE, "mask_injection": "multiplication_latent"},
     "attention-mask": {**_ONE, "mask_injection": "attention_mask"},
@@ -62,13 +67,17 @@ TRAININGS: Mapping[str, Mapping[str, str]] = {
 
 _THINNED = {"subsample_supports": True}
 ROWS: Sequence[Row] = (
-    Row("interaction", "kv_fusion", "default"),
-    Row("interaction", "tokenized_cross_attention", "tokenized"),
+    Row("interaction", "kv_fusion, concatenation", "default"),
+    Row("interaction", "kv_fusion, attention_mask", "attention-mask"),
+    Row("interaction", "tokenized_cross_attention, attention_mask", "tokenized"),
     Row("mask injection", "concatenation", "default"),
     Row("mask injection", "multiplication, pixels", "multiplication"),
     Row("mask injection", "multiplication, latents", "multiplication-latent"),
     Row("mask injection", "attention_mask", "attention-mask"),
     Row("mask injection", "addition", "addition"),
+    Row("mask injection, tokenized", "attention_mask", "tokenized"),
+    Row("mask injection, tokenized", "multiplication, pixels", "tokenized-multiplication"),
+    Row("mask injection, tokenized", "addition", "tokenized-addition"),
     Row("supervision", "white_fg_black_bg", "default"),
     Row("supervision", "real_fg_black_bg", "real-fg"),
     Row("supervision", "black_fg_real_bg", "real-bg"),
@@ -135,6 +144,8 @@ def ablate(
     Raises:
         BenchError, DatasetError, ModelError: what the user has to mend.
     """
+    dataset = PreparedDataset(ablation.data_root, ablation.dataset)
+    open_run(ablation.out, _settings(ablation, dataset), resume=True)
     for seed in range(ablation.seeds):
         for name, choices in TRAININGS.items():
             if only and name not in only:
@@ -155,12 +166,22 @@ def ablate(
                 run_job(
                     "diffews", job, places, progress, device=device, threads=threads, resume=True
                 )
-                (out / "state.pt").unlink()  # three times the weights, and of no further use
                 (out / "done").touch()
+                (out / STATE).unlink()  # three times the weights, and of no further use
             for row in [row for row in ROWS if row.training == name]:
                 if not is_complete(_key(ablation, row, seed).folder(_results(ablation))):
                     run_matrix(_matrix(ablation, row, seed, device, threads), listener=listener)
-    return _collected(ablation)
+    return _collected(ablation, dataset)
+
+
+def _settings(ablation: Ablation, dataset: PreparedDataset) -> Mapping[str, object]:
+    """What all trainings of a table share, so that no table is made of two."""
+    return {
+        "dataset": dataset.name,
+        "dataset_digest": dataset.digest,
+        "fold": ablation.fold,
+        "job": ablation.job.model_dump(mode="json", exclude={"design"}),
+    }
 
 
 def _job(ablation: Ablation, choices: Mapping[str, str], seed: int) -> Job:
@@ -214,9 +235,12 @@ def _matrix(ablation: Ablation, row: Row, seed: int, device: str, threads: int) 
     )
 
 
-def _collected(ablation: Ablation) -> Path | None:
-    """Write `ablation.json` if every row has all its seeds."""
-    dataset = PreparedDataset(ablation.data_root, ablation.dataset)
+def _collected(ablation: Ablation, dataset: PreparedDataset) -> Path | None:
+    """Write `ablation.json` if every row has all its seeds.
+
+    Raises:
+        BenchError: if the trainings did not all begin with the same network.
+    """
     classes = dataset.folds.fold(ablation.fold).novel
     rows, digests = [], set()
     for row in ROWS:
@@ -230,13 +254,11 @@ def _collected(ablation: Ablation) -> Path | None:
             scores.append(miou(result.counts, classes, PROTOCOLS[PROTOCOL].undrawn))
         rows.append({**asdict(replace(row, options=dict(row.options))), "scores": scores})
     body = {
-        "dataset": ablation.dataset,
-        "dataset_digest": dataset.digest,
-        "fold": ablation.fold,
+        **_settings(ablation, dataset),
+        "started_from": _common_start(ablation),
         "protocol": PROTOCOL,
         "episodes": ablation.limit,
         "episode_digests": sorted(digests),
-        "job": ablation.job.model_dump(mode="json", exclude={"design"}),
         "rows": rows,
     }
     path = ablation.out / "ablation.json"
@@ -244,3 +266,19 @@ def _collected(ablation: Ablation) -> Path | None:
     partial.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)
     return path
+
+
+def _common_start(ablation: Ablation) -> str:
+    """The digest of the weights that every training began with."""
+    starts: dict[str, Path] = {}
+    for name in TRAININGS:
+        for seed in range(ablation.seeds):
+            folder = _folder(ablation, name, seed)
+            settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            starts.setdefault(settings["started_from"], folder)
+    if len(starts) > 1:
+        raise BenchError(
+            f"{' and '.join(map(str, starts.values()))} were started from different weights; "
+            "delete those of the wrong --from and train them again"
+        )
+    return next(iter(starts))
