@@ -83,7 +83,7 @@ def _loads(config: BenchConfig, every: list[Cell]) -> Iterator[tuple[ModelConfig
     """Each model to load with the cells it runs on: once, or once a fold.
 
     A model trained on base classes has a checkpoint for every fold: its options say where with
-    `{fold}`, as in `weights: hsnet/fold{fold}.pt`.
+    `{fold}`, as in `weights: hsnet/fold{fold}/best`.
     """
     for wanted in config.models:
         if not any("{fold}" in str(value) for value in wanted.options.values()):

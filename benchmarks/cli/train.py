@@ -7,24 +7,16 @@ import click
 
 from benchmarks.cli import train_diffews
 from benchmarks.cli.layout import VerbGroup
-from benchmarks.cli.params import (
-    PATH,
-    data_root,
-    decoding_threads,
-    offline,
-    option,
-    quiet,
-    train_dataset,
-    train_fold,
-)
+from benchmarks.cli.params import offline, option, train_fold
+from benchmarks.cli.train_diffews import of_training, tell
 
-_DATA, _MODEL, _HOW = "What to train on", "Model", "How to train it"
+_MODEL, _HOW = "Model", "How to train it"
 
 
 @click.group(
     cls=VerbGroup,
     examples=(
-        "bench train hsnet --dataset shapes --fold 0 --steps 1000 --out hsnet/fold0.pt",
+        "bench train hsnet --dataset shapes --fold 0 --steps 1000 --out hsnet/fold0",
         "bench train diffews -d coco --fold 0 --config coco20i --from sd21 --out diffews-coco0",
     ),
 )
@@ -34,14 +26,12 @@ def train() -> None:
 
 @train.command(
     examples=(
-        "bench train hsnet -d pascal --fold 0 --steps 30000 --out hsnet/fold0.pt --device cuda",
-        "bench train hsnet -d shapes --fold 0 --steps 200 --backbone tiny --out tiny.pt",
-        "bench run --models hsnet --datasets pascal --option 'weights=hsnet/fold{fold}.pt'",
+        "bench train hsnet -d pascal --fold 0 --steps 30000 --out hsnet/fold0 --device cuda",
+        "bench train hsnet -d shapes --fold 0 --steps 200 --backbone tiny --out tiny",
+        "bench run --models hsnet --datasets pascal --option 'weights=hsnet/fold{fold}/best'",
     )
 )
-@train_dataset
 @train_fold
-@data_root
 @option(
     "--backbone",
     default="resnet50",
@@ -86,7 +76,7 @@ def train() -> None:
     "--seed",
     default=0,
     show_default=True,
-    type=click.IntRange(0, 2**32 - 1),
+    type=click.IntRange(0, 2**31 - 1),
     metavar="N",
     group=_HOW,
     help="Of the episodes and of the first weights.",
@@ -98,55 +88,41 @@ def train() -> None:
     type=click.IntRange(1),
     metavar="N",
     group=_HOW,
-    help="Steps between two savings; the last step is saved too.",
+    help="Steps between two savings and validations; the last step has both.",
 )
 @option(
     "--validate",
+    "validation",
     default=100,
     show_default=True,
     type=click.IntRange(0),
     metavar="N",
     group=_HOW,
-    help="Episodes of held-out images that choose the best saving; 0 keeps the last.",
+    help="Episodes of held-out images that choose best/; 0 leaves only last/.",
 )
-@option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    group=_HOW,
-    help="auto, cpu, cuda or cuda:N.",
-)
-@decoding_threads
 @offline
-@option(
-    "--out",
-    required=True,
-    type=PATH,
-    metavar="FILE",
-    group="Output",
-    help="The best checkpoint. FILE.state beside it is what a training goes on from.",
-)
-@quiet
+@of_training
 def hsnet(data_root: Path | None, out: Path, quiet: bool, **given: Any) -> None:
     """Train HSNet's learner.
 
     The backbone stays as it is. Episodes are drawn from the fold's training list by the seed, so
-    that the same command trains on the same episodes everywhere. Two images in twenty of each base
-    class are held out, and the best checkpoint is the one that does best on them. A training that
-    was interrupted goes on with the same command, a finished one with more --steps.
+    that the same command trains on the same episodes everywhere: every image and class of it is
+    the query once in a round. Every twentieth image, video or patient is held out, and best/ is
+    what does best on them. A finished training goes on with --resume and more --steps.
     """
     from benchmarks.configfile import root
     from benchmarks.console import progress
-    from benchmarks.training import Training, train_hsnet
+    from benchmarks.train.hsnet import HSNetJob, authors_config, train_hsnet
 
-    training = Training(data_root=root("data_root", data_root), **given)
+    config = authors_config(
+        **{name: given.pop(name) for name in ("steps", "batch_size", "rate", "seed", "save_every")}
+    )
+    how = {name: given.pop(name) for name in ("device", "threads", "resume", "tensorboard")}
+    job = HSNetJob(data_root=root("data_root", data_root), train=config, **given)
     with progress(quiet=quiet) as shown:
-        done = train_hsnet(training, out, shown)
+        trained = train_hsnet(job, out, shown, **how)
     if not quiet:
-        click.echo(f"wrote {out}; loss of the last {done.steps} steps {done.loss:.4f}")
-        if done.score is not None:
-            click.echo(f"best at step {done.best}: mIoU {100 * done.score:.1f} on held-out images")
+        tell(trained, out)
 
 
 for stage in (train_diffews.vae, train_diffews.unet, train_diffews.diffews):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,6 +16,9 @@ from benchmarks.cli.params import (
     train_dataset,
     train_fold,
 )
+
+if TYPE_CHECKING:
+    from benchmarks.train.trainer import Trained
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,66 +36,77 @@ def setting_changes(
     return {name: text for name, _, text in pairs}
 
 
-def _common(command: F) -> F:
+def of_training(command: F) -> F:
+    """Options of every training."""
+    return _decorated(
+        command,
+        train_dataset,
+        data_root,
+        option(
+            "--device",
+            default="auto",
+            show_default=True,
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            group=_HOW,
+            help="Where to train; under accelerate launch, each process has its own.",
+        ),
+        decoding_threads,
+        option(
+            "--out",
+            required=True,
+            type=PATH,
+            metavar="DIR",
+            group=_OUT,
+            help="Folder of the training: last/ and best/ are checkpoints.",
+        ),
+        option("--resume", is_flag=True, group=_OUT, help="Go on with the training in --out."),
+        option("--tensorboard", is_flag=True, group=_OUT, help="Write its events too."),
+        quiet,
+    )
+
+
+def _of_job(command: F) -> F:
     """Options of all three stages."""
-    for decorate in reversed(
-        (
-            train_dataset,
-            data_root,
-            option(
-                "--from",
-                "source",
-                type=PATH,
-                metavar="DIR",
-                group=_MODEL,
-                help="Checkpoint to start from, in diffusers' layout.",
-            ),
-            option(
-                "--config",
-                metavar="NAME|FILE",
-                group=_HOW,
-                help="A preset or a YAML file of settings; --list-settings shows all.",
-            ),
-            option(
-                "--set",
-                "changes",
-                multiple=True,
-                callback=setting_changes,
-                metavar="NAME=VALUE",
-                group=_HOW,
-                help="One setting, such as train.steps=1000 or design.generation=mi2m; repeat it.",
-            ),
-            option(
-                "--list-settings",
-                is_flag=True,
-                is_eager=True,
-                expose_value=False,
-                callback=_list_settings,
-                group=_HOW,
-                help="Print presets and settings, and stop.",
-            ),
-            option(
-                "--device",
-                default="auto",
-                show_default=True,
-                type=click.Choice(["auto", "cpu", "cuda"]),
-                group=_HOW,
-                help="Where to train; under accelerate launch, each process has its own.",
-            ),
-            decoding_threads,
-            option(
-                "--out",
-                required=True,
-                type=PATH,
-                metavar="DIR",
-                group=_OUT,
-                help="Folder of the training: last/ and best/ are checkpoints.",
-            ),
-            option("--resume", is_flag=True, group=_OUT, help="Go on with the training in --out."),
-            option("--tensorboard", is_flag=True, group=_OUT, help="Write its events too."),
-            quiet,
-        )
-    ):
+    return _decorated(
+        command,
+        option(
+            "--from",
+            "source",
+            type=PATH,
+            metavar="DIR",
+            group=_MODEL,
+            help="Checkpoint to start from, in diffusers' layout.",
+        ),
+        option(
+            "--config",
+            metavar="NAME|FILE",
+            group=_HOW,
+            help="A preset or a YAML file of settings; --list-settings shows all.",
+        ),
+        option(
+            "--set",
+            "changes",
+            multiple=True,
+            callback=setting_changes,
+            metavar="NAME=VALUE",
+            group=_HOW,
+            help="One setting, such as train.steps=1000 or design.generation=mi2m; repeat it.",
+        ),
+        option(
+            "--list-settings",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_list_settings,
+            group=_HOW,
+            help="Print presets and settings, and stop.",
+        ),
+        of_training,
+    )
+
+
+def _decorated(command: F, *options: Callable[[F], F]) -> F:
+    for decorate in reversed(options):
         command = decorate(command)
     return command
 
@@ -112,7 +126,7 @@ def _list_settings(ctx: click.Context, param: click.Parameter, wanted: bool) -> 
     cls=Verb,
     examples=("bench train vae -d shapes --config tiny-vae --out tiny/vae",),
 )
-@_common
+@_of_job
 def vae(**given: Any) -> None:
     """Train a VAE on unlabelled images.
 
@@ -127,7 +141,7 @@ def vae(**given: Any) -> None:
         "bench train unet -d shapes --config tiny-unet --from tiny/vae/best --out tiny/unet",
     ),
 )
-@_common
+@_of_job
 def unet(**given: Any) -> None:
     """Train a U-Net to generate images.
 
@@ -147,7 +161,7 @@ def unet(**given: Any) -> None:
         "--out tiny/fold0",
     ),
 )
-@_common
+@_of_job
 @train_fold
 @option(
     "--image-encoder",
@@ -168,8 +182,8 @@ def diffews(**given: Any) -> None:
 
     Starts from a Stable Diffusion 2.x folder, or from another DiffewS. Episodes, noise and
     timesteps of a step are drawn from its number and the seed, so that a resumed training, and
-    one over several processes, learns from the same. Every twentieth image is held out, and
-    validated on.
+    one over several processes, learns from the same. Every twentieth image, video or patient is
+    held out, and validated on.
     """
     _train("diffews", **given)
 
@@ -185,7 +199,17 @@ def _train(stage: Any, out: Path, quiet: bool, **given: Any) -> None:
     places = Places(data_root=root("data_root", given.pop("data_root")), out=out, **given)
     with progress(quiet=quiet) as shown:
         trained = run_job(stage, job, places, shown, **how)
-    if trained.leads and not quiet:
-        best = "" if trained.best is None else f", best validation {trained.best:.4f}"
-        took = f"{trained.seconds:.0f} s on {trained.processes} process(es)"
-        click.echo(f"wrote {out}: loss {trained.loss:.4f}{best}, {took}")
+    if not quiet:
+        tell(trained, out)
+
+
+def tell(trained: "Trained", out: Path) -> None:
+    """Print how a training ended."""
+    if not trained.leads:
+        return
+    if trained.loss is None:
+        click.echo(f"{out} is trained to its last step already")
+        return
+    best = "" if trained.best is None else f", best validation {trained.best:.4f}"
+    took = f"{trained.seconds:.0f} s on {trained.processes} process(es)"
+    click.echo(f"wrote {out}: loss {trained.loss:.4f}{best}, {took}")

@@ -8,14 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.loader import Loader
-from benchmarks.train.draw import (
-    BaseEpisodes,
-    TrainEpisode,
-    Variant,
-    generator,
-    noises,
-    shared_shots,
-)
+from benchmarks.train.draw import BaseEpisodes, TrainEpisode, generator, noises, shared_shots
+from benchmarks.train.episodes import Item, held_out_miou, pixels
 from benchmarks.train.latents import LatentStore
 from benchmarks.train.pictures import save_grid
 from benchmarks.train.stage import Validation
@@ -80,6 +74,11 @@ class DiffewSStage:
         shots = 1 + int(random.randint(self._settings.shots))
         return [self._episodes.draw(random, shots) for _ in range(count)]
 
+    def prefetch(self, samples: Sequence[TrainEpisode]) -> None:
+        """Begin to decode the images of some episodes."""
+        names = [name for items in _items(samples) for _, name, _ in items]
+        self._loader.prefetch_images(names, self._geometry)
+
     def collate(self, samples: Sequence[TrainEpisode]) -> dict[str, Tensor]:
         """What `DiffewSLoss` reads."""
         batch, _ = self._batch(samples)
@@ -96,7 +95,7 @@ class DiffewSStage:
             return None
         random = generator(self._seed, 0)
         samples = [self._held_out.draw(random, 1) for _ in range(self._settings.validation)]
-        counts: dict[int, list[int]] = {}
+        predicted, truths = [], []
         for start in range(0, len(samples), 8):
             chosen = samples[start : start + 8]
             batch, shown = self._batch(chosen, sample=False)
@@ -106,18 +105,14 @@ class DiffewSStage:
             queries = (shown.queries + 1) / 2
             form = self.design.supervision
             masks = margins(decoded, THRESHOLD, "relative", "exact", form, queries) > 0
-            for episode, mask, truth in zip(chosen, masks, shown.query_masks, strict=True):
-                inside, truth = mask.bool(), truth.bool()
-                total = counts.setdefault(episode.class_index, [0, 0])
-                total[0] += int((inside & truth).sum())
-                total[1] += int((inside | truth).sum())
+            predicted.append(masks)
+            truths.append(shown.query_masks)
             if start == 0:
                 rows = [shown.supports, injection.mask_image(shown.support_masks), shown.queries]
                 rows += [injection.mask_image(shown.query_masks), decoded.clamp(-1, 1)]
                 rows += [injection.mask_image(masks.float())]
                 save_grid(pictures, [row[:_SHOWN] for row in rows])
-        ious = [inter / max(1, union) for inter, union in counts.values()]
-        return Validation(sum(ious) / len(ious), "held-out mIoU")
+        return held_out_miou(samples, torch.cat(predicted), torch.cat(truths))
 
     def _decode(self, latents: Tensor) -> Tensor:
         vae = self._parts.vae
@@ -126,14 +121,12 @@ class DiffewSStage:
     def _batch(
         self, episodes: Sequence[TrainEpisode], sample: bool = True
     ) -> tuple[dict[str, Tensor], "Shown"]:
-        shots = shared_shots(episodes)
-        queries = [(e.class_index, *e.query) for e in episodes]
-        supports = [(e.class_index, *s) for e in episodes for s in e.supports[:shots]]
+        queries, supports = _items(episodes)
+        shots = len(supports) // len(queries)
         seeds = [e.seed for e in episodes]
         support_seeds = [e.seed + 1 + k for e in episodes for k in range(shots)]
         sampled = sample and self._settings.sample
-        names = [image for _, image, _ in [*queries, *supports]]
-        self._loader.prefetch_images(names, self._geometry)
+        self.prefetch(episodes)
         shown = Shown(*self._pixels(queries), *self._pixels(supports))
         design, form = self.design, self.design.supervision
         targets = target_image(shown.queries, shown.query_masks, form)
@@ -161,7 +154,7 @@ class DiffewSStage:
 
     def _encoded(
         self,
-        items: Sequence[tuple[int, str, Variant]],
+        items: Sequence[Item],
         how: str,
         images: Tensor,
         seeds: Sequence[int] | None,
@@ -174,13 +167,17 @@ class DiffewSStage:
         ]
         return self._store.latents(keys, list(images), seeds)
 
-    def _pixels(self, items: Sequence[tuple[int, str, Variant]]) -> tuple[Tensor, Tensor]:
+    def _pixels(self, items: Sequence[Item]) -> tuple[Tensor, Tensor]:
         """Images in -1..1 and masks in {0, 1}."""
-        images, masks = [], []
-        for index, name, change in items:
-            images.append(change.image(self._loader.image(name, self._geometry)))
-            masks.append(change.mask(self._loader.support_mask(name, index, self._geometry)))
-        return torch.stack(images).float() / 127.5 - 1, torch.stack(masks).float()
+        images, masks = pixels(self._loader, self._geometry, items)
+        return images.float() / 127.5 - 1, masks
+
+
+def _items(episodes: Sequence[TrainEpisode]) -> tuple[list[Item], list[Item]]:
+    """Queries and supports, equally many of each episode."""
+    shots = shared_shots(episodes)
+    queries = [(e.class_index, *e.query) for e in episodes]
+    return queries, [(e.class_index, *s) for e in episodes for s in e.supports[:shots]]
 
 
 @dataclass(frozen=True)

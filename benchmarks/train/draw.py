@@ -8,16 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.errors import BenchError
+from benchmarks.train.lists import base_images
 from datasets_prep.folds import FoldSet
 
-_HELD_OUT = 20
 CHANNEL_ORDERS = tuple(permutations(range(3)))
 
 
-def generator(seed: int, step: int) -> np.random.RandomState:
+def generator(seed: int, *place: int) -> np.random.RandomState:
     """The generator of one step: a resumed run needs no other state than the step's number."""
-    return np.random.RandomState([seed, step])
+    return np.random.RandomState([seed, *place])
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,13 @@ def variant(random: np.random.RandomState, wanted: bool, colours: int | None = N
 
 @dataclass(frozen=True)
 class TrainEpisode:
-    """One sample of DiffewS' training.
+    """One sample of a training on episodes.
 
     Attributes:
         class_index: a base class.
         query: its image, and how it is changed.
         supports: other images of the class.
-        seed: of the noise.
+        seed: of what else is drawn for it, such as noise.
     """
 
     class_index: int
@@ -82,7 +81,7 @@ class BaseEpisodes:
         copies: float = 0.0,
         held_out: bool = False,
     ) -> None:
-        """Take a fold's training list, without every twentieth image, or those alone.
+        """Take a fold's training list, without what is held out, or that alone.
 
         Args:
             folds: the dataset's.
@@ -90,30 +89,16 @@ class BaseEpisodes:
             augment: draw variants of the images; the order of channels is an episode's.
             copies: share of episodes whose first support is the query's own image, mirrored or
                 not: they teach to match before anything else is learned.
-            held_out: take what training leaves out, for validation.
+            held_out: take what training leaves out, for validation; see `base_images`.
 
         Raises:
             BenchError: if the list names a class that is not a base class of the fold, or no
                 class has two images to make a pair of.
         """
-        chosen = folds.fold(fold)
-        self._group, self._augment, self._copies = folds.group_of, augment, copies
-        names = sorted({image for image, _ in chosen.train})
-        kept_back = set(names[::_HELD_OUT])
-        images: dict[int, list[str]] = {}
-        for image, index in chosen.train:
-            if index not in chosen.base or index in chosen.novel:
-                raise BenchError(
-                    f"fold {fold}: the training list has image {image} for class {index}, which "
-                    "is not a base class; mend folds.json: prepare the dataset again"
-                )
-            if (image in kept_back) == held_out:
-                images.setdefault(index, []).append(image)
-        groups = {c: len({self._group(i) for i in held}) for c, held in images.items()}
-        self._images = {c: tuple(images[c]) for c in sorted(images) if groups[c] > 1}
-        self._groups = groups
-        if not self._images and not held_out:
-            raise BenchError(f"fold {fold}: no base class has two training images to make a pair")
+        self._augment, self._copies = augment, copies
+        base = base_images(folds, fold, held_out)
+        self._images, self._group = base.images, base.group
+        self._groups = {c: len({base.group[i] for i in base.images[c]}) for c in base.images}
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -130,8 +115,8 @@ class BaseEpisodes:
         taken: set[str] = set()
         while len(chosen) <= wanted:
             image = images[random.randint(len(images))]
-            if self._group(image) not in taken:
-                taken.add(self._group(image))
+            if self._group[image] not in taken:
+                taken.add(self._group[image])
                 chosen.append(image)
         first = variant(random, self._augment)
         if self._copies and random.random_sample() < self._copies:
@@ -143,6 +128,46 @@ class BaseEpisodes:
             tuple(zip(chosen[1:], rest, strict=True)),
             int(random.randint(2**31)),
         )
+
+
+class EveryPair:
+    """Episodes of a fold's base classes: every (image, class) is the query once in a round.
+
+    As HSNet draws them: the queries of a round in random order, and to each a support from the
+    class's other images, of another video or patient. What else an image shows is background,
+    novel classes included.
+    """
+
+    def __init__(self, folds: FoldSet, fold: int, seed: int) -> None:
+        """Take a fold's training list, without what is held out; see `base_images`.
+
+        Raises:
+            BenchError: as `base_images` does.
+        """
+        base = base_images(folds, fold, held_out=False)
+        self._images, self._group, self._seed = base.images, base.group, seed
+        self.pairs = [(image, index) for index, images in base.images.items() for image in images]
+
+    def draw(self, step: int, count: int) -> list[TrainEpisode]:
+        """The `count` one-shot episodes of a step, the first being step 1."""
+        places = [
+            divmod(number, len(self.pairs)) for number in range((step - 1) * count, step * count)
+        ]
+        orders = {
+            number: generator(self._seed, number).permutation(len(self.pairs))
+            for number in {number for number, _ in places}
+        }
+        return [self._episode(number, place, orders[number][place]) for number, place in places]
+
+    def _episode(self, number: int, place: int, pair: int) -> TrainEpisode:
+        """The episode at a place of a round, whose query is given."""
+        random = generator(self._seed, number, place)
+        query, index = self.pairs[pair]
+        images, support = self._images[index], query
+        while self._group[support] == self._group[query]:
+            support = images[random.randint(len(images))]
+        drawn = int(random.randint(2**31))
+        return TrainEpisode(index, (query, Variant()), ((support, Variant()),), drawn)
 
 
 def noises(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:

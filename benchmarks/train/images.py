@@ -52,9 +52,13 @@ class ImagePool:
         ]
         return chosen
 
+    def prefetch(self, samples: Sequence[ImageSample]) -> None:
+        """Begin to decode the images of some samples."""
+        self._loader.prefetch_images([sample.image for sample in samples], self._geometry)
+
     def pixels(self, samples: Sequence[ImageSample], crop: int | None = None) -> Tensor:
         """B×3×H×W in -1..1, each a square of side `crop` cut out by its seed if that is given."""
-        self._loader.prefetch_images([sample.image for sample in samples], self._geometry)
+        self.prefetch(samples)
         images = []
         for sample in samples:
             image = sample.variant.image(self._loader.image(sample.image, self._geometry))

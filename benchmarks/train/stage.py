@@ -40,6 +40,9 @@ class Stage(Protocol):
     def draw(self, step: int, count: int) -> Sequence[Any]:
         """The `count` samples of one step, drawn from a generator of (seed, step)."""
 
+    def prefetch(self, samples: Sequence[Any]) -> None:
+        """Begin to read what `collate` is asked for in the next step."""
+
     def collate(self, samples: Sequence[Any]) -> Any:
         """Tensors of some samples, by name or in a tuple, on the CPU or the objective's device."""
 

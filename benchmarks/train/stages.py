@@ -37,6 +37,10 @@ class VaeStage:
         """Images of one step."""
         return self._pool.draw(step, count)
 
+    def prefetch(self, samples: Sequence[ImageSample]) -> None:
+        """Begin to decode the images of some samples."""
+        self._pool.prefetch(samples)
+
     def collate(self, samples: Sequence[ImageSample]) -> dict[str, Tensor]:
         """Crops, some of them stencilled, and noise for their latents."""
         seeds = [sample.seed for sample in samples]
@@ -77,6 +81,10 @@ class DenoiserStage:
     def draw(self, step: int, count: int) -> Sequence[ImageSample]:
         """Images of one step."""
         return self._pool.draw(step, count)
+
+    def prefetch(self, samples: Sequence[ImageSample]) -> None:
+        """Begin to decode the images of some samples."""
+        self._pool.prefetch(samples)
 
     def collate(self, samples: Sequence[ImageSample]) -> dict[str, Tensor]:
         """Images, noise for their latents and timesteps."""

@@ -23,14 +23,14 @@ class Trained:
     """What a training ended with.
 
     Attributes:
-        loss: mean over the last steps of this sitting, at most 50.
+        loss: mean over the last steps of this sitting, at most 50; None if no step was left.
         best: the best validation score, or None without validation.
         seconds: that all sittings took, the time between them left out.
         processes: that shared the work.
         leads: whether this process is the one that writes and speaks.
     """
 
-    loss: float
+    loss: float | None
     best: float | None
     seconds: float
     processes: int
@@ -105,13 +105,17 @@ class _Loop:
 
     def run(self, out: Path, progress: Progress, resume: bool, tensorboard: bool) -> Trained:
         config, leads = self.config, self.accelerator.is_main_process
-        settings = {**config.model_dump(mode="json"), **self.stage.describe()}
+        # At a constant rate no step depends on how many follow: more may be asked for.
+        any_steps = {"steps"} if config.schedule == "constant" else None
+        settings = {**config.model_dump(mode="json", exclude=any_steps), **self.stage.describe()}
         state = None
         with self.accelerator.main_process_first():
             state = open_run(out, settings, resume or not leads)
         first, best, seconds = 0, None, 0.0
         if state is not None:
             first, best, seconds = state["step"], state["best"], state["seconds"]
+            if first > config.steps:
+                raise BenchError(f"{out} is trained for {first} steps already; ask for more")
             self._load(state)
         log = TrainLog(out, first, tensorboard) if leads else None
         recent: list[float] = []
@@ -138,19 +142,22 @@ class _Loop:
             log.close()
         processes = self.accelerator.num_processes
         self.accelerator.end_training()
-        return Trained(sum(recent) / max(1, len(recent)), best, seconds, processes, leads)
+        mean = sum(recent) / len(recent) if recent else None
+        return Trained(mean, best, seconds, processes, leads)
 
     def _step(self, step: int) -> tuple[float, float]:
         """One optimiser step: its loss over all processes, and the gradients' norm."""
         accelerator, config = self.accelerator, self.config
         samples = self.stage.draw(step, config.batch_size)
+        next_ones = self.stage.draw(step + 1, config.batch_size) if step < config.steps else ()
         losses, norm = [], torch.tensor(0.0)
         self.model.train()
         for piece in range(config.accumulate):
             start = (piece * accelerator.num_processes + accelerator.process_index) * self.piece
-            batch = _moved(
-                self.stage.collate(samples[start : start + self.piece]), accelerator.device
-            )
+            own = slice(start, start + self.piece)
+            batch = _moved(self.stage.collate(samples[own]), accelerator.device)
+            if next_ones:
+                self.stage.prefetch(next_ones[own])
             with accelerator.accumulate(self.model):
                 loss = self.model(batch)
                 accelerator.backward(loss)

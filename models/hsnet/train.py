@@ -5,12 +5,13 @@ The authors' recipe (`train.py` of juhongm999/hsnet): cross-entropy over all pix
 running statistics included.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.backbones.base import load_backbone, seeded
 from models.backbones.resnet import ResNet
@@ -59,42 +60,29 @@ def untrained(backbone: str = "resnet50", weights: str | None = None) -> HSNetwo
     return HSNetwork(network)
 
 
-def learner_optimizer(network: HSNetwork, rate: float = LEARNING_RATE) -> torch.optim.Adam:
-    """The authors' optimiser, of the learner alone; `rate` is Adam's."""
-    network.eval().requires_grad_(False)
-    return torch.optim.Adam(network.hpn_learner.requires_grad_(True).parameters(), lr=rate)
+class HSNetLoss(nn.Module):
+    """The mean cross-entropy of episodes over all pixels; the learner alone learns."""
 
+    def __init__(self, network: HSNetwork) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        network.hpn_learner.requires_grad_(True)
 
-def train(
-    network: HSNetwork, batches: Iterable[Episodes], optimizer: torch.optim.Optimizer
-) -> Iterator[float]:
-    """Train in place, one step a batch; to stop is to stop asking.
+    def train(self, mode: bool = True) -> Self:
+        """As of any module, but the backbone stays as it is in use, running statistics included."""
+        super().train(mode)
+        self.network.backbone.eval()
+        return self
 
-    Args:
-        network: on its device; `state_dict()` of it is a checkpoint that `hsnet` loads.
-        batches: episodes of base classes, in any order.
-        optimizer: of the learner, from `learner_optimizer`.
-
-    Yields:
-        The loss of each step, measured before it.
-    """
-    for batch in batches:
-        loss = episode_loss(network, batch)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        yield loss.item()
-
-
-def episode_loss(network: HSNetwork, batch: Episodes) -> Tensor:
-    """Mean cross-entropy of a batch, over all pixels."""
-    logits = _logits(network, batch)
-    return F.cross_entropy(logits, batch.query_masks.to(logits.device).long())
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The loss of one batch, whose items are named as in `Episodes`."""
+        episodes = Episodes(**batch)
+        return F.cross_entropy(_logits(self.network, episodes), episodes.query_masks.long())
 
 
 @torch.no_grad()
 def predicted(network: HSNetwork, batch: Episodes) -> Tensor:
-    """Masks of a batch's queries: bool B×H×W."""
+    """Masks of a batch's queries, on the network's device: bool B×H×W."""
     return _logits(network, batch).argmax(1).bool()
 
 

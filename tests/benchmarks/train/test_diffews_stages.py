@@ -17,9 +17,7 @@ from safetensors.torch import load_file
 
 from benchmarks.cli import main
 from benchmarks.errors import BenchError
-from benchmarks.train.draw import BaseEpisodes, generator
 from benchmarks.train.job import load_job, presets
-from datasets_prep.folds import Fold, FoldSet
 from datasets_prep.prepared import PreparedDataset
 from tests.tiny import tiny_dataset
 
@@ -153,30 +151,6 @@ def test_latents_on_disk_change_nothing(
     first, second = (load_file(tmp_path / run / "last" / WEIGHTS) for run in ("first", "second"))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert len(list((tmp_path / "latents").rglob("*.safetensors"))) > 4
-
-
-def folds(*train: tuple[str, int]) -> FoldSet:
-    return FoldSet((Fold(index=0, base=(0, 1), novel=(2,), train=train, test=()),))
-
-
-def test_a_novel_class_in_the_training_list_is_an_error() -> None:
-    with pytest.raises(BenchError, match="image b for class 2, which is not a base class"):
-        BaseEpisodes(folds(("a", 0), ("b", 2)), 0)
-
-
-def test_held_out_images_are_never_trained_on() -> None:
-    lists = folds(*((f"i{n:03d}", n % 2) for n in range(120)))
-    seen: dict[bool, set[str]] = {}
-    for held_out in (False, True):
-        episodes = BaseEpisodes(lists, 0, held_out=held_out)
-        drawn = [episodes.draw(generator(0, step), 3) for step in range(300)]
-        seen[held_out] = {e.query[0] for e in drawn} | {s[0] for e in drawn for s in e.supports}
-        for episode in drawn:
-            names = [episode.query[0], *(name for name, _ in episode.supports)]
-            assert len(set(names)) == len(names)
-            assert all(int(name[1:]) % 2 == episode.class_index for name in names)
-    assert not seen[False] & seen[True]
-    assert len(seen[False]) == 114
 
 
 @pytest.mark.parametrize("name", sorted(presets()))

@@ -1,0 +1,53 @@
+"""A fold's training list, by class: base classes alone, and some of it held out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmarks.errors import BenchError
+from datasets_prep.folds import FoldSet
+
+_HELD_OUT = 20
+
+
+@dataclass(frozen=True)
+class BaseImages:
+    """Images of the base classes that can make a pair.
+
+    Attributes:
+        images: of each class, in the list's order; of two groups at least.
+        group: of each image: its video or patient, or itself where the dataset names none.
+    """
+
+    images: Mapping[int, tuple[str, ...]]
+    group: Mapping[str, str]
+
+
+def base_images(folds: FoldSet, fold: int, held_out: bool) -> BaseImages:
+    """A fold's training list without every twentieth group, or those groups alone.
+
+    Groups are held out whole, so that no video is both trained and validated on.
+
+    Raises:
+        BenchError: if the list names a class that is not a base class of the fold, or no class
+            has two images to train on.
+    """
+    chosen = folds.fold(fold)
+    group = {image: folds.group_of(image) for image, _ in chosen.train}
+    kept_back = set(sorted(set(group.values()))[::_HELD_OUT])
+    images: dict[int, list[str]] = {}
+    for image, index in chosen.train:
+        if index not in chosen.base or index in chosen.novel:
+            raise BenchError(
+                f"fold {fold}: the training list has image {image} for class {index}, which "
+                "is not a base class; mend folds.json: prepare the dataset again"
+            )
+        if (group[image] in kept_back) == held_out:
+            images.setdefault(index, []).append(image)
+    able = {
+        index: tuple(images[index])
+        for index in sorted(images)
+        if len({group[image] for image in images[index]}) > 1
+    }
+    if not able and not held_out:
+        raise BenchError(f"fold {fold}: no base class has two training images to make a pair")
+    return BaseImages(able, group)
