@@ -1,6 +1,6 @@
 """`bench leaderboard`: from a results store to boards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -38,16 +38,22 @@ class Built:
 
 
 def build(
-    results_root: Path, output: Path, *, plots: bool = False, gallery: Gallery | None = None
+    results_root: Path,
+    output: Path,
+    *,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    plots: bool = False,
+    gallery: Gallery | None = None,
 ) -> Built:
     """Write `README.md`, `index.html` and its data, and a page per dataset below `output`.
 
-    Datasets that the literature averages have a page together too. The boards hold what is in the
-    results store and what is committed in `output/results`; the same results give the same bytes.
+    The boards hold what is in the results store and what is committed in `output/results`; the same
+    results give the same bytes.
 
     Args:
         results_root: the results store.
         output: where the boards go.
+        groups: names of datasets that have a page together too, with their mean, by its name.
         plots: draw PNGs too, and show them in `pictures.md`; it takes matplotlib.
         gallery: episodes as the models see them, for `index.html` and `pictures.md`.
 
@@ -56,7 +62,7 @@ def build(
     """
     found = collect(Places(results_root, output / "results"))
     boards = settings(found.results)
-    boards += group_settings(boards)
+    boards += group_settings(boards, groups or {})
     numbers = list(reported())
     drawn = board_plots(boards) if plots else {}
     pages: dict[str, str | bytes] = {

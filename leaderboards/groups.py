@@ -10,12 +10,11 @@ from math import hypot
 from statistics import fmean
 
 from benchmarks.intervals import Interval
-from datasets_prep.catalog import GROUPS
 from leaderboards.scores import Figure, FoldScore, Row, Setting, order
 
 
 def group_settings(
-    settings: Iterable[Setting], groups: Mapping[str, Sequence[str]] = GROUPS
+    settings: Iterable[Setting], groups: Mapping[str, Sequence[str]]
 ) -> list[Setting]:
     """A setting for each group, protocol and number of shots of which anything was measured.
 

@@ -52,6 +52,7 @@ def leaderboard(
     digests do not agree with the others' are left out and named.
     """
     from benchmarks.configfile import root
+    from datasets_prep.catalog import GROUPS
     from leaderboards.build import build
 
     store, pictures = root("results_root", results_root), None
@@ -59,6 +60,6 @@ def leaderboard(
         from benchmarks.gallery import draw_gallery
 
         pictures = draw_gallery(root("data_root", data_root), store)
-    built = build(store, output, plots=plots, gallery=pictures)
+    built = build(store, output, groups=GROUPS, plots=plots, gallery=pictures)
     if not quiet:
         click.echo(built.text, nl=False)

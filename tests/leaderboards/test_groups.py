@@ -33,7 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         seen = "yes" if dataset == "fss1000" else "no"
         write_run(root, name="general", sees_test_classes=seen, skill=0.5, **own)
     write_run(root, dataset="toy", folds=1, name="whole")
-    return build(root, tmp_path_factory.mktemp("boards"))
+    return build(root, tmp_path_factory.mktemp("boards"), groups=GROUPS)
 
 
 def the(built: Built, dataset: str, shots: int = 1) -> Setting:
@@ -127,5 +127,5 @@ def test_the_printed_averages_are_those_of_the_printed_figures() -> None:
 
 def test_without_any_of_them_there_is_no_page(tmp_path: Path) -> None:
     write_run(tmp_path / "results", folds=1)
-    built = build(tmp_path / "results", tmp_path / "boards")
+    built = build(tmp_path / "results", tmp_path / "boards", groups=GROUPS)
     assert "cdfss.md" not in {path.name for path in built.files}
