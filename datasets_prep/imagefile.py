@@ -14,6 +14,8 @@ from datasets_prep.errors import DatasetError
 
 # More pixels than any dataset's largest images have; Pillow warns from here on.
 MAX_PIXELS = 89_478_485
+# Pillow knows many more, and would start Ghostscript for one of them.
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 # What `open_image`, and decoding after it, raise over damaged files.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zlib.error)
 
@@ -36,12 +38,13 @@ class ImageFile:
 
 
 def open_image(source: Path | IO[bytes]) -> Image.Image:
-    """Pillow's `Image.open`, but for images that would take any memory.
+    """Pillow's `Image.open`, but for other `FORMATS` and images that would take any memory.
 
     Raises:
-        OSError, or another of `UNREADABLE`: if it is missing, damaged or has too many pixels.
+        OSError, or another of `UNREADABLE`: if it is missing, damaged, of another kind, or has too
+            many pixels.
     """
-    image = Image.open(source)
+    image = Image.open(source, formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise Image.DecompressionBombError(

@@ -36,7 +36,7 @@ PHOTOS = {
     "PNG": encoded(NOISE, "PNG"),
     "BMP": encoded(NOISE, "BMP"),
     "TIFF": encoded(NOISE, "TIFF", compression="tiff_lzw"),
-    "GIF": encoded(LABELS, "GIF"),
+    "WEBP": encoded(NOISE, "WEBP"),
 }
 MASKS = {
     "PNG": encoded(LABELS, "PNG"),

@@ -14,12 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import EpsImagePlugin, Image
 from safetensors.torch import save_file
 
 from benchmarks.configfile import load_config
 from benchmarks.errors import BenchError
 from benchmarks.overrides import Overrides, apply
 from benchmarks.store import RunKey, find_unfinished, read_result
+from datasets_prep.errors import DatasetError
+from datasets_prep.imagefile import checked_image
 from models.errors import ModelError
 from models.weights import read_tensors
 from tests.leaderboards.synthetic import write_run
@@ -122,3 +125,19 @@ def test_an_option_makes_no_object(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(BenchError, match="is not a YAML value"):
         apply(load_config(), Overrides(models=["random"], options=[evil]))
     assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["EPS", "GIF", "ICNS", "PPM", "TGA"])
+def test_an_image_of_no_dataset_meets_no_decoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """An EPS makes Pillow start Ghostscript, whatever the file is called."""
+    ghostscript = tmp_path / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", str(ghostscript))
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (16, 16)).save(path, format=kind)
+    with pytest.raises(DatasetError, match=r"a\.jpg is not a readable image: cannot identify"):
+        checked_image(path)
+    assert not (tmp_path / "ran").exists()
