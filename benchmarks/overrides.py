@@ -1,5 +1,6 @@
 """What the command line changes in a configuration."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,26 @@ def apply(config: BenchConfig, overrides: Overrides) -> BenchConfig:
             f"false) forbids; leave the model out, or run it without"
         )
     return wanted
+
+
+def check_address(config: BenchConfig, overrides: Overrides) -> None:
+    """Refuse a Ray cluster that a file names where no code of others, or no connection, is wanted.
+
+    What answers there may send any code, and Ray imports the scheme of an address as a module.
+    The command line's address is the user's own, and `auto` is a cluster that this machine is in.
+
+    Raises:
+        BenchError: saying how to join it nevertheless.
+    """
+    if config.address in (None, "auto") or overrides.fields.get("address") is not None:
+        return
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    if not config.custom_code or offline:
+        raise BenchError(
+            f"bench.yaml joins the Ray cluster {config.address!r}, whose code would run here, and "
+            f"{'--offline' if config.custom_code else '--no-custom-code'} forbids that; if you "
+            f"trust the cluster, name it with --address, else leave the line out"
+        )
 
 
 def _datasets(config: BenchConfig, overrides: Overrides) -> list[dict[str, Any]]:

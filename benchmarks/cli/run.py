@@ -208,10 +208,11 @@ def run(
     ends with exit code 3, and the same command tries the episode again.
     """
     from benchmarks.configfile import load_config, to_yaml
-    from benchmarks.overrides import apply
+    from benchmarks.overrides import apply, check_address
     from benchmarks.shards import Shard
 
-    matrix = apply(load_config(config), _overrides(given))
+    overrides = _overrides(given)
+    matrix = apply(load_config(config), overrides)
     if show_config:
         click.echo(to_yaml(matrix), nl=False)
         return
@@ -219,6 +220,7 @@ def run(
     if dry_run:
         _print_plan(matrix, as_json)
         return
+    check_address(matrix, overrides)
     part = Shard.parse(shard) if shard is not None else None
     outcomes = _measure(matrix, resume, part, quiet)
     if as_json:

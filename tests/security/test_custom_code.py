@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -104,3 +105,53 @@ def test_a_file_that_lies_here_is_no_package() -> None:
 def test_a_module_here_is_found_where_it_is_named() -> None:
     assert bench(*RUN, "--model-from", "mine:Mine")[0] == 0
     assert Path("ran").exists()
+
+
+class Joined(BaseException):
+    """Ray was asked to join a cluster."""
+
+
+def _join(address: str, **_: object) -> None:
+    raise Joined(address)
+
+
+MATRIX = f"datasets: [{TINY}]\nmodels: [random]\nengine: ray\n"
+
+
+@pytest.mark.parametrize(
+    ("flag", "line"),
+    [("--no-custom-code", ""), ("--offline", ""), ("-q", "custom_code: false\n")],
+)
+def test_a_cluster_of_a_file_is_not_joined(
+    monkeypatch: pytest.MonkeyPatch, flag: str, line: str
+) -> None:
+    """What answers there may send code, and Ray imports `mine`."""
+    ray = SimpleNamespace(is_initialized=lambda: False, init=_join)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    for address in ("ray://127.0.0.1:9", "127.0.0.1:9", "mine://x", "local"):
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")  # put back what --offline sets
+        Path("bench.yaml").write_text(f"{MATRIX}{line}address: {address}\n")
+        code, said = bench("run", flag)
+        assert code == 2 and said.count("\n") == 1
+        assert f"joins the Ray cluster '{address}'" in said
+        with pytest.raises(Joined, match=address):  # the command line's is the user's own
+            bench("run", flag, "--address", address)
+    Path("bench.yaml").write_text(f"{MATRIX}{line}address: auto\n")
+    with pytest.raises(Joined, match="auto"):
+        bench("run", flag)
+
+
+def test_a_cluster_of_the_users_own_file_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = SimpleNamespace(is_initialized=lambda: False, init=_join)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    Path("bench.yaml").write_text(f"{MATRIX}address: ray://127.0.0.1:9\n")
+    with pytest.raises(Joined, match=r"ray://127\.0\.0\.1"):
+        bench("run")
+
+
+@pytest.mark.parametrize("spread", [("--shards", "2"), ("--ray", "2")])
+def test_a_batch_file_passes_the_refusal_on(spread: tuple[str, str]) -> None:
+    assert bench("submit", "--slurm", *spread, "--out", "b", "--", "--no-custom-code") == (0, "")
+    runs = [line for line in Path("b").read_text().splitlines() if "bench run" in line]
+    assert runs and all("--no-custom-code" in line for line in runs)
