@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from models.diffews.design import Supervision
@@ -34,11 +35,12 @@ def margins(
         queries: the query images, B×3×H×W in 0..1, for the forms that compare with them.
 
     Returns:
-        B×H×W float32.
+        B×H×W float32; not finite where an image is not.
     """
-    bright = (decoded.float().clamp(-1, 1) + 1) / 2
+    decoded = decoded.float()
+    bright = (torch.where(decoded.isfinite(), decoded.clamp(-1, 1), torch.nan) + 1) / 2
     if scoring == "exact":
-        bright = (bright * 255).byte().float() / 255
+        bright = (bright * 255).floor() / 255
     score = foreground(bright, queries, form)
     mean = score.mean(1)
     if rule == "absolute":

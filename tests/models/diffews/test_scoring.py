@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.diffews.scoring import margins
+from models.diffews.scoring import Rule, Scoring, margins
 from models.geometry import Squash
 
 pixels = st.integers(0, 2**32 - 1).map(
@@ -46,10 +46,20 @@ def test_absolute_threshold_and_truncation() -> None:
     assert (margins(level, 0.1, "absolute", "float") > 0).all()
 
 
-@pytest.mark.parametrize("value", [float("inf"), -5.0])
+@pytest.mark.parametrize("value", [5.0, -5.0])
 def test_decoded_values_are_clipped(value: float) -> None:
     scores = margins(torch.full((1, 3, 2, 2), value), 0.25, "absolute", "exact")
     assert scores.unique().tolist() == [0.75 if value > 0 else -0.25]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("rule", ["relative", "absolute"])
+@pytest.mark.parametrize("scoring", ["exact", "float"])
+def test_what_is_not_finite_is_no_empty_mask(value: float, rule: Rule, scoring: Scoring) -> None:
+    decoded = torch.zeros(2, 3, 2, 2)
+    decoded[1, 1, 0, 1] = value
+    scores = margins(decoded, 0.25, rule, scoring)
+    assert scores[0].isfinite().all() and not scores[1, 0, 1].isfinite()
 
 
 def test_margins_can_be_resized_before_the_decision() -> None:
