@@ -78,6 +78,11 @@ class DiffewS(BaseSegmenter):
         self.options, self.parts = options, parts
         self.design = Design.of(parts.unet_config, _chosen(options))
         _check_design(self.design, parts)
+        if self.design.tokenized and options.subsample_supports:
+            raise ModelError(
+                "DiffewS: subsample_supports thins the keys of self-attention, and "
+                "interaction=tokenized_cross_attention keeps none; leave it out"
+            )
         self.device, self.dtype = torch.device(device), parts.unet.dtype
         self.geometry = Squash(options.resolution)
         self.support_reads_pixels = self.design.mask_injection in ("multiplication", "addition")
