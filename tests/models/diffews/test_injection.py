@@ -1,6 +1,38 @@
+import pytest
 import torch
 
-from models.diffews.injection import OUTSIDE, outside_bias, token_grids, token_masks
+from models.diffews.design import Injection
+from models.diffews.injection import (
+    OUTSIDE,
+    composed,
+    masked_latents,
+    outside_bias,
+    token_grids,
+    token_masks,
+)
+
+
+@pytest.mark.parametrize(
+    ("injection", "expected"),
+    [
+        ("multiplication", [-0.5, 0.5, -1.0]),
+        ("addition", [0.25, 0.75, -0.25]),
+        ("concatenation", [-0.5, 0.5, 0.5]),
+    ],
+)
+def test_what_the_vae_sees_of_three_pixels(injection: Injection, expected: list[float]) -> None:
+    """Two inside the mask and one outside it; black is -1 and white 1."""
+    image = torch.tensor([-0.5, 0.5, 0.5]).expand(1, 3, 1, 3)
+    seen = composed(image, torch.tensor([[[1.0, 1.0, 0.0]]]), injection)
+    assert torch.equal(seen, torch.tensor(expected).expand(1, 3, 1, 3))
+
+
+def test_latents_outside_the_mask_are_zero() -> None:
+    latents = torch.arange(1.0, 9.0).view(1, 2, 2, 2)
+    mask = torch.zeros(1, 4, 4)
+    mask[0, 0, 2] = mask[0, 2, 0] = 1  # what the latents at (0, 1) and (1, 0) look at
+    mask[0, 3, 3] = 1
+    assert masked_latents(latents, mask).tolist() == [[[[0, 2], [3, 0]], [[0, 6], [7, 0]]]]
 
 
 def test_grids_halve_and_round_up() -> None:
