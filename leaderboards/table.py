@@ -1,11 +1,16 @@
 """Tables of GitHub's markdown."""
 
+import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from tabulate import tabulate
 
 _SIDES = {"l": "left", "r": "right"}
+# As entities, for parsers differ over a pipe after two backslashes.
+_SIGNS = {ord(sign): f"&#{ord(sign)};" for sign in "&\\|<[]"}
+# GitHub makes links of bare addresses and `www.`, and of mail even where its @ is an entity.
+_BARE = ((r"://", "&#58;//"), (r"(?i)(www)\.", r"\1&#46;"), (r"@(?=\S*\.)", "@&#8203;"))
 
 
 class Markup(str):
@@ -33,8 +38,10 @@ def table(head: Sequence[str], body: Sequence[Sequence[object]], align: str) -> 
 
 def escape(text: str) -> str:
     """Names and messages that cannot end a line or a cell, nor become tags, links or images."""
-    line = " ".join(text.splitlines())
-    return line.replace("|", "\\|").replace("<", "&lt;").replace("](", "]\\(")
+    line = " ".join(text.splitlines()).translate(_SIGNS)
+    for bare, broken in _BARE:
+        line = re.sub(bare, broken, line)
+    return line
 
 
 def link(text: str, page: str) -> Markup:

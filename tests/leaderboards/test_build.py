@@ -140,7 +140,7 @@ def test_the_details_say_who_and_on_what(built: Built) -> None:
     rows = {row["Model"]: row for row in cells(page(built, "toy.md"), "Model")}
     assert rows["dense-nn"] == {
         "Model": "dense-nn",
-        "What it is": "Dense \\| matching",
+        "What it is": "Dense &#124; matching",
         "Shots": "1, 5",
         "Parameters": "1.2M",
         "Weights": "abababab",
