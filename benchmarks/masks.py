@@ -74,9 +74,10 @@ def predict_now(
     import torch
 
     from benchmarks.cache import FeatureCache
-    from benchmarks.evaluator import Evaluator, predict
+    from benchmarks.evaluator import Evaluator
     from benchmarks.loader import Loader
     from benchmarks.plan import Batch
+    from benchmarks.prediction import predict
 
     loader = Loader(dataset, threads=1)
     try:
