@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -104,6 +105,7 @@ class Evaluator:
         self._support_scope = ("support", data, self._own)
         self._stretch: Sequence[Batch] = ()
         self._steps: Mapping[int, int] = {}
+        self._unreadable: Exception | None = None
 
     def close(self) -> None:
         """Drop the features that nobody else can use; the cache would hold them for nothing."""
@@ -142,7 +144,7 @@ class Evaluator:
             masks: whether the predicted masks are wanted too.
 
         Raises:
-            DatasetError: for an image that cannot be read.
+            DatasetError, OSError: for an image that cannot be read.
             MemoryError: where memory does not do for the batch.
         """
         begin = time.perf_counter()
@@ -188,12 +190,21 @@ class Evaluator:
                 scores = self.segment(batch, seed)
                 with self._stage("score"):
                     return self._count(batch, scores, protocol, masks)
-        except (DatasetError, OSError, MemoryError):
-            raise
         except Exception as error:  # a model is anyone's code and may raise anything
+            if error is self._unreadable:
+                raise
             if out_of_memory(error):
                 raise MemoryError from error
             return _reason(error)
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """Within, an error is the dataset's, not the model's, and no matter of one episode."""
+        try:
+            yield
+        except (DatasetError, OSError) as error:
+            self._unreadable = error
+            raise
 
     def _image_key(self, image_id: str) -> Key:
         return (*self._image_scope, image_id)
@@ -314,13 +325,13 @@ class Evaluator:
     def _pixels(self, image_ids: Sequence[str], reads: bool) -> Tensor:
         if not reads:
             return torch.zeros(()).expand(self.encode_batch, 3, *self.grid_of(image_ids[0]))
-        with self._stage("load"):
+        with self._stage("load"), self._loading():
             pixels = [self.loader.image(image_id, self.model.geometry) for image_id in image_ids]
             stacked: Tensor = self._filled(torch.stack(pixels))
             return stacked.to(self.device).float().div_(255)
 
     def _masks(self, pairs: Sequence[tuple[str, int]]) -> Tensor:
-        with self._stage("load"):
+        with self._stage("load"), self._loading():
             masks = [self.loader.support_mask(*pair, self.model.geometry) for pair in pairs]
             return torch.stack(masks).to(self.device).float()
 
@@ -335,7 +346,8 @@ class Evaluator:
             target = protocol.target(size)
             for index, mask in zip(indices, predict(self.model, part, size, target), strict=True):
                 episode = batch.episodes[index]
-                truth = self.loader.truth(episode.query, episode.class_index, target)
+                with self._loading():
+                    truth = self.loader.truth(episode.query, episode.class_index, target)
                 areas = count(mask, truth.numpy())
                 counted.append(_Counted(episode, areas, encode_mask(mask) if masks else None))
         return counted

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.store import find_runs, find_unfinished, read_unfinished
+from datasets_prep.errors import DatasetError
 from models.segmenter import Features
 from tests.faults.runs import EPISODES, KEY, counts, run
 from tests.tiny import ColourModel
@@ -93,6 +94,31 @@ def test_what_fails_again_stays_failed(root: Path, tmp_path: Path) -> None:
     break_on(root, [23])
     again = run(root, tmp_path, FAULTY).unfinished
     assert again is not None and again.measured == EPISODES - 1 and set(again.failed) == {23}
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        TimeoutError("no answer"),
+        FileNotFoundError(2, "No such file", "prompt.txt"),
+        DatasetError("cannot read the model's own table"),
+        KeyError("mask"),
+    ],
+    ids=lambda raised: type(raised).__name__,
+)
+def test_whatever_a_model_raises_is_a_failure_of_its_episode(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    """Only what the loader raises would be the dataset's fault, and end the run."""
+
+    def fault(scores: Tensor, row: int) -> Tensor:
+        raise raised
+
+    monkeypatch.setattr(Faulty, "fault", staticmethod(fault))
+    break_on(root, [11])
+    unfinished = run(root, tmp_path, FAULTY, batch_size=8).unfinished
+    assert unfinished is not None and unfinished.measured == EPISODES - 1
+    assert unfinished.failed == {11: f"{type(raised).__name__}: {raised}"}
 
 
 @pytest.mark.parametrize(
