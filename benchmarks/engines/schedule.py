@@ -19,7 +19,7 @@ from benchmarks.plan import Batch, cut_near
 _SLOW = 3.0  # times the usual duration after which a batch is given to another worker too
 _SLOW_SECONDS = 2.0  # and so many seconds at least
 _NEAR = 8  # a cut may move by one in so many batches to fall between two classes
-_STRIKES = 3  # workers that may be lost over one task
+_STRIKES = 3  # times that workers may be lost over one task
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,12 @@ class _Worker:
     held: deque[tuple[LoadModel | Lease, float]] = field(default_factory=deque)
 
 
+@dataclass
+class _Strikes:
+    count: int = 0
+    spared: set[int] = field(default_factory=set)  # workers that were at the task at the last one
+
+
 class Schedule:
     """The work of a matrix.
 
@@ -101,7 +107,7 @@ class Schedule:
         self._unfinished = set(self._runs)
         self._load_seconds: dict[int, float] = {}
         self._workers = [_Worker() for _ in range(workers)]
-        self._strikes: dict[LoadModel | tuple[int, int], int] = {}
+        self._strikes: dict[LoadModel | tuple[int, int], _Strikes] = {}
 
     @property
     def over(self) -> bool:
@@ -182,6 +188,7 @@ class Schedule:
         task = self._answered(worker)
         if isinstance(task, LoadModel):
             self._load_seconds[task.load] = seconds
+            self._strikes.pop(task, None)
 
     def measured(self, worker: int, seconds: float) -> int | None:
         """A worker has answered its oldest lease.
@@ -209,7 +216,8 @@ class Schedule:
         """A worker is gone: its work goes back, and another may come in its place.
 
         Raises:
-            BenchError: if the task that it was at has cost too many workers.
+            BenchError: if workers were lost too often over the task that it was at. Those that were
+                at it together count once, for a node may go with all of its workers.
         """
         me = self._workers[worker]
         self._workers[worker] = _Worker()
@@ -223,19 +231,27 @@ class Schedule:
             if batches:
                 self._runs[run].free.append(_Stretch(run, batches))
         if me.held:
-            self._strike(me.held[0][0])
+            self._strike(worker, me.held[0][0])
 
-    def _strike(self, task: LoadModel | Lease) -> None:
-        name = task if isinstance(task, LoadModel) else (task.run, task.batch.index)
-        self._strikes[name] = self._strikes.get(name, 0) + 1
-        if self._strikes[name] >= _STRIKES:
+    def _strike(self, worker: int, task: LoadModel | Lease) -> None:
+        strikes = self._strikes.setdefault(_name(task), _Strikes())
+        if worker in strikes.spared:
+            strikes.spared.remove(worker)
+            return
+        strikes.count += 1
+        strikes.spared = {
+            number
+            for number, other in enumerate(self._workers)
+            if other.held and _name(other.held[0][0]) == _name(task)
+        }
+        if strikes.count >= _STRIKES:
             what = (
                 "loading a model"
                 if isinstance(task, LoadModel)
                 else f"episodes {', '.join(str(e.index) for e in task.batch.episodes)}"
             )
             raise BenchError(
-                f"{_STRIKES} workers were lost over {what}; if memory is short, use fewer "
+                f"workers were lost {_STRIKES} times over {what}; if memory is short, use fewer "
                 f"--workers, a smaller --batch-size or --cache-size; --workers 1 shows what happens"
             )
 
@@ -343,3 +359,7 @@ class Schedule:
                 me.held.append((lease, now))
                 return lease
         return None
+
+
+def _name(task: LoadModel | Lease) -> LoadModel | tuple[int, int]:
+    return task if isinstance(task, LoadModel) else (task.run, task.batch.index)

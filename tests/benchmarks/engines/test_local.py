@@ -112,7 +112,7 @@ def test_a_batch_that_kills_every_worker_ends_the_run(root: Path, tmp_path: Path
         }
     ]
     wanted = config(root, tmp_path, workers=2, models=deadly, datasets=ONE_RUN, batch_size=1)
-    with pytest.raises(BenchError, match="3 workers were lost over episodes 5"):
+    with pytest.raises(BenchError, match="lost 3 times over episodes 5"):
         run_matrix(wanted, listener=Quiet())
 
 

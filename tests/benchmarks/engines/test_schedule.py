@@ -175,7 +175,7 @@ def test_a_task_that_costs_three_workers_is_named() -> None:
     site = Site([[6]], workers=1)
     site.fill(1)
     site.answer(0)
-    with pytest.raises(BenchError, match=r"3 workers were lost over episodes 0;.*--workers 1"):
+    with pytest.raises(BenchError, match=r"lost 3 times over episodes 0;.*--workers 1"):
         for _ in range(3):
             site.fill(1)
             if isinstance(site.queues[0][0], LoadModel):
@@ -183,6 +183,47 @@ def test_a_task_that_costs_three_workers_is_named() -> None:
                 site.fill(1)
             site.queues[0].clear()
             site.schedule.lost(0)
+
+
+def lose(site: Site, worker: int) -> None:
+    site.queues[worker].clear()
+    site.schedule.lost(worker)
+
+
+def test_a_node_that_goes_with_all_its_workers_is_no_fault_of_the_model() -> None:
+    site = Site([[40]], workers=8)
+    site.fill(1)
+    assert all(queue == [LoadModel(0)] for queue in site.queues)
+    for worker in range(6):
+        lose(site, worker)
+    site.work()
+    assert len(site.counted) == 40
+
+
+def test_losses_over_a_model_are_forgotten_when_it_is_loaded() -> None:
+    site = Site([[40]], workers=1)
+    for _ in range(5):
+        site.fill(1)
+        lose(site, 0)
+        site.fill(1)
+        assert site.queues[0] == [LoadModel(0)]
+        for _ in range(2):
+            site.answer(0)
+            site.fill(1)
+        lose(site, 0)
+    site.work()
+    assert len(site.counted) == 40
+
+
+def test_a_model_that_nobody_can_load_ends_the_run() -> None:
+    site = Site([[40]], workers=4)
+    for _ in range(2):
+        site.fill(1)
+        for worker in range(4):
+            lose(site, worker)
+    site.fill(1)
+    with pytest.raises(BenchError, match="lost 3 times over loading a model"):
+        lose(site, 0)
 
 
 def test_what_is_withdrawn_is_given_to_nobody() -> None:
