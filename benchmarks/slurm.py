@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _RAY_PORT = 20000  # and up to 10,000 more, by the job's number
+_TRIES = 150  # looks, two seconds apart, at whether Ray's head is up
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def array_job(job: Job, shards: int, arguments: Sequence[str]) -> str:
         job,
         directives,
         [
-            'export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}"',
+            f"export OMP_NUM_THREADS={max(1, job.cpus // max(1, job.gpus))}",  # of each worker
             f'exec {shlex.join(command)} --shard "$SLURM_ARRAY_TASK_ID/{shards}"',
         ],
     )
@@ -67,12 +68,20 @@ def ray_job(job: Job, nodes: int, arguments: Sequence[str]) -> str:
         directives,
         [
             "export RAY_USAGE_STATS_ENABLED=0",
+            f"export SRUN_CPUS_PER_TASK={job.cpus}",  # srun does not take it from sbatch
             'head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
             f"port=$(({_RAY_PORT} + SLURM_JOB_ID % 10000))",
             'address="$head:$port"',
             'srun --nodes=1 --ntasks=1 --nodelist="$head" '
             f'ray start --head --port="$port" {resources} &',
-            'until ray status --address="$address" > /dev/null 2>&1; do sleep 2; done',
+            f"tries={_TRIES}",
+            'until ray status --address="$address" > /dev/null 2>&1; do',
+            "  if ! kill -0 $! 2> /dev/null || ((--tries == 0)); then",
+            '    echo "error: the head of Ray is not up on $head" >&2',
+            "    exit 1",
+            "  fi",
+            "  sleep 2",
+            "done",
             *(others if nodes > 1 else []),
             f'{shlex.join(command)} --address "$address"',
         ],

@@ -113,4 +113,9 @@ def _check(arguments: Sequence[str]) -> None:
     for name in _OURS:
         if any(given == name or given.startswith(f"{name}=") for given in arguments):
             raise click.UsageError(f"{name} is for bench submit to choose")
-    run.make_context("run", list(arguments))
+    wanted = run.make_context("run", list(arguments))
+    if not wanted.params["resume"]:
+        raise click.UsageError(
+            "with --fresh a job that Slurm queues again would begin anew each time; remove the old "
+            "results, or give another --results-root"
+        )
