@@ -14,6 +14,9 @@ from benchmarks.records import RunRecord
 
 Milliseconds = NDArray[np.float32]
 MOST_PIXELS = 2**40  # an episode's; sums of them stay far from overflow
+_LONGEST_NAME = 1000  # characters of an image's id
+_MOST_BYTES = 512  # unpacked, of a row on average, most of it for a name
+_HARMLESS = 2**20  # bytes below which no average counts
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def read_table(path: Path, record: RunRecord) -> EpisodeTable:
         BenchError: if it is missing or damaged, or does not belong to the record.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     episodes = record.setup.episodes.count
@@ -82,11 +86,16 @@ def read_table(path: Path, record: RunRecord) -> EpisodeTable:
                 raise BenchError(f"{path} does not hold the columns of a result")
             if file.metadata.num_rows != episodes:
                 raise BenchError(f"{path} does not hold the {episodes} episodes of its record")
+            if _unpacked_bytes(file.metadata) > max(_HARMLESS, episodes * _MOST_BYTES):
+                raise BenchError(f"{path} unpacks to more than {episodes} episodes can take")
             table = file.read()
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise BenchError(f"cannot read {path}: {error}") from None
     if any(c.null_count for c in table.columns):
         raise BenchError(f"{path} does not hold the columns of a result")
+    for chunk in table.column("query").chunks:  # a name stands there once, whatever its rows
+        if max(pc.utf8_length(chunk.dictionary).to_pylist(), default=0) > _LONGEST_NAME:
+            raise BenchError(f"{path} names an image in more than {_LONGEST_NAME:,} characters")
     counts = EpisodeCounts(
         table.column("episode").to_numpy(),
         table.column("class_id").to_numpy(),
@@ -104,3 +113,11 @@ def read_table(path: Path, record: RunRecord) -> EpisodeTable:
         tuple(table.column("query").to_pylist()),
         table.column("milliseconds").to_numpy() if timed else None,
     )
+
+
+def _unpacked_bytes(metadata: Any) -> int:
+    """What the file says that it unpacks to, by groups of rows or by columns, whichever is more."""
+    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+    columns = [group.column(n) for group in groups for n in range(group.num_columns)]
+    in_groups = sum(int(group.total_byte_size) for group in groups)
+    return max(in_groups, sum(int(column.total_uncompressed_size) for column in columns))

@@ -107,6 +107,38 @@ def test_a_small_table_of_many_rows_is_refused_unread(
         read_result(tmp_path, KEY)
 
 
+def with_queries(root: Path, names: list[str]) -> Path:
+    """The finished run with other query names, as small as zstd makes them."""
+    write_run(root)
+    path = KEY.folder(root) / "episodes.parquet"
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("query")
+    column = pa.array(names).dictionary_encode()
+    table = table.set_column(place, table.schema.field(place), column)
+    pq.write_table(table, path, compression="zstd")
+    assert path.stat().st_size < 1_000_000
+    return path
+
+
+def test_a_small_table_of_long_names_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_queries(tmp_path, [f"{n}{'x' * 100_000}" for n in range(40)])
+    monkeypatch.setattr(pq.ParquetFile, "read", None)
+    with pytest.raises(BenchError, match="unpacks to more than 40 episodes can take"):
+        read_result(tmp_path, KEY)
+
+
+@pytest.mark.parametrize("length", [1000, 1001])
+def test_a_name_that_many_rows_share_has_an_end(tmp_path: Path, length: int) -> None:
+    with_queries(tmp_path, ["é" * length] * 40)
+    if length == 1000:
+        assert read_result(tmp_path, KEY).queries == ("é" * length,) * 40
+    else:
+        with pytest.raises(BenchError, match="names an image in more than 1,000 characters"):
+            read_result(tmp_path, KEY)
+
+
 @pytest.mark.parametrize("name", ["run.json", "journal.jsonl"])
 def test_nesting_that_would_exhaust_the_stack(tmp_path: Path, name: str) -> None:
     write_run(tmp_path)
