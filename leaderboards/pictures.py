@@ -1,4 +1,4 @@
-"""`pictures.md`: what the ranked models make of the same few episodes, and the plots."""
+"""`pictures.md`: what models make of the same few episodes, and the plots."""
 
 import io
 from collections.abc import Collection, Sequence
@@ -17,7 +17,7 @@ _GAP, _LABEL = 6, 16  # pixels
 _INTRO = (
     "Drawn by `bench leaderboard --plots --gallery`. The episodes are the first of the lists, "
     "chosen before any result: supports with their masks in orange, the query, the truth in green, "
-    "and each ranked model's mask in blue, with its IoU in percent."
+    "and each model's mask in blue, with its IoU in percent; floors are left out."
 )
 
 
@@ -38,7 +38,7 @@ def pictures(
         images = {name: text for name, text in shown.items() if name in plots}
         folder = protocol_folder(setting.protocol.name, setting.limit)
         episodes = gallery.get((setting.dataset, folder, setting.shots), ())
-        models = [row.model.name for row in setting.rows if row.ranked]
+        models = [row.model.name for row in setting.rows if row.competes]
         if episodes and models:
             name = f"pictures/{setting.dataset}-{folder}-{setting.shots}shot.jpg"
             sheets[name] = sheet(episodes, models)

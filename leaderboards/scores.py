@@ -72,10 +72,14 @@ class Row:
     @property
     def ranked(self) -> bool:
         """Whether the row takes part in the ranking."""
+        return self.competes and self.miou is not None
+
+    @property
+    def competes(self) -> bool:
+        """Whether it is a model that may be compared, if only on the folds that it has."""
         models = [record.setup.model for record in self.records]
         return (
-            self.miou is not None
-            and all(record.setup.episodes.limit is None for record in self.records)
+            all(record.setup.episodes.limit is None for record in self.records)
             and all(model.comparable for model in models)
             and self.model.kind in ("model", "predictions")
         )

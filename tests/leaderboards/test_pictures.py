@@ -1,4 +1,4 @@
-"""The page of pictures: the ranked models on the same episodes."""
+"""The page of pictures: models on the same episodes."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from PIL import Image
 from benchmarks.panels import Panel, Shown
 from leaderboards.build import build
 from leaderboards.pictures import sheet
-from tests.leaderboards.synthetic import write_model
+from tests.leaderboards.synthetic import write_model, write_run
 
 
 def jpeg(colour: tuple[int, int, int], size: tuple[int, int] = (32, 24)) -> bytes:
@@ -51,18 +51,19 @@ def test_a_sheet_has_a_row_an_episode_and_the_models_in_their_order() -> None:
     assert colours(picture, 6 + 16 + 24 + 6 + 16 + 12) == ["grey", "green"]
 
 
-def test_the_page_shows_ranked_models_best_first(tmp_path: Path) -> None:
+def test_the_page_shows_models_best_first_and_no_floors(tmp_path: Path) -> None:
     for name, skill, kind in (
         ("alpha", 0.4, "model"),
         ("beta", 0.8, "model"),
         ("random", 0, "floor"),
     ):
         write_model(tmp_path / "r", name, skill=skill, kind=kind)
+    write_run(tmp_path / "r", name="alone", skill=0.9, trained_fold=0)
     gallery = {("toy", "fixed-v1", 1): [EPISODE], ("gone", "fixed-v1", 1): [EPISODE]}
     built = build(tmp_path / "r", tmp_path / "boards", gallery=gallery)
     text = (tmp_path / "boards/pictures.md").read_text()
     assert re.findall(r"!\[(.+)\]\((.+)\)", text) == [
-        ("Episodes of toy with the masks of beta, alpha", "pictures/toy-fixed-v1-1shot.jpg")
+        ("Episodes of toy with the masks of beta, alpha, alone", "pictures/toy-fixed-v1-1shot.jpg")
     ]
     drawn = tmp_path / "boards/pictures/toy-fixed-v1-1shot.jpg"
     assert drawn in built.files
