@@ -18,6 +18,7 @@ from benchmarks.config import BenchConfig, CacheConfig, DatasetConfig, ModelConf
 from benchmarks.errors import BenchError
 from benchmarks.protocols import PROTOCOLS
 from datasets_prep.catalog import GROUPS as DATASET_GROUPS
+from datasets_prep.yamltext import load_yaml
 from models.catalog import GROUPS, MODELS, tiny_options
 from models.registry import unknown
 
@@ -167,7 +168,7 @@ def _parse(path: Path) -> tuple[Any, Mapping[Place, int]]:
         raise BenchError(f"cannot read {path}: {reason}") from None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        body = yaml.safe_load(text)
+        body = load_yaml(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BenchError(f"{path}, line {line}: this is not YAML: {error.problem}") from None

@@ -19,6 +19,7 @@ from benchmarks.configfile import (
 )
 from benchmarks.errors import BenchError
 from benchmarks.protocols import get_protocol
+from datasets_prep.yamltext import load_yaml
 from models.catalog import MODELS
 
 
@@ -170,6 +171,6 @@ def _takes(model: ModelConfig, option: str) -> bool:
 
 def _value(text: str, value: str) -> Any:
     try:
-        return yaml.safe_load(value) if value else ""
+        return load_yaml(value) if value else ""
     except yaml.YAMLError:
         raise BenchError(f"--option {text}: {value!r} is not a YAML value") from None

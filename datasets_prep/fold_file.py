@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from datasets_prep.errors import DatasetError
+from datasets_prep.yamltext import load_yaml
 
 
 def read_fold_file(path: Path, classes: Sequence[str]) -> list[tuple[int, ...]]:
@@ -15,8 +16,8 @@ def read_fold_file(path: Path, classes: Sequence[str]) -> list[tuple[int, ...]]:
         DatasetError: unless the file gives every class to one fold, once.
     """
     try:
-        body = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        body = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DatasetError(f"cannot read the fold file {path}: {error}") from None
     folds = body.get("folds") if isinstance(body, dict) and len(body) == 1 else None
     if not isinstance(folds, list) or not all(isinstance(fold, list) and fold for fold in folds):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from benchmarks.errors import BenchError
 from benchmarks.train.config import TrainConfig
+from datasets_prep.yamltext import load_yaml
 from models.diffews.design import Design
 from models.diffews.synthetic import Size
 from models.registry import unknown
@@ -67,9 +68,12 @@ def load_job(config: str | None, changes: Mapping[str, str]) -> Job:
         place = body
         for section in sections:
             place = place.setdefault(section, {})
-        place[last] = yaml.safe_load(text)
+        try:
+            place[last] = load_yaml(text)
+        except yaml.YAMLError:
+            raise BenchError(f"{name}: {text!r} is not a YAML value") from None
     try:
-        return Job(**body)
+        return Job.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -108,7 +112,7 @@ def _read(config: str) -> dict[str, Any]:
     if not path.is_file():
         raise BenchError(f"no file {config}, nor a preset of that name: {', '.join(known)}")
     try:
-        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+        body = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BenchError(f"cannot read {path}: {error}") from None
     if not isinstance(body, dict):

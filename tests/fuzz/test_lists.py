@@ -4,6 +4,7 @@ import itertools
 import json
 import pickle
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,8 +161,25 @@ def test_what_is_nested_without_end(name: str, opening: bytes, tmp_path: Path) -
         READERS[name](path)
 
 
+TAGS = ("", "int", "bool", "float", "null", "timestamp", "binary", "set", "omap", "str", "x")
+VALUES = ("x", "''", "2001-99-99", "0001-01-01T00:00:00+23:59", "9" * 5000, f"{'1:' * 300}1.", "[]")
+
+
+def tagged(text: bytes) -> st.SearchStrategy[bytes]:
+    """The text with a value that may not fit its tag in the place of one of its words."""
+    words = [match.span() for match in re.finditer(rb"[\w.-]+", text)]
+
+    def put(place: tuple[int, int], tag: str, value: str) -> bytes:
+        return text[: place[0]] + f"{tag and '!!'}{tag} {value}".encode() + text[place[1] :]
+
+    return st.builds(put, *map(st.sampled_from, (words, TAGS, VALUES)))
+
+
+FOLD_FILE = b"folds: [[cat, dog], [car]] # ours\n"
+
+
 @fuzzed
-@given(content=mutated(b"folds: [[cat, dog], [car]] # ours\n"))
+@given(content=mutated(FOLD_FILE) | tagged(FOLD_FILE))
 def test_fold_files(place: Path, content: bytes) -> None:
     path = place / "folds.yaml"
     path.write_bytes(content)
@@ -172,7 +190,7 @@ CONFIG = (Path(__file__).resolve().parents[2] / "bench.yaml").read_bytes()
 
 
 @fuzzed
-@given(content=mutated(CONFIG))
+@given(content=mutated(CONFIG) | tagged(CONFIG))
 def test_configurations(place: Path, content: bytes) -> None:
     path = place / "bench.yaml"
     path.write_bytes(content)

@@ -21,7 +21,9 @@ from benchmarks.configfile import load_config
 from benchmarks.errors import BenchError
 from benchmarks.overrides import Overrides, apply
 from benchmarks.store import RunKey, find_unfinished, read_result
+from benchmarks.train.job import load_job
 from datasets_prep.errors import DatasetError
+from datasets_prep.fold_file import read_fold_file
 from datasets_prep.imagefile import checked_image
 from models.errors import ModelError
 from models.weights import read_tensors
@@ -157,6 +159,25 @@ def test_an_option_makes_no_object(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(BenchError, match="is not a YAML value"):
         apply(load_config(), Overrides(models=["random"], options=[evil]))
     assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize(
+    "value", ["2001-99-99", "!!int x", "!!int ''", "!!bool x", "!!timestamp x", "1:" * 300 + "1."]
+)
+def test_yaml_whose_value_does_not_fit_its_tag(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"limit: {value}\n")
+    with pytest.raises(BenchError, match=r"a\.yaml: this is not YAML: a value does not fit"):
+        load_config(path)
+    with pytest.raises(BenchError, match=r"cannot read .*a\.yaml: a value does not fit"):
+        load_job(str(path), {})
+    with pytest.raises(BenchError, match=r"train\.steps: .* is not a YAML value"):
+        load_job(None, {"train.steps": value})
+    with pytest.raises(BenchError, match=r"--option .* is not a YAML value"):
+        apply(load_config(), Overrides(models=["random"], options=[f"random.seed={value}"]))
+    path.write_text(f"folds: [[{value}]]\n")
+    with pytest.raises(DatasetError, match=r"cannot read the fold file .*a\.yaml"):
+        read_fold_file(path, ["cat"])
 
 
 @pytest.mark.parametrize("kind", ["EPS", "GIF", "ICNS", "PPM", "TGA"])
