@@ -39,7 +39,8 @@ class Parts:
         vae_digest: sha256 of the VAE's file, or a name for random weights.
         source: the base folder that the text parts can be copied from.
         tokens: the encoder of `tokenized_cross_attention`, None for other designs.
-        trained: what `training.json` says, such as dataset and fold; empty where it is not known.
+        trained: what `training.json` says, such as dataset and fold, and folds of other datasets
+            that it was trained on `earlier`; empty where it is not known.
     """
 
     unet: Any
@@ -52,6 +53,13 @@ class Parts:
     source: Path | None = None
     tokens: ImageTokens | None = None
     trained: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def folds(self) -> dict[str, int]:
+        """The fold whose base classes it was trained on, by dataset."""
+        if not self.trained:
+            return {}
+        return {**self.trained.get("earlier", {}), self.trained["dataset"]: self.trained["fold"]}
 
     @property
     def patch(self) -> int:
@@ -126,8 +134,10 @@ def _read_training(path: Path) -> Mapping[str, Any]:
         return {}
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-        return {**body, "dataset": str(body["dataset"]), "fold": int(body["fold"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        earlier = {name: int(fold) for name, fold in body.get("earlier", {}).items()}
+        trained = {**body, "dataset": str(body["dataset"]), "fold": int(body["fold"])}
+        return {**trained, "earlier": earlier} if earlier else trained
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"cannot read {path}: {error!r}; fetch the checkpoint again") from None
 
 

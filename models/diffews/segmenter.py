@@ -175,7 +175,7 @@ class DiffewS(BaseSegmenter):
         if self.support_reads_pixels:
             pixels = images.to(self.device, self.dtype) * 2 - 1
             seen = injection.composed(pixels, masks, design.mask_injection)
-        tokens = self.parts.tokens
+        tokens = self.parts.tokens if design.tokenized else None
         if tokens is not None:
             found, within = tokens(seen), tokens.inside(masks)
             return [
@@ -319,9 +319,9 @@ class DiffewS(BaseSegmenter):
         self.config = {**options.model_dump(exclude=places), **self.design.model_dump()}
         how = (self.dtype, options.channels_last, options.compile, options.vae_slicing)
         if parts.trained:
-            dataset = parts.trained["dataset"]
-            self.trained_fold = {dataset: parts.trained["fold"]}
-            self.card = replace(self.card, sees_test_classes={dataset: "no", "*": "unknown"})
+            self.trained_fold = parts.folds
+            seen = {**dict.fromkeys(parts.folds, "no"), "*": "unknown"}
+            self.card = replace(self.card, sees_test_classes=seen)
         kind = "sd-vae-mean-and-pixels" if self.design.reads_query else "sd-vae-mean"
         self.image_key = ":".join([kind, parts.vae_digest, *map(str, how)])
 

@@ -71,6 +71,18 @@ def test_the_reference_survives_loading_and_saving(reference: Path, tmp_path: Pa
     assert (tmp_path / "text_encoder" / "model.safetensors").is_file()
 
 
+def test_all_folds_that_it_was_trained_on_are_known(saved: Path, copy: Path) -> None:
+    assert DiffewS.from_pretrained(saved).trained_fold == {}
+    trained = {"dataset": "pascal", "fold": 2, "earlier": {"coco": 1}}
+    (copy / "training.json").write_text(json.dumps(trained))
+    model = DiffewS.from_pretrained(copy)
+    assert model.trained_fold == {"coco": 1, "pascal": 2}
+    assert model.card.sees_test_classes == {"coco": "no", "pascal": "no", "*": "unknown"}
+    (copy / "training.json").write_text(json.dumps({**trained, "earlier": ["coco"]}))
+    with pytest.raises(ModelError, match=r"cannot read .*training.json"):
+        DiffewS.from_pretrained(copy)
+
+
 def test_diffusers_opens_what_is_saved(saved: Path) -> None:
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
