@@ -17,6 +17,7 @@ REFERENCE_CHANNELS, QUERY_CHANNELS = "in_channels_ref", "in_channels_query"
 # support with its mask's latent, and of a noisy mask with its query's latent.
 SUPPORT_INPUT, QUERY_INPUT = "conv_in_ref", "conv_in_query"
 _INPUTS = {REFERENCE_CHANNELS: SUPPORT_INPUT, QUERY_CHANNELS: QUERY_INPUT}
+_OWN_INPUT = "conv_in"
 
 
 def build_unet(config: Mapping[str, Any]) -> Any:
@@ -40,9 +41,27 @@ def stock_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def missing_inputs(unet: Any, design: Design) -> dict[str, str]:
     """The input convolutions that `design` needs and `unet` lacks, as `_INPUTS` has them."""
-    needed = {SUPPORT_INPUT} if design.concatenates else set()
-    needed |= {QUERY_INPUT} if design.generation == "mn2m" else set()
+    needed = _inputs_read(design)
     return {e: name for e, name in _INPUTS.items() if name in needed and not hasattr(unet, name)}
+
+
+def learn(unet: Any, design: Design) -> None:
+    """Let a U-Net be trained, but for the input convolutions that `design` does not read.
+
+    They would get no gradient, which several processes that train together do not bear.
+    """
+    unet.requires_grad_(True)
+    for name in {_OWN_INPUT, *_INPUTS.values()} - _inputs_read(design):
+        if hasattr(unet, name):
+            getattr(unet, name).requires_grad_(False)
+
+
+def _inputs_read(design: Design) -> set[str]:
+    """The input convolutions of a design's passes."""
+    read = {QUERY_INPUT if design.generation == "mn2m" else _OWN_INPUT}
+    if not design.tokenized:
+        read.add(SUPPORT_INPUT if design.concatenates else _OWN_INPUT)
+    return read
 
 
 @contextmanager

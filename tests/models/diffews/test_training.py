@@ -16,6 +16,7 @@ from models.diffews.parts import Parts, load_parts, save_parts
 from models.diffews.supervision import foreground, target_image
 from models.diffews.synthetic import random_parts
 from models.diffews.training.objective import DiffewSLoss
+from models.diffews.unet import learn
 from models.segmenter import Features
 
 Case = Callable[[str], dict[str, Tensor]]
@@ -133,10 +134,15 @@ def test_every_design_learns_and_its_checkpoint_opens(
     design = Design(**choices)
     parts, batch, _ = scene(design)
     objective = DiffewSLoss(parts, design)
-    objective.requires_grad_(True)
-    optimizer = torch.optim.SGD(objective.parameters(), lr=1e-3)
+    learn(parts.unet, design)
+    if parts.tokens is not None:
+        parts.tokens.learn(encoder=True)
+    weights = [weight for weight in objective.parameters() if weight.requires_grad]
+    optimizer = torch.optim.SGD(weights, lr=1e-3)
     before = objective(batch)
     before.backward()
+    # Several processes that train together wait for every one of these.
+    assert all(weight.grad is not None for weight in weights)
     optimizer.step()
     assert objective(batch) < before
     save_parts(parts, design, tmp_path)
