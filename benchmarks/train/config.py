@@ -20,7 +20,8 @@ class TrainConfig(BaseModel):
     rate: float = Field(1e-5, gt=0, description="AdamW's learning rate, after the warm-up")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's")
     schedule: Literal["constant", "linear", "polynomial", "cosine"] = Field(
-        "linear", description="how the rate falls"
+        "linear",
+        description="how the rate falls; polynomial is diffusers', of power 1: linear, to 1e-7",
     )
     warmup: int = Field(0, ge=0, description="steps in which the rate rises to its value")
     clip: float | None = Field(1.0, gt=0, description="norm that gradients are clipped to")

@@ -1,14 +1,14 @@
 """DiffewS on episodes of base classes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.loader import Loader
-from benchmarks.train.draw import BaseEpisodes, TrainEpisode, generator, noises, shared_shots
+from benchmarks.train.draw import BaseEpisodes, TrainEpisode, generator, noises
 from benchmarks.train.episodes import Item, held_out_miou, pixels
 from benchmarks.train.latents import LatentStore
 from benchmarks.train.pictures import save_grid
@@ -63,16 +63,19 @@ class DiffewSStage:
         self._loader, self._geometry, self._store = loader, geometry, store
         self._settings, self._described, self._seed = settings, described, seed
         self.objective: nn.Module = objective
+        self.frozen: Sequence[nn.Module] = (parts.vae,)
 
     def describe(self) -> Mapping[str, object]:
         """Dataset, fold, network and design."""
         return {"stage": "diffews", **self._described, **vars(self._settings)}
 
     def draw(self, step: int, count: int) -> Sequence[TrainEpisode]:
-        """Episodes of one step, all with as many supports."""
+        """Episodes of one step, all with as many supports as the class with fewest can give."""
         random = generator(self._seed, step)
         shots = 1 + int(random.randint(self._settings.shots))
-        return [self._episodes.draw(random, shots) for _ in range(count)]
+        episodes = [self._episodes.draw(random, shots) for _ in range(count)]
+        fewest = min(len(episode.supports) for episode in episodes)
+        return [replace(episode, supports=episode.supports[:fewest]) for episode in episodes]
 
     def prefetch(self, samples: Sequence[TrainEpisode]) -> None:
         """Begin to decode the images of some episodes."""
@@ -175,9 +178,8 @@ class DiffewSStage:
 
 def _items(episodes: Sequence[TrainEpisode]) -> tuple[list[Item], list[Item]]:
     """Queries and supports, equally many of each episode."""
-    shots = shared_shots(episodes)
     queries = [(e.class_index, *e.query) for e in episodes]
-    return queries, [(e.class_index, *s) for e in episodes for s in e.supports[:shots]]
+    return queries, [(e.class_index, *s) for e in episodes for s in e.supports]
 
 
 @dataclass(frozen=True)

@@ -175,8 +175,3 @@ def noises(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
     return torch.stack(
         [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     )
-
-
-def shared_shots(episodes: Sequence[TrainEpisode]) -> int:
-    """The number of supports that all episodes of a batch have at least, and are cut to."""
-    return min(len(episode.supports) for episode in episodes)

@@ -146,6 +146,7 @@ class HSNetStage:
         self._network, self._episodes, self._held_out = network, episodes, held_out
         self._loader, self._geometry, self._described = loader, geometry, described
         self.objective: nn.Module = HSNetLoss(network)
+        self.frozen: Sequence[nn.Module] = ()
 
     @property
     def validates(self) -> bool:

@@ -25,12 +25,14 @@ class LatentStore:
     Args:
         parts: whose VAE encodes.
         folder: keeps answers on disk as well, one file for each key, below a folder named by the
-            VAE's digest.
+            VAE's digest and the dataset's.
+        dataset: its digest: other datasets may have images of the same name.
     """
 
-    def __init__(self, parts: Parts, folder: Path | None = None) -> None:
+    def __init__(self, parts: Parts, folder: Path | None, dataset: str) -> None:
         self._vae: Any = parts.vae
-        self._folder = None if folder is None else folder / parts.vae_digest[:16]
+        place = f"{parts.vae_digest[:16]}-{dataset[:16]}"
+        self._folder = None if folder is None else folder / place
         self._kept: LRUCache[str, Tensor] = LRUCache(_MEMORY, lambda moments: moments.nbytes)
 
     @torch.no_grad()

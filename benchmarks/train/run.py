@@ -24,10 +24,12 @@ from models.diffews.checkpoint import load_part, read_config
 from models.diffews.convert import add_inputs
 from models.diffews.parts import Parts, build_vae, load_parts
 from models.diffews.synthetic import untrained_parts, untrained_tokens
-from models.diffews.tokens import load_clip
+from models.diffews.tokens import ImageTokens, load_clip
 from models.diffews.training.autoencoder import AutoencoderLoss
 from models.diffews.training.objective import DiffewSLoss
+from models.diffews.unet import learn
 from models.geometry import Squash
+from models.weights import tensor_digest
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,8 @@ def run_job(
     """
     dataset = PreparedDataset(places.data_root, places.dataset)
     with closing(Loader(dataset, threads)) as loader:
-        made = _MAKE[stage](job, places, dataset, loader)
-        _to_device(made, device)
         return train(
-            made,
+            _MAKE[stage](job, places, dataset, loader),
             job.train,
             places.out,
             progress,
@@ -108,26 +108,22 @@ def _diffews(job: Job, places: Places, dataset: PreparedDataset, loader: Loader)
         raise BenchError("bench train diffews needs --from DIR, a Stable Diffusion, and --fold")
     parts = load_parts(places.source, tokens=job.prompt_tokens)
     design, seed = job.design, job.train.seed
+    if design.shots == "trained" and job.shots == 1:
+        raise BenchError(
+            "shots=1 trains with one support alone, which is not design.shots=trained: give "
+            "design.shots=inference_only, or more shots"
+        )
+    parts = replace(parts, trained=_trained(job, places.source, dataset, places.fold, parts.folds))
     added = add_inputs(parts.unet, design)
     parts = replace(parts, unet_config={**parts.unet_config, **added})
-    if design.tokenized and parts.tokens is None:
-        width = int(parts.unet_config["cross_attention_dim"])
-        clip = places.image_encoder
-        tokens = untrained_tokens(job.size, seed) if clip is None else load_clip(clip, width, seed)
-        parts = replace(parts, tokens=tokens)
-    parts = replace(
-        parts,
-        trained={
-            "dataset": dataset.name,
-            "dataset_digest": dataset.digest,
-            "fold": places.fold,
-            "steps": job.train.steps,
-            "batch_size": job.train.batch_size,
-            "seed": seed,
-        },
-    )
+    image_encoder = None
+    if not design.tokenized:
+        parts = replace(parts, tokens=None)
+    elif parts.tokens is None:
+        tokens = _tokens(job, places.image_encoder, parts)
+        parts, image_encoder = replace(parts, tokens=tokens), tensor_digest(tokens)
     objective = DiffewSLoss(parts, design, checkpointing=job.train.gradient_checkpointing)
-    parts.unet.requires_grad_(True)
+    learn(parts.unet, design)
     if parts.tokens is not None:
         parts.tokens.learn(encoder=job.train_tokens)
     folds, fold = dataset.folds, places.fold
@@ -139,6 +135,7 @@ def _diffews(job: Job, places: Places, dataset: PreparedDataset, loader: Loader)
         "fold": fold,
         "design": design.model_dump(),
         "started_from": parts.digest,
+        "image_encoder": image_encoder,
     }
     return DiffewSStage(
         parts,
@@ -147,11 +144,49 @@ def _diffews(job: Job, places: Places, dataset: PreparedDataset, loader: Loader)
         BaseEpisodes(folds, fold, held_out=True),
         loader,
         Squash(job.resolution),
-        LatentStore(parts, places.latents),
+        LatentStore(parts, places.latents, dataset.digest),
         settings,
         described,
         seed,
     )
+
+
+def _trained(
+    job: Job, source: Path, dataset: PreparedDataset, fold: int, before: Mapping[str, int]
+) -> Mapping[str, object]:
+    """What a checkpoint says of its training, and of those that it started from.
+
+    Raises:
+        BenchError: if those have seen the fold's novel classes.
+    """
+    if before.get(dataset.name, fold) != fold:
+        raise BenchError(
+            f"{source} was trained on fold {before[dataset.name]} of {dataset.name}: it has seen "
+            f"masks of fold {fold}'s novel classes; start from another checkpoint"
+        )
+    earlier = {name: its for name, its in before.items() if name != dataset.name}
+    return {
+        "dataset": dataset.name,
+        "dataset_digest": dataset.digest,
+        "fold": fold,
+        "steps": job.train.steps,
+        "batch_size": job.train.batch_size,
+        "seed": job.train.seed,
+        **({"earlier": earlier} if earlier else {}),
+    }
+
+
+def _tokens(job: Job, clip: Path | None, parts: Parts) -> ImageTokens:
+    """A new image encoder: CLIP with an untrained projection, or all untrained."""
+    seed = job.train.seed
+    if clip is not None:
+        return load_clip(clip, int(parts.unet_config["cross_attention_dim"]), seed)
+    if not job.train_tokens:
+        raise BenchError(
+            "tokenized_cross_attention would read an untrained image encoder that stays as it is: "
+            "give CLIP with --image-encoder, or train one with train_tokens=true"
+        )
+    return untrained_tokens(job.size, seed)
 
 
 _MAKE = {"vae": _vae, "unet": _unet, "diffews": _diffews}
@@ -174,9 +209,3 @@ def _with_vae(parts: Parts, folder: Path) -> Parts:
     config: dict[str, Any] = read_config(path)
     vae, digest = load_part(lambda: build_vae(config), path, torch.float32)
     return replace(parts, vae=vae, vae_config=config, vae_digest=digest)
-
-
-def _to_device(stage: Stage, device: str) -> None:
-    """Frozen parts follow the objective; Accelerate moves what is trained."""
-    if device != "cpu" and torch.cuda.is_available():
-        stage.objective.to("cuda")

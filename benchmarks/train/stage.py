@@ -30,9 +30,11 @@ class Stage(Protocol):
     Attributes:
         objective: called with what `collate` returns, gives the mean loss over its samples; its
             parameters that require gradients are trained.
+        frozen: what the methods compute with beside it; the loop moves it to its device too.
     """
 
     objective: nn.Module
+    frozen: Sequence[nn.Module]
 
     def describe(self) -> Mapping[str, object]:
         """What the result depends on beside the `TrainConfig`: a resumed run must have the same."""

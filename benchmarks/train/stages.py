@@ -27,6 +27,7 @@ class VaeStage:
     ) -> None:
         self._parts, self._pool, self._settings, self._crop = parts, pool, settings, crop
         self.objective: nn.Module = AutoencoderLoss(parts.vae.requires_grad_(True))
+        self.frozen: Sequence[nn.Module] = ()
 
     def describe(self) -> Mapping[str, object]:
         """The dataset and the network."""
@@ -72,6 +73,7 @@ class DenoiserStage:
         parts.vae.requires_grad_(False)
         self._loss = DenoiserLoss(parts.unet.requires_grad_(True), parts.vae, parts.prompt)
         self.objective: nn.Module = self._loss
+        self.frozen: Sequence[nn.Module] = (parts.vae,)
 
     def describe(self) -> Mapping[str, object]:
         """The dataset, the network and its VAE."""

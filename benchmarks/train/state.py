@@ -11,6 +11,7 @@ import torch
 from benchmarks.errors import BenchError
 
 SETTINGS, STATE = "train.json", "state.pt"
+CHECKPOINTS = ("last", "best")
 
 
 def open_run(out: Path, settings: Mapping[str, object], resume: bool) -> dict[str, Any] | None:
@@ -41,6 +42,9 @@ def open_run(out: Path, settings: Mapping[str, object], resume: bool) -> dict[st
                 f"cannot go on with {out}: it was begun with {key}={before.get(key)}, this is "
                 f"{now.get(key)}; give the same settings or another --out"
             )
+    for name in CHECKPOINTS:
+        if not (out / name).exists() and _old(out / name).exists():
+            _old(out / name).rename(out / name)
     state = out / STATE
     return read_state(state) if state.is_file() else None
 
@@ -68,10 +72,10 @@ def write_state(out: Path, state: Mapping[str, Any]) -> None:
 def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
     """Write a folder beside `target` and put it in its place.
 
-    A crash between the two renames leaves the former one as `.target.old`, which the next call
-    removes only once the new one stands.
+    A crash between the two renames leaves the former one as `.target.old`, which `open_run` puts
+    back.
     """
-    partial, old = (target.with_name(f".{target.name}.{end}") for end in ("partial", "old"))
+    partial, old = target.with_name(f".{target.name}.partial"), _old(target)
     shutil.rmtree(partial, ignore_errors=True)
     write(partial)
     shutil.rmtree(old, ignore_errors=True)
@@ -79,6 +83,10 @@ def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
         target.rename(old)
     partial.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:

@@ -81,6 +81,12 @@ class _Loop:
             cpu=device == "cpu",
             gradient_accumulation_steps=config.accumulate,
         )
+        if device == "cuda" and self.accelerator.device.type != "cuda":
+            raise BenchError(
+                "--device cuda: torch sees no GPU here, or ACCELERATE_USE_CPU is set; see bench "
+                "doctor, or train with --device cpu"
+            )
+        place(stage, self.accelerator.device)
         pieces = config.accumulate * self.accelerator.num_processes
         if config.batch_size % pieces:
             raise BenchError(
@@ -173,7 +179,7 @@ class _Loop:
         mean = accelerator.reduce(torch.stack(losses).mean(), reduction="mean").item()
         if not torch.isfinite(torch.tensor(mean)):
             raise BenchError(
-                f"the loss of step {step} is {mean}; go on from the last saved step with a lower "
+                f"the loss of step {step} is {mean}; train anew in another --out with a lower "
                 "rate, a longer warm-up or precision=no"
             )
         return mean, float(norm)
@@ -194,6 +200,9 @@ class _Loop:
         return best
 
     def _save(self, out: Path, numbers: Mapping[str, Any]) -> None:
+        """The checkpoint first: if the state is not reached, the steps to it are done again."""
+        with self._averaged():
+            replace_folder(out / "last", self.stage.save)
         state = {
             **numbers,
             "weights": [weight.detach() for weight in self.weights],
@@ -205,8 +214,6 @@ class _Loop:
             else self.accelerator.scaler.state_dict(),
         }
         write_state(out, state)
-        with self._averaged():
-            replace_folder(out / "last", self.stage.save)
 
     def _load(self, state: Mapping[str, Any]) -> None:
         for weight, saved in zip(self.weights, state["weights"], strict=True):
@@ -231,6 +238,12 @@ class _Loop:
             yield
         finally:
             self.ema.restore(self.weights)
+
+
+def place(stage: Stage, device: torch.device) -> None:
+    """Move all that a stage computes with."""
+    for module in (stage.objective, *stage.frozen):
+        module.to(device)
 
 
 def _optimizer(config: TrainConfig) -> Any:

@@ -26,7 +26,7 @@ class DenoiserLoss(nn.Module):
         from diffusers import DDPMScheduler
 
         self.unet = unet
-        self._frozen = (vae,)  # in a tuple: its weights are no part of this module
+        self._vae = (vae,)  # in a tuple: its weights are no part of this module
         self._prompt = prompt
         self._noising = DDPMScheduler.from_config(SCHEDULE)
 
@@ -42,7 +42,7 @@ class DenoiserLoss(nn.Module):
             batch: `images` (B×3×H×W in -1..1), `noise` (as large as their latents) and
                 `timesteps` (B).
         """
-        vae = self._frozen[0].to(batch["images"].device)
+        vae = self._vae[0]
         with torch.no_grad():
             latents = vae.encode(batch["images"]).latent_dist.mean * vae.config.scaling_factor
         noise, steps = batch["noise"], batch["timesteps"]
