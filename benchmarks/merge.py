@@ -5,11 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.alike import differences
 from benchmarks.describe import make_record
 from benchmarks.errors import BenchError
-from benchmarks.records import Course, RunRecord, read_record
+from benchmarks.records import Course, RunRecord
 from benchmarks.shards import FoundShard, Shard, find_shards, read_found
-from benchmarks.store import Journal, RunKey, differences, is_complete, read_rows
+from benchmarks.store import (
+    Journal,
+    RunKey,
+    is_complete,
+    previous_setup,
+    read_result,
+    read_rows,
+)
 
 _NAMED = 5  # shards that a message names
 
@@ -38,7 +46,7 @@ def merge(results_root: Path, others: Sequence[Path] = ()) -> list[Merged]:
 
     Raises:
         BenchError: naming shards that are missing, not finished, there twice, or measured with
-            another setup or other code.
+            another setup or other code, and results that are in their way.
     """
     found: dict[RunKey, list[tuple[Shard, Path]]] = {}
     for root in dict.fromkeys(path.resolve() for path in (results_root, *others)):
@@ -48,15 +56,19 @@ def merge(results_root: Path, others: Sequence[Path] = ()) -> list[Merged]:
         places = ", ".join(map(str, (results_root, *others)))
         raise BenchError(f"there are no shards in {places}; measure them with: bench run --shard")
     wrong: list[str] = []
-    ready: dict[RunKey, list[FoundShard]] = {}
+    ready: list[tuple[RunKey, list[FoundShard], RunRecord | None]] = []
     for key, own in sorted(found.items()):
         try:
-            ready[key] = _complete(key, own)
+            shards = _complete(key, own)
+            ready.append((key, shards, _there(results_root, key, shards)))
         except BenchError as error:
             wrong.append(str(error))
     if wrong:
         raise BenchError("\n".join(wrong))
-    return [_merged(results_root, key, own) for key, own in ready.items()]
+    return [
+        Merged(key, 0, there) if there is not None else _merged(results_root, key, shards)
+        for key, shards, there in ready
+    ]
 
 
 def _complete(key: RunKey, found: Sequence[tuple[Shard, Path]]) -> list[FoundShard]:
@@ -90,6 +102,13 @@ def _complete(key: RunKey, found: Sequence[tuple[Shard, Path]]) -> list[FoundSha
         )
     shards = [own for index in sorted(read) if (own := read[index]) is not None]
     _check_alike(key, shards)
+    episodes = sorted(number for own in shards for number in own.record.queries)
+    count = shards[0].record.setup.episodes.count
+    if episodes != list(range(count)):
+        raise BenchError(
+            f"{key}: the {len(episodes)} episodes of its shards do not make the {count} of the "
+            f"run; measure them again with --fresh"
+        )
     return shards
 
 
@@ -104,25 +123,42 @@ def _check_alike(key: RunKey, shards: Sequence[FoundShard]) -> None:
             *differences({"code": first.record.code}, {"code": other.record.code}),
         ]
         for name, old, new in pairs:
+            mend = "measure one of them again with --fresh"
+            if name == "batch_size":  # a device too small for the larger would halve it again
+                larger = first if old > new else other
+                mend = f"measure shard {larger} again with --fresh --batch-size {min(old, new)}"
             raise BenchError(
-                f"{key}: shard {first.record.shard}/{first.record.shards} was measured with "
-                f"{name} = {old!r}, shard {other.record.shard}/{other.record.shards} with {new!r}; "
-                f"measure one of them again with --fresh"
+                f"{key}: shard {first} was measured with {name} = {old!r}, shard {other} with "
+                f"{new!r}; {mend}"
             )
+
+
+def _there(results_root: Path, key: RunKey, shards: Sequence[FoundShard]) -> RunRecord | None:
+    """The result, where it is there already.
+
+    Raises:
+        BenchError: if it is damaged, or the run was finished or begun with another setup.
+    """
+    folder = key.folder(results_root)
+    try:
+        before = previous_setup(folder)
+        record = read_result(results_root, key).record if is_complete(folder) else None
+    except BenchError as error:
+        raise BenchError(f"{error}; remove {folder / 'run.json'} to merge the run again") from None
+    if before is not None:
+        setup = shards[0].record.setup
+        for name, old, new in differences(
+            before.model_dump(mode="json"), setup.model_dump(mode="json")
+        ):
+            raise BenchError(
+                f"{folder} holds a run with {name} = {old!r}, the shards have {new!r}; remove what "
+                f"is not wanted"
+            )
+    return record
 
 
 def _merged(results_root: Path, key: RunKey, shards: Sequence[FoundShard]) -> Merged:
     folder, setup = key.folder(results_root), shards[0].record.setup
-    if is_complete(folder):
-        record = read_record(folder / "run.json")
-        for name, old, new in differences(
-            record.setup.model_dump(mode="json"), setup.model_dump(mode="json")
-        ):
-            raise BenchError(
-                f"{folder} holds a result with {name} = {old!r}, the shards have {new!r}; remove "
-                f"what is not wanted"
-            )
-        return Merged(key, 0, record)
     with Journal(folder, setup, "fresh") as journal:
         queries: dict[int, str] = {}
         for own in shards:
@@ -137,7 +173,7 @@ def _merged(results_root: Path, key: RunKey, shards: Sequence[FoundShard]) -> Me
 
 
 def _course(courses: Sequence[Course]) -> Course:
-    """How the measuring of all shards went together."""
+    """How the measuring of all shards went together; their code is the same."""
     caches = [course.cache for course in courses if course.cache is not None]
     stages = [course.stages for course in courses if course.stages is not None]
     return courses[0].model_copy(

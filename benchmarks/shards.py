@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.errors import BenchError
 from benchmarks.plan import Batch, cut_near
 from benchmarks.records import ShardRecord, read_shard
-from benchmarks.store import RunKey
+from benchmarks.store import RunKey, read_rows
 
 SHARD_FILE = "shard.json"
 _NEAR = 8  # a cut may move by one in so many batches of a shard to fall between two classes
@@ -62,16 +62,35 @@ class FoundShard:
     folder: Path
     record: ShardRecord
 
+    def __str__(self) -> str:
+        return f"{self.record.shard}/{self.record.shards}"
+
 
 def find_shards(results_root: Path) -> Iterator[tuple[RunKey, Shard, Path]]:
-    """Every shard below the root, finished or not: its run, which it is, and its folder."""
+    """Every shard below the root, finished or not: its run, which it is, and its folder.
+
+    What lies beside them under another kind of name, such as a copy, is none.
+    """
     for folder in sorted(results_root.glob("*/*/*/fold*_*shot/shards/*of*")):
         key = RunKey.parse(folder.parents[1].relative_to(results_root).as_posix())
+        try:
+            shard = Shard.parse(folder.name.replace("of", "/"))
+        except BenchError:
+            continue
         if key is not None:
-            yield key, Shard.parse(folder.name.replace("of", "/")), folder
+            yield key, shard, folder
 
 
 def read_found(folder: Path) -> FoundShard | None:
-    """A finished shard; None where it is not finished."""
+    """A finished shard; None where it is not finished, or rows of it are gone.
+
+    Raises:
+        BenchError: if `shard.json` is damaged.
+    """
     path = folder / SHARD_FILE
-    return FoundShard(folder, read_shard(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    record = read_shard(path)
+    rows, _ = read_rows(folder)
+    whole = sorted(row.episode for row in rows) == sorted(record.queries)
+    return FoundShard(folder, record) if whole else None

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,17 @@ from benchmarks.config import BenchConfig
 from benchmarks.errors import BenchError
 from benchmarks.merge import merge
 from benchmarks.plan import Batch
-from benchmarks.records import read_record
+from benchmarks.records import read_record, read_shard
 from benchmarks.runner import run_matrix
 from benchmarks.shards import Shard
 from benchmarks.slurm import Job, array_job, ray_job
-from benchmarks.store import find_runs, read_result
+from benchmarks.store import Journal, find_runs, read_result
 from tests.benchmarks.engines.plans import batches as plan_of_classes
 from tests.benchmarks.test_evaluator import Quiet, areas_of
 from tests.tiny import tiny_config, tiny_dataset
+
+ONE_RUN = [{"name": "tiny", "shots": [1], "folds": [0]}]
+TWO_RUNS = [{"name": "tiny", "shots": [1]}]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,9 @@ def test_merged_shards_are_the_result_of_one_process(root: Path, tmp_path: Path)
     measure(root, there, "3/3", save_predictions=True)
     measure(root, here, "2/3", "1/3", save_predictions=True)
     assert find_runs(here) == []
+    shards = next(here.glob("*/*/*/*/shards"))
+    for stray in ("copy of 1of3", "1of3 (2)", "4of3"):
+        shutil.copytree(shards / "1of3", shards / stray)
     merged = merge(here, [there])
     assert [own.key for own in merged] == sorted(outcome.key for outcome in outcomes)
     for own in merged:
@@ -95,10 +102,6 @@ def test_a_measured_shard_is_not_measured_again_unless_told(root: Path, tmp_path
 
 
 def test_a_broken_shard_goes_on_where_it_was(root: Path, tmp_path: Path) -> None:
-    class Stop(Quiet):
-        def advanced(self, episodes: int) -> None:
-            raise KeyboardInterrupt
-
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             run_matrix(config(root, tmp_path), listener=Stop(), shard=Shard(1, 2))
@@ -137,14 +140,14 @@ def test_one_shard_from_two_stores_is_refused(root: Path, tmp_path: Path) -> Non
         (lambda body: body["setup"]["model"].update(weights_digest="0"), r"model\.weights_digest"),
         (lambda body: body["setup"]["dataset"].update(digest="0"), r"dataset\.digest"),
         (lambda body: body["setup"]["episodes"].update(digest="0"), r"episodes\.digest"),
-        (lambda body: body["setup"].update(batch_size=7), "batch_size"),
-        (lambda body: body.update(code="fss-bench 0.0.1"), "code"),
+        (lambda body: body["code"].update(sources="0"), r"code\.sources"),
+        (lambda body: body["code"].update(torch="1.0"), r"code\.torch"),
     ],
 )
 def test_shards_that_were_not_measured_alike_are_refused(
     root: Path, tmp_path: Path, change: object, named: str
 ) -> None:
-    measure(root, tmp_path, "1/2", "2/2", datasets=[{"name": "tiny", "shots": [1], "folds": [0]}])
+    measure(root, tmp_path, "1/2", "2/2", datasets=ONE_RUN)
     path = next(tmp_path.rglob("2of2/shard.json"))
     body = json.loads(path.read_text())
     change(body)  # type: ignore[operator]
@@ -154,13 +157,73 @@ def test_shards_that_were_not_measured_alike_are_refused(
     assert find_runs(tmp_path) == []
 
 
-def test_a_row_that_is_gone_is_noticed(root: Path, tmp_path: Path) -> None:
-    measure(root, tmp_path, "1/1", datasets=[{"name": "tiny", "shots": [1], "folds": [0]}])
-    path = next(tmp_path.rglob("1of1/journal.jsonl"))
+@pytest.mark.parametrize(("sizes", "larger"), [((3, 2), "1/2"), ((2, 3), "2/2")])
+def test_a_shard_with_other_batches_is_measured_with_those_of_the_smaller(
+    root: Path, tmp_path: Path, sizes: tuple[int, int], larger: str
+) -> None:
+    for shard, size in zip(("1/2", "2/2"), sizes, strict=True):
+        measure(root, tmp_path, shard, datasets=ONE_RUN, batch_size=size)
+    with pytest.raises(BenchError, match=f"shard {larger} again with --fresh --batch-size 2"):
+        merge(tmp_path)
+    wanted = config(root, tmp_path, datasets=ONE_RUN, batch_size=2)
+    run_matrix(wanted, resume="fresh", listener=Quiet(), shard=Shard.parse(larger))
+    assert len(merge(tmp_path)) == 1
+
+
+def test_a_shard_that_another_process_measures_stays_as_it_is(root: Path, tmp_path: Path) -> None:
+    measure(root, tmp_path, "1/1", datasets=ONE_RUN)
+    record = next(tmp_path.rglob("shard.json"))
+    wanted = config(root, tmp_path, datasets=ONE_RUN)
+    with (
+        Journal(record.parent, read_shard(record).setup),
+        pytest.raises(BenchError, match="another process is measuring"),
+    ):
+        run_matrix(wanted, resume="fresh", listener=Quiet(), shard=Shard(1, 1))
+    assert len(merge(tmp_path)) == 1
+
+
+class Stop(Quiet):
+    def advanced(self, episodes: int) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("listener", [Quiet(), Stop()], ids=["finished", "begun"])
+def test_a_run_that_is_in_the_way_is_named_and_nothing_is_written(
+    root: Path, tmp_path: Path, listener: Quiet
+) -> None:
+    measure(root, tmp_path, "1/1", datasets=TWO_RUNS)
+    fold1 = [{"name": "tiny", "shots": [1], "folds": [1]}]
+    with suppress(KeyboardInterrupt):
+        run_matrix(config(root, tmp_path, datasets=fold1, batch_size=2), listener=listener)
+    before = find_runs(tmp_path)
+    with pytest.raises(BenchError, match="fold1_1shot holds a run with batch_size = 2, the shards"):
+        merge(tmp_path)
+    assert find_runs(tmp_path) == before
+
+
+def test_a_damaged_result_is_merged_again_when_it_is_removed(root: Path, tmp_path: Path) -> None:
+    measure(root, tmp_path, "1/1", datasets=ONE_RUN)
+    (merged,) = merge(tmp_path)
+    folder = merged.key.folder(tmp_path)
+    (folder / "episodes.parquet").write_bytes(b"")
+    with pytest.raises(BenchError, match=r"episodes.parquet.*; remove .*run.json to merge"):
+        merge(tmp_path)
+    (folder / "run.json").unlink()
+    assert [own.shards for own in merge(tmp_path)] == [1]
+
+
+def test_a_row_that_is_gone_is_noticed_before_anything_is_written(
+    root: Path, tmp_path: Path
+) -> None:
+    measure(root, tmp_path, "1/1", datasets=TWO_RUNS)
+    path = max(tmp_path.rglob("1of1/journal.jsonl"))
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-1]))
-    with pytest.raises(BenchError, match="48 rows do not make the 50 episodes"):
+    with pytest.raises(BenchError, match=r"not measured to the end: shard 1/1; run: bench run"):
         merge(tmp_path)
+    assert find_runs(tmp_path) == []
+    run_matrix(config(root, tmp_path, datasets=TWO_RUNS), listener=Quiet(), shard=Shard(1, 1))
+    assert len(merge(tmp_path)) == 2
 
 
 def test_an_episode_that_fails_keeps_its_shard_from_being_merged(
@@ -172,8 +235,7 @@ def test_an_episode_that_fails_keeps_its_shard_from_being_merged(
     failing = [
         {"name": "colour", "model": "tests.benchmarks.engines.broken:Failing", "options": options}
     ]
-    datasets = [{"name": "tiny", "shots": [1], "folds": [0]}]
-    wanted = config(root, tmp_path / "r", models=failing, datasets=datasets)
+    wanted = config(root, tmp_path / "r", models=failing, datasets=ONE_RUN)
     outcome = run_matrix(wanted, listener=Quiet(), shard=Shard(1, 1))[0]
     assert outcome.status == "unfinished"
     assert outcome.unfinished is not None and len(outcome.unfinished.failed) == 3
@@ -222,7 +284,7 @@ def test_the_batch_file_of_an_array_runs_every_shard(
         root,
         tmp_path / "alone",
         limit=30,
-        datasets=[{"name": "tiny", "shots": [1], "folds": [0]}],
+        datasets=ONE_RUN,
         models=[{"name": key.model, "model": "tests.tiny:ColourModel"}],
     )
     outcome = run_matrix(alone, listener=Quiet())[0]

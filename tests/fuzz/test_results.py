@@ -191,7 +191,7 @@ SHARD = {
     "shards": 2,
     "queries": {0: "a", 2: "b"},
     "sittings": 1,
-    "code": "fss-bench 0.1.0",
+    "code": {"fss-bench": "0.1.0", "sources": "0"},
     "course": {
         "started": "2026-11-02T10:00:00+00:00", "hardware": "x", "peak_memory_bytes": 1,
         "cache": None, "versions": {}, "revision": None,
