@@ -1,6 +1,9 @@
 """What a result says of its model, data, protocol and course."""
 
+import hashlib
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -35,7 +38,16 @@ def model_record(name: str, model: Segmenter, dataset: str) -> ModelRecord:
         comparable=trait(model, "comparable"),
         sees_test_classes=seen.get(dataset, seen.get("*", "unknown")),
         trained_fold=trait(model, "trained_fold").get(dataset),
+        source_digest=_source_digest(type(model).__module__),
     )
+
+
+def _source_digest(module: str) -> str | None:
+    """Of a user's own code; what the suite's own models are made of, `environment` names."""
+    path = Path(getattr(sys.modules.get(module), "__file__", None) or "")
+    if module.startswith("models.") or not path.is_file():
+        return None
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def dataset_record(dataset: PreparedDataset, fold: int, shots: int) -> DatasetRecord:

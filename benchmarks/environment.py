@@ -17,14 +17,14 @@ _PACKAGES = (
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a number."""
-    found = {"python": platform.python_version()}
+    """Versions of the packages that can change a number, and of Python."""
+    found = {}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return found | {"python": platform.python_version()}
 
 
 @cache
@@ -46,10 +46,11 @@ def revision() -> str | None:
 
 
 @cache
-def code() -> str:
-    """Names the code that runs, by its version and a digest of the packages' files.
+def program() -> dict[str, str]:
+    """Names the code that runs: all versions, and a digest of the files of the suite's packages.
 
-    The digest tells apart what a version or a revision, with its + for "modified", does not.
+    The digest tells apart what a version or a revision, with its + for "modified", does not, and is
+    the same where only documents or tests differ.
     """
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
@@ -58,8 +59,12 @@ def code() -> str:
             if path.suffix in (".py", ".json"):
                 digest.update(path.relative_to(root).as_posix().encode() + b"\0")
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
-    found = versions().get("fss-bench", "not installed")
-    return f"fss-bench {found}, sources {digest.hexdigest()[:16]}"
+    return versions() | {"sources": digest.hexdigest()[:16]}
+
+
+def code() -> str:
+    """`program` in one line, for workers elsewhere to be told apart by."""
+    return ", ".join(f"{name} {value}" for name, value in program().items())
 
 
 @cache

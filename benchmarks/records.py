@@ -31,6 +31,9 @@ class ModelRecord(_Record):
     trained_fold: int | None = Field(
         None, description="the only fold that its weights were trained for, and may be tested on"
     )
+    source_digest: str | None = Field(
+        None, description="of the file that defines a model which is not the suite's"
+    )
 
 
 class DatasetRecord(_Record):
@@ -161,7 +164,7 @@ class ShardRecord(_Record):
     shards: int
     queries: dict[int, str] = Field(description="the query image of each of its episodes")
     sittings: int
-    code: str = Field(description="names the code that measured it")
+    code: dict[str, str] = Field(description="names the code that measured it, in all sittings")
     course: Course
 
 

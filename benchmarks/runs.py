@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks import environment
+from benchmarks.alike import check_same
 from benchmarks.config import BenchConfig
 from benchmarks.describe import dataset_record, make_record, protocol_record
 from benchmarks.engines.tasks import Loaded, Measure, Measured
@@ -20,18 +21,17 @@ from benchmarks.records import (
     Setup,
     ShardRecord,
     StagesRecord,
-    read_record,
     write_record,
 )
-from benchmarks.shards import SHARD_FILE, Shard
+from benchmarks.shards import SHARD_FILE, Shard, read_found
 from benchmarks.store import (
     Journal,
     Resume,
     RunKey,
     Unfinished,
-    check_same,
     is_complete,
     previous_setup,
+    read_result,
 )
 
 GIVE_UP = 10  # episodes that may fail in one sitting before the rest is not tried
@@ -96,7 +96,9 @@ class Run:
         self._home = self.key.folder(config.results_root)
         self._folder = self._home if shard is None else shard.folder(self._home)
         self._journal: Journal | None = None
-        self._batch_size: int | None = None
+        # Asked at the start: what is pulled or installed during a run is not what runs.
+        self._code, self._versions = environment.program(), environment.versions()
+        self._revision = environment.revision()
         self.remarks: list[str] = []
 
     @property
@@ -124,7 +126,8 @@ class Run:
         """What the results store holds of it already, if that is all; or that it is not to be run.
 
         Raises:
-            BenchError: if it was measured with another setup; the difference is named.
+            BenchError: if it was measured with another setup (the difference is named), or a file
+                of the result is damaged.
         """
         dataset, fold = self.cell.dataset.name, self.cell.fold
         trained = loaded.records[dataset].trained_fold
@@ -135,7 +138,10 @@ class Run:
                 "{fold} in its path"
             )
             return Outcome(self.key, "left out", None)
-        before = previous_setup(self._folder) if resume == "resume" else None
+        found = before = None
+        if resume == "resume":
+            found = self._found()
+            before = previous_setup(self._folder) if found is None else found.setup
         self._setup = self._make_setup(loaded, before)
         self._loaded = loaded
         if before is None:
@@ -144,19 +150,31 @@ class Run:
             self.remarks.append(
                 f"{self.key}: no masks are kept of what is measured; --fresh keeps all of them"
             )
-        if self._shard is None and is_complete(self._folder):
-            check_same(self._folder, before, self._setup)
-            return Outcome(self.key, "already complete", read_record(self._folder / "run.json"))
-        if self._shard is not None and (self._folder / SHARD_FILE).is_file():
-            check_same(self._folder, before, self._setup)
-            return Outcome(self.key, "already complete", None)
+        if found is None:
+            return None
+        check_same(
+            self._folder, before.model_dump(mode="json"), self._setup.model_dump(mode="json")
+        )
+        record = found if isinstance(found, RunRecord) else None
+        return Outcome(self.key, "already complete", record)
+
+    def _found(self) -> RunRecord | ShardRecord | None:
+        """Its result, or that of its shard, if it is there and whole."""
+        try:
+            if self._shard is not None:
+                shard = read_found(self._folder)
+                return None if shard is None else shard.record
+            if is_complete(self._folder):
+                return read_result(self._config.results_root, self.key).record
+        except BenchError as error:
+            raise BenchError(f"{error}; measure it again with --fresh") from None
         return None
 
-    def _make_setup(self, loaded: Loaded, before: object) -> Setup:
+    def _make_setup(self, loaded: Loaded, before: Setup | None) -> Setup:
         size = self._config.batch_size
         if size == "auto":
-            begun = before.get("batch_size") if isinstance(before, dict) else None
-            size = begun or loaded.batch_size
+            begun = 0 if before is None else before.batch_size
+            size = begun if begun > 0 else loaded.batch_size
         cell = self.cell
         return Setup(
             model=loaded.records[cell.dataset.name],
@@ -184,9 +202,9 @@ class Run:
         )
         batches = plan.batches if self._shard is None else self._shard.part(plan.batches)
         self._episodes = {e.index: e for batch in batches for e in batch.episodes}
-        (self._folder / SHARD_FILE).unlink(missing_ok=True)
         journal = Journal(self._folder, self._setup, resume)
         self._journal = journal.__enter__()
+        (self._folder / SHARD_FILE).unlink(missing_ok=True)
         done = {row.episode for row in journal.rows}
         self._left = {
             batch.index: frozenset(e.index for e in batch.episodes) - done for batch in batches
@@ -279,7 +297,7 @@ class Run:
             shards=shard.count,
             queries={number: self._episodes[number].query for number in sorted(self._episodes)},
             sittings=journal.sittings,
-            code=environment.code(),
+            code=self._code,
             course=self._course(engine),
         )
         write_record(self._folder / SHARD_FILE, record)
@@ -295,8 +313,8 @@ class Run:
             stages=own.stages,
             engine=engine,
             workers=max(len(own.workers), 1),
-            versions=environment.versions(),
-            revision=environment.revision(),
+            versions=self._versions,
+            revision=self._revision,
         )
 
     def halve(self) -> None:

@@ -71,7 +71,7 @@ def score(predictions: Predictions, results_root: Path, progress: Progress = SIL
     """
     folder = predictions.key.folder(results_root)
     before = previous_setup(folder)
-    if before is not None and before["model"]["kind"] != "predictions":
+    if before is not None and before.model.kind != "predictions":
         raise BenchError(f"{folder} holds what `bench run` measured; choose another --name")
     dataset, protocol = predictions.dataset, predictions.protocol
     episodes = dataset.episodes(protocol.recipe, predictions.fold, predictions.shots)

@@ -1,16 +1,18 @@
 """The results store: one folder a run, resumable and whole or absent.
 
 While a run goes on, its folder holds `journal.jsonl`: a header line that says what is measured,
-then one line a batch or failed episode, appended and never rewritten. A process killed at any
-moment leaves at most a torn last line, which is cut off on resume. At the end the rows become
-`episodes.parquet`, `run.json` is written, and the journal goes last. Episodes that failed are tried
-again on resume; a run that lacks one has no result.
+and by what code, then one line a batch or failed episode, appended and never rewritten. A process
+killed at any moment leaves at most a torn last line, which is cut off on resume. At the end the
+rows become `episodes.parquet`, `run.json` is written, and the journal goes last, when both are on
+the disk. Episodes that failed are tried again on resume; a run that lacks one has no result.
 """
 
+import errno
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,37 +20,14 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock, Timeout
 
+from benchmarks import environment
+from benchmarks.alike import check_same
 from benchmarks.errors import BenchError
 from benchmarks.metrics import EpisodeCounts
 from benchmarks.records import RunRecord, Setup, read_record, write_record
 from benchmarks.table import MOST_PIXELS, Milliseconds, read_table, write_table
 
 Resume = Literal["resume", "fresh"]
-
-
-def check_same(folder: Path, before: Mapping[str, Any], setup: Setup) -> None:
-    """Compare the setup of a run's beginning, as JSON, with that of now.
-
-    Raises:
-        BenchError: naming the first field that differs, with both values.
-    """
-    now = setup.model_dump(mode="json")
-    if before == now:
-        return
-    for name, old, new in differences(before, now):
-        raise BenchError(
-            f"{folder} was begun with {name} = {old!r}, now it is {new!r}; "
-            f"go back to the first, or start again with --fresh"
-        )
-
-
-def differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The name and both values of every field in which two JSON values differ."""
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        for key in sorted(a.keys() | b.keys()):
-            yield from differences(a.get(key), b.get(key), f"{name}.{key}".lstrip("."))
-    elif a != b:
-        yield name, a, b
 
 
 @dataclass(frozen=True, order=True)
@@ -146,7 +125,8 @@ class _Contents:
     def add(self, entry: Mapping[str, Any]) -> None:
         """Take in one line, whole or not at all: what is cut off must not be among the rows."""
         if "setup" in entry:
-            self.header = {"setup": dict(entry["setup"]), "sittings": _number(entry["sittings"])}
+            setup, code = dict(entry["setup"]), dict(entry["code"])
+            self.header = {"setup": setup, "code": code, "sittings": _number(entry["sittings"])}
         elif "failed" in entry:
             self.failed[_number(entry["failed"])] = str(entry["reason"])
         else:
@@ -200,8 +180,9 @@ class Journal:
         failed: what was raised, by number, by episodes whose last try failed.
 
     Raises:
-        BenchError: if another process measures this run, the folder cannot be written, or a
-            resumed run differs in its setup (the difference is named).
+        BenchError: if another process measures this run or has just finished it, the folder
+            cannot be written, or a resumed run differs in its setup or code (the difference is
+            named).
     """
 
     def __init__(self, folder: Path, setup: Setup, resume: Resume = "resume") -> None:
@@ -233,20 +214,27 @@ class Journal:
             self._lock.release()
 
     def _open(self) -> None:
+        # Whoever looked before the lock was held may have seen a journal that is finished now.
+        if self._resume == "resume" and is_complete(self.folder):
+            raise BenchError(
+                f"{self.folder} was just finished by another process; the same command goes on"
+            )
         found = _read_journal(self._path)
+        setup, code = self._setup.model_dump(mode="json"), environment.program()
         # What was begun and measured nothing binds nobody: its first batch may be what failed.
         if self._resume == "fresh" or found.header is None or not found.rows:
             # Before the journal is new: masks must not outlive the result that they belong to.
             shutil.rmtree(self.folder / "predictions", ignore_errors=True)
             found, self.sittings = _Contents(), 1
         else:
-            check_same(self.folder, found.header["setup"], self._setup)
+            before = {**found.header["setup"], "code": found.header["code"]}
+            check_same(self.folder, before, {**setup, "code": code})
             self.sittings = found.header["sittings"] + 1
         self.rows, self.failed, self.seconds = found.rows, found.failed, found.seconds
         self._file = self._path.open("r+b" if found.end else "wb")
         self._file.seek(found.end)
         self._file.truncate()
-        self._append({"setup": self._setup.model_dump(mode="json"), "sittings": self.sittings})
+        self._append({"setup": setup, "code": code, "sittings": self.sittings})
 
     def append(self, rows: Sequence[Row], seconds: float) -> None:
         """Add the rows of one batch and the time it took.
@@ -298,20 +286,34 @@ class Journal:
         milliseconds = np.array([times[number] for number in counts.episode.tolist()], np.float32)
         write_table(self.folder / "episodes.parquet", counts, queries, milliseconds)
         write_record(self.folder / "run.json", record)
+        for path in (self.folder / "episodes.parquet", self.folder / "run.json", self.folder):
+            _sync(path)
         self._path.unlink()
 
 
-def previous_setup(folder: Path) -> dict[str, Any] | None:
-    """The setup of a finished or begun run, as JSON; None where there is neither.
+def _sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, would outlive a power cut."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems cannot do this with a folder
+            raise
+    finally:
+        os.close(number)
+
+
+def previous_setup(folder: Path) -> Setup | None:
+    """The setup of a finished or begun run; None where there is neither.
 
     Raises:
         BenchError: if `run.json` is damaged.
     """
     if is_complete(folder):
-        return read_record(folder / "run.json").setup.model_dump(mode="json")
+        return read_record(folder / "run.json").setup
     try:
         with (folder / "journal.jsonl").open("rb") as file:
-            return dict(json.loads(file.readline())["setup"])
+            return Setup.model_validate(json.loads(file.readline())["setup"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 

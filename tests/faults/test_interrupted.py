@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from benchmarks import environment
 from benchmarks.cli import main
 from tests.faults.runs import files
 
 SLOW = """
 import time
+from pathlib import Path
 from tests.tiny import ColourModel
 
 class Slow(ColourModel):
     def segment(self, queries, supports):
-        time.sleep({pause})
+        time.sleep(float(Path("pause").read_text()))
         return super().segment(queries, supports)
 """
 WHAT = ["run", "-d", "tiny", "--model-from", "slow.py", "--device", "cpu", "--folds", "0"]
@@ -32,7 +34,8 @@ def test_it_is_clean_and_goes_on(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_DATA", str(root / "data"))
-    (tmp_path / "slow.py").write_text(SLOW.format(pause=0.5))
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "pause").write_text("0.5")
     process = subprocess.Popen(
         [sys.executable, "-c", "from benchmarks.cli import main; main()", *WHAT],
         stderr=subprocess.PIPE,
@@ -53,6 +56,8 @@ def test_it_is_clean_and_goes_on(
     assert "Traceback" not in said
     assert set(files(folder)) == {".lock", "journal.jsonl"}
 
-    (tmp_path / "slow.py").write_text(SLOW.format(pause=0))
+    begun = json.loads(journal.read_text().partition("\n")[0])["code"]
+    monkeypatch.setattr(environment, "program", lambda: begun)  # whatever is edited meanwhile
+    (tmp_path / "pause").write_text("0")
     (record,) = json.loads(CliRunner().invoke(main, WHAT).stdout)
     assert (record["status"], record["sittings"]) == ("measured", 2)
