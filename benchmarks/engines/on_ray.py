@@ -75,6 +75,9 @@ class RayCrew:
 
     def replace(self, worker: int) -> None:
         """Ask for an actor; it comes when there is room for it."""
+        if worker in self._actors:
+            # One that is only cut off lives on, and holds its GPU.
+            self._ray.kill(self._actors[worker])
         kind = self._ray.remote(Actor).options(
             **self._needs, max_restarts=0, scheduling_strategy="SPREAD"
         )
@@ -114,7 +117,7 @@ class RayCrew:
         reference, to_who = self._asked[worker].popleft()
         try:
             answer = self._ray.get(reference)
-        except self._ray.exceptions.RayActorError as error:
+        except _losses(self._ray) as error:
             where = self.hosts.pop(worker, "before it began")
             return Lost(worker, f"{where}: {str(error).strip().partition(chr(10))[0]}")
         if to_who:
@@ -154,16 +157,30 @@ def _imported() -> Any:
     return ray
 
 
+def _losses(ray: Any) -> tuple[type[Exception], ...]:
+    """What Ray raises where a worker is gone, or its answer with the node that kept it."""
+    errors = ray.exceptions
+    return (
+        errors.RayActorError,
+        errors.ObjectLostError,
+        errors.NodeDiedError,
+        errors.LocalRayletDiedError,
+        errors.OutOfMemoryError,
+    )
+
+
 def _connect(ray: Any, config: BenchConfig) -> None:
-    quiet = {"logging_level": "error", "log_to_driver": False}
+    own = {
+        "num_cpus": (config.workers or os.cpu_count() or 1) * (config.worker_threads or 1),
+        "include_dashboard": False,
+    }
     try:
-        if config.address is not None:
-            ray.init(address=config.address, **quiet)
-            return
         ray.init(
-            num_cpus=(config.workers or os.cpu_count() or 1) * (config.worker_threads or 1),
-            include_dashboard=False,
-            **quiet,
+            # Without an address Ray would join whatever the environment or a file of old names.
+            address=config.address or "local",
+            logging_level="error",
+            log_to_driver=False,
+            **({} if config.address else own),
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise BenchError(
