@@ -43,6 +43,13 @@ class _UnsafeError(Exception):
     """The archive holds what no data set needs."""
 
 
+class _TooMuchError(_UnsafeError):
+    """It may be a bomb."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"unpacks to more than the {most:,} bytes allowed")
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bytes, number of names, and unpacked bytes for each byte of the archive."""
@@ -88,17 +95,18 @@ def unpack(
             be written.
     """
     total = archive.stat().st_size
-    most = min(limits.size, max(_HARMLESS, limits.ratio * total))
+    stream = max(_HARMLESS, limits.ratio * total)
+    most = min(limits.size, stream)
     names = _Names(limits.files, reserved)
     written = 0
     try:
         with archive.open("rb") as raw:
-            for path, content in _accepted(raw, members, names):
+            for path, content in _accepted(_entries(raw, stream), members, names):
                 with _created(folder / path) as out:
                     for chunk in _chunks(content):
                         written += len(chunk)
                         if written > most:
-                            raise _UnsafeError(f"unpacks to more than the {most:,} bytes allowed")
+                            raise _TooMuchError(most)
                         out.write(chunk)
                         progress.update(f"unpacking {archive.name}", raw.tell(), total)
     except _UnsafeError as error:
@@ -112,10 +120,10 @@ def unpack(
 
 
 def _accepted(
-    raw: IO[bytes], members: Callable[[str], bool] | None, names: "_Names"
+    entries: Iterator[_Entry], members: Callable[[str], bool] | None, names: "_Names"
 ) -> Iterator[tuple[PurePosixPath, _Content]]:
     """Path and content of each wanted file; folders come into being with their files."""
-    for entry in _entries(raw):
+    for entry in entries:
         plain = str(PurePosixPath(entry.name))
         if members is not None and (entry.content is None or not members(plain)):
             continue
@@ -169,17 +177,20 @@ class _Names:
         return PurePosixPath(*parts)
 
 
-def _entries(raw: IO[bytes]) -> Iterator[_Entry]:
-    """The members in the order of the archive, whose kind is told by its first bytes."""
+def _entries(raw: IO[bytes], most: int) -> Iterator[_Entry]:
+    """The members in the order of the archive, whose kind is told by its first bytes.
+
+    To come to the next member of a tar.gz, what lies between is unpacked too: `most` bytes in all.
+    """
     magic = raw.read(4)
     raw.seek(0)
     if magic in (b"PK\x03\x04", b"PK\x05\x06"):
         yield from _zip_entries(raw)
     elif magic[:2] == b"\x1f\x8b":
         with gzip.open(raw) as stream:
-            yield from _tar_entries(stream)
+            yield from _tar_entries(stream, most)
     else:
-        yield from _tar_entries(raw)
+        yield from _tar_entries(raw, None)
 
 
 def _zip_entries(raw: IO[bytes]) -> Iterator[_Entry]:
@@ -200,10 +211,18 @@ def _zip_entries(raw: IO[bytes]) -> Iterator[_Entry]:
 
 
 class _Sips:
-    """A stream that gives no large piece at once: the header of a tar may ask for any size."""
+    """A stream that gives no large piece at once: the header of a tar may ask for any size.
 
-    def __init__(self, stream: IO[bytes] | gzip.GzipFile) -> None:
-        self.seek, self.tell, self._stream = stream.seek, stream.tell, stream
+    Nor does it go beyond `most` bytes, where there is such an end.
+    """
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, most: int | None) -> None:
+        self.tell, self._stream, self._most = stream.tell, stream, most
+
+    def seek(self, position: int) -> int:
+        if self._most is not None and position > self._most:
+            raise _TooMuchError(self._most)
+        return self._stream.seek(position)
 
     def read(self, size: int) -> bytes:
         if size > _LARGEST_HEADER:
@@ -211,8 +230,8 @@ class _Sips:
         return self._stream.read(size)
 
 
-def _tar_entries(stream: IO[bytes] | gzip.GzipFile) -> Iterator[_Entry]:
-    with tarfile.open(fileobj=cast(IO[bytes], _Sips(stream)), mode="r:") as tar:
+def _tar_entries(stream: IO[bytes] | gzip.GzipFile, most: int | None) -> Iterator[_Entry]:
+    with tarfile.open(fileobj=cast(IO[bytes], _Sips(stream, most)), mode="r:") as tar:
         while (member := tar.next()) is not None:
             refusal = None
             if member.issym() or member.islnk():

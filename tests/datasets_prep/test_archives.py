@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import operator
 import os
 import stat
 import subprocess
@@ -12,6 +13,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -265,6 +267,18 @@ def test_a_bomb_is_stopped_by_its_ratio(tmp_path, pack, monkeypatch):
     with pytest.raises(DatasetError, match="unpacks to more than"):
         extract(archive, tmp_path / "out")
     extract(archive, tmp_path / "out", max_ratio=2000)
+
+
+def test_a_bomb_among_what_is_left_out_is_not_unpacked_either(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpack, "_HARMLESS", 100_000)
+    files = {"before": b"1", "zeros": bytes(2_000_000), "after": b"2"}
+    archive = write(tmp_path / "a.tgz", tgz_bytes(files))
+    wanted = partial(operator.ne, "zeros")
+    with pytest.raises(DatasetError, match=r"unpacks to more than the [\d,]+ bytes"):
+        extract(archive, tmp_path / "out", members=wanted, selection="small")
+    assert_nothing_left(tmp_path, "a.tgz")
+    out = extract(archive, tmp_path / "out", members=wanted, selection="small", max_ratio=2000)
+    assert tree(out) == {"before": b"1", "after": b"2"}
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
