@@ -53,7 +53,7 @@ def test_twenty_kills_end_in_the_unbroken_result(root: Path, tmp_path: Path) -> 
         child.start()
         while progress(tmp_path / "b") == before and child.is_alive():
             assert time.monotonic() < deadline
-            time.sleep(0.001)
+            time.sleep(0.004)
         child.join(clock.uniform(0, 0.016))
         if child.exitcode is not None:
             pytest.fail(f"the run ended (exit code {child.exitcode}) after {kills} kills")
