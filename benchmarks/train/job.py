@@ -68,6 +68,8 @@ def load_job(config: str | None, changes: Mapping[str, str]) -> Job:
         place = body
         for section in sections:
             place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise BenchError(f"{config}: {section}: expected settings, found {place!r}")
         try:
             place[last] = load_yaml(text)
         except yaml.YAMLError:

@@ -175,6 +175,9 @@ def test_yaml_whose_value_does_not_fit_its_tag(tmp_path: Path, value: str) -> No
         load_job(None, {"train.steps": value})
     with pytest.raises(BenchError, match=r"--option .* is not a YAML value"):
         apply(load_config(), Overrides(models=["random"], options=[f"random.seed={value}"]))
+    path.write_text("train: 5\n")
+    with pytest.raises(BenchError, match=r"a\.yaml: train: expected settings, found 5"):
+        load_job(str(path), {"train.steps": "3"})
     path.write_text(f"folds: [[{value}]]\n")
     with pytest.raises(DatasetError, match=r"cannot read the fold file .*a\.yaml"):
         read_fold_file(path, ["cat"])
