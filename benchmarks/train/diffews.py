@@ -33,13 +33,13 @@ class EpisodeSettings:
         shots: most supports of an episode; a step draws 1..shots.
         sample: whether latents are sampled, as the authors train, or the VAE's mean.
         validation: episodes of the validation.
-        steps: DDIM steps in validation, for designs that need several.
+        denoising_steps: DDIM steps in validation, for designs that need several.
     """
 
     shots: int
     sample: bool
     validation: int
-    steps: int
+    denoising_steps: int
 
 
 class DiffewSStage:
@@ -104,7 +104,7 @@ class DiffewSStage:
             batch, shown = self._batch(chosen, sample=False)
             device = device_of(self._loss.unet)
             batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            decoded = self._decode(self._loss.generate(batch, self._settings.steps)).cpu()
+            decoded = self._decode(self._loss.generate(batch, self._settings.denoising_steps)).cpu()
             queries = (shown.queries + 1) / 2
             form = self.design.supervision
             masks = margins(decoded, THRESHOLD, "relative", "exact", form, queries) > 0

@@ -31,7 +31,7 @@ RATE, DECAY = 1e-3, 0.01
 
 def stage_of(episodes: Any, objective: Any, parts: Any, loader: Any, shots: int) -> DiffewSStage:
     store: Any = LatentStore(parts, None, "dataset") if loader is not None else None
-    settings = EpisodeSettings(shots, sample=False, validation=0, steps=1)
+    settings = EpisodeSettings(shots, sample=False, validation=0, denoising_steps=1)
     held_out: Any = SimpleNamespace(classes=())
     size = Squash(128)
     return DiffewSStage(

@@ -100,8 +100,12 @@ def test_a_killed_training_ends_in_the_same_weights(
     assert (tmp_path / "torn" / "state.pt").exists()
     refused = bench(*torn, code=2)
     assert "go on with --resume" in refused.output
-    other = command(dataset, pretrained, tmp_path / "torn", **{**steps, "train__rate": 0.1})
-    assert "begun with rate=1e-05, this is 0.1" in bench(*other, "--resume", code=2).output
+    for changed, said in (
+        ({"train__rate": 0.1}, "begun with rate=1e-05, this is 0.1"),
+        ({"train__steps": 7}, "begun with steps=6, this is 7"),
+    ):
+        other = command(dataset, pretrained, tmp_path / "torn", **{**steps, **changed})
+        assert said in bench(*other, "--resume", code=2).output
     bench(*torn, "--resume")
     for name in ("last", "best"):
         whole, again = (load_file(tmp_path / run / name / WEIGHTS) for run in ("whole", "torn"))
