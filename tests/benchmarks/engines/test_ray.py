@@ -1,19 +1,24 @@
 """A real Ray cluster of two nodes on this machine, one of which is lost in the middle."""
 
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.config import ModelConfig
+from benchmarks.config import BenchConfig, ModelConfig
 from benchmarks.engines import hire
-from benchmarks.engines.on_ray import RayCrew
+from benchmarks.engines.on_ray import RayCrew, _connect, _imported
 from benchmarks.errors import BenchError
+from benchmarks.records import read_record
 from benchmarks.runner import run_matrix
+from benchmarks.store import find_runs
 from tests.benchmarks.engines.test_local import ONE_RUN, areas, breaking, config
-from tests.benchmarks.test_evaluator import Quiet
+from tests.benchmarks.test_evaluator import Quiet, areas_of
 from tests.tiny import tiny_dataset
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install 'fss-bench[ray]'")
@@ -29,17 +34,20 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[list[Any]]:
-    """The cluster; the second node may be removed."""
+    """The cluster, its second node, which may be removed, and the port for clients."""
     from ray.cluster_utils import Cluster
 
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 1, "object_store_memory": MEMORY, "include_dashboard": False},
-    )
+    # With the niceness that Ray gives its workers all other tests would go first.
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0")
+    os.environ["RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S"] = "200"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": port}
+    cluster = Cluster(initialize_head=True, head_node_args={**head, "object_store_memory": MEMORY})
     second = cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
     ray.init(address=cluster.address, logging_level="error", log_to_driver=False)
-    yield [cluster, second]
+    yield [cluster, second, port]
     ray.shutdown()
     cluster.shutdown()
 
@@ -57,15 +65,28 @@ class LosesANode(Quiet):
             self.nodes[0].remove_node(self.nodes[1], allow_graceful=False)
 
 
-def test_a_worker_with_other_code_is_refused(
-    root: Path, tmp_path: Path, nodes: list[Any], monkeypatch: pytest.MonkeyPatch
+def test_a_run_through_the_client_ends_as_one_process_does(
+    root: Path, tmp_path: Path, nodes: list[Any]
 ) -> None:
-    monkeypatch.setattr(
-        "benchmarks.environment.code", lambda: "fss-bench 9.9.9, sources 0123456789abcdef"
+    """A runner that is no part of the cluster, as `--address ray://head:10001` has it."""
+    pytest.importorskip("grpc", reason="Ray's client is not installed; pip install 'ray[client]'")
+    alone = config(root, tmp_path / "alone", datasets=ONE_RUN, limit=24)
+    expected = areas(alone, run_matrix(alone, listener=Quiet()))
+    command = ["run", "--engine", "ray", "--address", f"ray://127.0.0.1:{nodes[2]}"]
+    command += ["--workers", "1", "--device", "cpu", "--data-root", str(root / "data"), "--quiet"]
+    command += ["--model-from", "tests.tiny:ColourModel", "--name", "colour", "--limit", "24"]
+    command += ["--datasets", "tiny", "--shots", "1", "--folds", "0"]
+    subprocess.run(
+        [sys.executable, "-c", "from benchmarks.cli import main; main()", *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        check=True,
+        timeout=300,
     )
-    wanted = config(root, tmp_path, engine="ray", workers=1, datasets=ONE_RUN)
-    with pytest.raises(BenchError, match=r"runs fss-bench 0\.1\.0, .* here it is fss-bench 9\.9"):
-        run_matrix(wanted, listener=Quiet())
+    (key,) = find_runs(tmp_path / "results")
+    assert [areas_of(tmp_path / "results", key)] == expected
+    record = read_record(key.folder(tmp_path / "results") / "run.json")
+    assert (record.engine, record.workers) == ("ray", 1)
 
 
 def test_a_lost_node_changes_no_bit(root: Path, tmp_path: Path, nodes: list[Any]) -> None:
@@ -94,8 +115,23 @@ def test_a_lost_node_changes_no_bit(root: Path, tmp_path: Path, nodes: list[Any]
 
 
 def test_without_ray_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    from benchmarks.engines.on_ray import _imported
-
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(BenchError, match=r"pip install 'fss-bench\[ray\]'"):
         _imported()
+
+
+def test_a_cluster_of_its_own_is_no_other_that_is_named_somewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ray._private.services import canonicalize_bootstrap_address
+
+    joined = []
+
+    def init(address: str, **options: object) -> None:
+        joined.append(canonicalize_bootstrap_address(address))
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setenv("RAY_ADDRESS", "10.1.2.3:6379")
+    _connect(ray, BenchConfig(engine="ray"))
+    _connect(ray, BenchConfig(engine="ray", address="auto"))
+    assert joined == [None, "10.1.2.3:6379"]
