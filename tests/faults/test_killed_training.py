@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.benchmarks.train.test_trainer import left, run
 
-STEPS, KILLS = 40, 3
+STEPS, KILLS = 20, 3
 
 
 def test_kills_end_in_the_unbroken_weights(tmp_path: Path) -> None:
