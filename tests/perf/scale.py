@@ -39,8 +39,9 @@ class Lists:
     pool: int
 
 
-# Pools of pascal and coco are those of the published lists, on average over the folds; where a
-# pool is not published the number is one that repeats little, which is the dearer case.
+# What lists are drawn from that are not given. Pools of pascal and coco are those of the published
+# lists, on average over the folds; where a pool is not published the number is one that repeats
+# little, which is the dearer case.
 DATASETS = {
     "pascal": Lists(4, 1000, 5, 467),
     "coco": Lists(4, 1000, 20, 20643),
@@ -106,9 +107,11 @@ class Costs:
 
 @dataclass
 class Machine:
-    """One worker of the simulation: when it is through, and what it has encoded of each run."""
+    """One worker of the simulation: how long it was at work, and what it has encoded of each run.
 
-    free: float = 0.0
+    It forgets nothing, as with caches that hold what one class of a run needs.
+    """
+
     busy: float = 0.0
     seen: dict[int, tuple[set[str], set[tuple[str, int]]]] = field(default_factory=dict)
 
@@ -175,11 +178,17 @@ def _batch(
     ).seconds
 
 
-def whole(costs: Costs) -> tuple[dict[int, tuple[str, int, Plan]], list[list[int]]]:
-    """Every run of the matrix by number, and the runs of each model."""
+def whole(
+    published: Mapping[str, Plan],
+) -> tuple[dict[int, tuple[str, int, Plan]], list[list[int]]]:
+    """Every run of the matrix by number, and the runs of each model.
+
+    Args:
+        published: plans of lists as they are, by dataset and name; the others are drawn.
+    """
     cells = [
-        (shots, drawn(lists, shots, seed=fold))
-        for lists in DATASETS.values()
+        (shots, published.get(f"{name} fold{fold}_{shots}shot") or drawn(lists, shots, seed=fold))
+        for name, lists in DATASETS.items()
         for fold in range(lists.folds)
         for shots in SHOTS
     ]
@@ -245,10 +254,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             host = measured(make_setup(), Path(folder))
         print(host)
-    if arguments.splits:
-        _print_counts(arguments.splits)
+    published = plans_of(arguments.splits) if arguments.splits else {}
+    _print_counts(published)
     costs = Costs(host, arguments.dtype)
-    plans, loads = whole(costs)
+    plans, loads = whole(published)
     episodes = sum(plan.episodes for _, _, plan in plans.values())
     print(f"\n{len(plans)} runs, {episodes:,} episodes, {len(loads)} models")
     print("\n| model | GPU hours | decoding, core hours | scoring, core hours | GPU idle | GB |")
@@ -268,15 +277,22 @@ def main() -> None:
               f"{done.busy / (gpus * done.wall):.1%} | {done.loads} |")  # fmt: skip
 
 
-def _print_counts(splits: Path) -> None:
+def plans_of(splits: Path) -> dict[str, Plan]:
+    """The plans of the published lists."""
+    return {
+        f"{dataset} {own.name}": make_plan(own.episodes, lambda image: (1, 1), BATCH)
+        for dataset in ("pascal", "coco")
+        for own in drawn_lists(dataset, splits / dataset, "hsnet", SHOTS)
+    }
+
+
+def _print_counts(published: Mapping[str, Plan]) -> None:
     print("\n| list | episodes | images | pairs | encodes | without a cache |")
     print("|---|---:|---:|---:|---:|---:|")
-    for dataset in ("pascal", "coco"):
-        for own in drawn_lists(dataset, splits / dataset, "hsnet", SHOTS):
-            plan = make_plan(own.episodes, lambda image: (1, 1), BATCH)
-            naive = plan.naive_image_encodes + plan.naive_support_encodes
-            print(f"| {dataset} {own.name} | {plan.episodes:,} | {plan.images:,} | "
-                  f"{plan.pairs:,} | {plan.images + plan.pairs:,} | {naive:,} |")  # fmt: skip
+    for name, plan in published.items():
+        naive = plan.naive_image_encodes + plan.naive_support_encodes
+        print(f"| {name} | {plan.episodes:,} | {plan.images:,} | "
+              f"{plan.pairs:,} | {plan.images + plan.pairs:,} | {naive:,} |")  # fmt: skip
 
 
 if __name__ == "__main__":
