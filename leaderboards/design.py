@@ -16,16 +16,16 @@ from leaderboards.wording import NONE
 # What the paper (arXiv 2410.02369, v1) says in figures: mIoU, 1-shot, or 5-shot for the question of
 # shots. Most bars of its figures have no numbers in the text.
 _PRINTED: Mapping[tuple[str, str], str] = {
-    ("interaction", "kv_fusion, concatenation"): "46.6",
+    ("interaction", "kv_fusion with concatenation"): "46.6",
     ("mask injection", "concatenation"): "46.6",
-    ("mask injection", "multiplication, pixels"): "33.1",
-    ("mask injection", "multiplication, latents"): "32.1",
+    ("mask injection", "multiplication (pixels)"): "33.1",
+    ("mask injection", "multiplication (latents)"): "32.1",
     ("generation", "oi2m"): "46.6 (¹)",
-    ("generation", "mi2m, β 0.0272–0.384"): "43.2 (²)",
-    ("generation", "mi2m, β 0.00085–0.012"): "19.9 (²)",
+    ("generation", "mi2m (β 0.0272–0.384)"): "43.2 (²)",
+    ("generation", "mi2m (β 0.00085–0.012)"): "19.9 (²)",
     ("generation", "mn2m"): "15.2",
     ("shots", "inference_only"): "52.0",
-    ("shots", "inference_only, subsampled"): "(³)",
+    ("shots", "inference_only (subsampled)"): "(³)",
     ("shots", "trained"): "57.6",
 }
 _NOTES = (
@@ -36,18 +36,18 @@ _NOTES = (
 # Which answer the paper finds better, from its numbers, its bars or its words.
 _CLAIMS: Mapping[str, Sequence[tuple[str, str]]] = {
     "interaction": [
-        ("kv_fusion, concatenation", "tokenized_cross_attention, attention_mask"),
-        ("kv_fusion, attention_mask", "tokenized_cross_attention, attention_mask"),
+        ("kv_fusion with concatenation", "tokenized_cross_attention with attention_mask"),
+        ("kv_fusion with attention_mask", "tokenized_cross_attention with attention_mask"),
     ],
     "mask injection": [
-        ("concatenation", "multiplication, pixels"),
-        ("concatenation", "multiplication, latents"),
+        ("concatenation", "multiplication (pixels)"),
+        ("concatenation", "multiplication (latents)"),
         ("concatenation", "attention_mask"),
         ("concatenation", "addition"),
-        ("multiplication, pixels", "multiplication, latents"),
+        ("multiplication (pixels)", "multiplication (latents)"),
     ],
     "mask injection, tokenized": [
-        ("attention_mask", "multiplication, pixels"),
+        ("attention_mask", "multiplication (pixels)"),
         ("attention_mask", "addition"),
     ],
     "supervision": [
@@ -56,13 +56,13 @@ _CLAIMS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("white_fg_black_bg", "mask_on_image"),
     ],
     "generation": [
-        ("oi2m", "mi2m, β 0.0272–0.384"),
-        ("mi2m, β 0.0272–0.384", "mi2m, β 0.00085–0.012"),
-        ("mi2m, β 0.00085–0.012", "mn2m"),
+        ("oi2m", "mi2m (β 0.0272–0.384)"),
+        ("mi2m (β 0.0272–0.384)", "mi2m (β 0.00085–0.012)"),
+        ("mi2m (β 0.00085–0.012)", "mn2m"),
     ],
     "shots": [
         ("trained", "inference_only"),
-        ("inference_only, subsampled", "inference_only"),
+        ("inference_only (subsampled)", "inference_only"),
     ],
 }
 
@@ -94,7 +94,7 @@ def mean(scores: Sequence[float], style: str = ".1f") -> Mean:
 
 
 def write_design_page(source: Path, page: Path) -> None:
-    """Write the page of an `ablation.json`.
+    """Write the page of an `ablation.json`, and the file beside it.
 
     Raises:
         BenchError: if the file is not one.
@@ -107,9 +107,10 @@ def write_design_page(source: Path, page: Path) -> None:
             f"{source} is not a table of bench ablate ({error!r}); run the ablation again"
         ) from None
     page.parent.mkdir(parents=True, exist_ok=True)
-    partial = page.with_name(f".{page.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(page)
+    for path, content in ((page.with_suffix(".json"), source.read_text("utf-8")), (page, text)):
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(path)
 
 
 def design_page(body: Mapping[str, Any]) -> str:
