@@ -193,19 +193,19 @@ def test_a_death_between_the_last_writes_leaves_a_run_that_finishes(
         pass
 
     steps = iter([*"x" * survives])
-    for name in ("replace", "unlink"):
-        original = getattr(Path, name)
+    with monkeypatch.context() as patched:
+        for name in ("replace", "unlink"):
+            original = getattr(Path, name)
 
-        def step(self: Path, *args: object, _original: object = original) -> object:
-            if next(steps, None) is None:
-                raise Dead
-            return _original(self, *args)  # type: ignore[operator]
+            def step(self: Path, *args: object, _original: object = original) -> object:
+                if next(steps, None) is None:
+                    raise Dead
+                return _original(self, *args)  # type: ignore[operator]
 
-        monkeypatch.setattr(Path, name, step)
-    with pytest.raises(Dead):
-        go_on(folder)
-    assert not is_complete(folder)
-    monkeypatch.undo()
+            patched.setattr(Path, name, step)
+        with pytest.raises(Dead):
+            go_on(folder)
+        assert not is_complete(folder)
     go_on(folder)
     assert is_complete(folder)
     assert pq.read_table(folder / "episodes.parquet").equals(whole)
