@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: help venv demo test lint
 
 help:
-	@echo "make demo   prepare the embedded dataset, measure three models and the floors, show the board"
+	@echo "make demo   prepare the embedded dataset, measure three models and the floors, compare them"
 	@echo "make test   run all tests"
 	@echo "make lint   ruff and mypy"
 	@echo "make venv   only make the environment"
@@ -23,8 +23,9 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/bench prepare shapes
 	$(BIN)/bench run
-	$(BIN)/bench run --datasets shapes --models diffews-tiny --folds 0
+	$(BIN)/bench run --datasets shapes --models diffews-tiny --folds 0 --shots 1
 	$(BIN)/bench leaderboard
+	$(BIN)/bench compare --dataset shapes --shots 1 diffews-tiny dense-nn prototype
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

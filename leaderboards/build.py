@@ -104,8 +104,8 @@ def _terminal(boards: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
                 [
                     rank,
                     wording.named(row),
-                    wording.percent_interval(row.miou),
-                    wording.percent_interval(row.fb_iou),
+                    wording.mean_or_fold(setting, row, "miou"),
+                    wording.mean_or_fold(setting, row, "fb_iou"),
                     wording.milliseconds(row.milliseconds),
                 ]
                 for rank, row in zip(wording.ranks(rows), rows, strict=True)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from leaderboards.collect import LeftOut
 from leaderboards.scores import Figure, Row, Setting
@@ -20,6 +21,15 @@ def percent_interval(figure: Figure | None) -> str:
         return NONE
     low, high = figure.interval.low, figure.interval.high
     return f"{100 * figure.value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def mean_or_fold(setting: Setting, row: Row, name: Literal["miou", "fb_iou"]) -> str:
+    """A row's mean, or what it has on its only fold: `fold 2: 54.3 (52.1–56.0)`."""
+    mean: Figure | None = getattr(row, name)
+    if mean is not None or len(row.folds) != 1:
+        return percent_interval(mean)
+    ((fold, score),) = row.folds.items()
+    return f"{setting.part(fold)}: {percent_interval(getattr(score, name))}"
 
 
 def prefix(digest: str | None) -> str:

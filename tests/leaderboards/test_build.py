@@ -195,6 +195,13 @@ def test_the_terminal_gets_every_table(built: Built) -> None:
     assert "halfway (2 of 4 folds)" in built.text
 
 
+def test_a_model_of_one_fold_shows_what_it_has_there(tmp_path: Path) -> None:
+    write_run(tmp_path / "results", name="alone", fold=2, trained_fold=2)
+    built = build(tmp_path / "results", tmp_path / "boards")
+    score = built.settings[0].rows[0].folds[2].miou
+    assert f"fold 2: {100 * score.value:.1f} (" in built.text
+
+
 def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
     built = build(tmp_path / "nowhere", tmp_path / "boards")
     assert "bench run" in built.text
