@@ -48,8 +48,8 @@ class Generation:
             from diffusers import DDIMScheduler
 
             self._scheduler = DDIMScheduler.from_config(schedule_config(design))
-            # The strong betas leave nothing of the image after some hundred steps; diffusers
-            # divides one such product by another, which must not be 0 / 0.
+            # The strong betas leave nothing of the mask after some hundred steps; diffusers divides
+            # one such product of alphas by another, which must not be 0 / 0.
             self._scheduler.alphas_cumprod.clamp_(min=torch.finfo(torch.float32).tiny)
 
     @property
