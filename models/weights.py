@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.errors import ModelError
@@ -208,3 +208,12 @@ def tensor_digest(network: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def write_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file, whole or not at all, from tensors in any layout."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    partial = path.with_name(f".{path.name}.partial")
+    save_file(plain, partial, metadata={"format": "pt"})
+    partial.replace(path)

@@ -21,12 +21,11 @@ from datasets_prep.prepared import PreparedDataset
 from datasets_prep.progress import Progress
 from models.catalog import parse_options
 from models.diffews.injection import mask_image
-from models.diffews.parts import write_tensors
 from models.geometry import Geometry, Squash
 from models.hsnet.network import HSNetOptions, HSNetwork
 from models.hsnet.segmenter import HSNet
 from models.hsnet.train import LEARNING_RATE, Episodes, HSNetLoss, predicted, untrained
-from models.weights import FILENAMES, tensor_digest
+from models.weights import FILENAMES, tensor_digest, write_tensors
 
 _AT_ONCE, _SHOWN = 8, 6
 

@@ -18,6 +18,7 @@ from models.diffews.tokens import FOLDER as ENCODER
 from models.diffews.tokens import ImageTokens
 from models.diffews.unet import CLASS_NAME, REFERENCE_CHANNELS, build_unet
 from models.errors import ModelError
+from models.weights import write_tensors
 
 TEXT_PARTS = ("text_encoder", "tokenizer")
 
@@ -200,14 +201,3 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object as diffusers does, its folder made if absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(value), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def write_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file, whole or not at all, from tensors in any layout."""
-    from safetensors.torch import save_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    partial = path.with_name(f".{path.name}.partial")
-    save_file(plain, partial, metadata={"format": "pt"})
-    partial.replace(path)
