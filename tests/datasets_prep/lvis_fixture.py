@@ -94,6 +94,10 @@ class BoxMode(IntEnum):
 
     XYWH_ABS = 1
 
+    def __reduce_ex__(self, protocol: object) -> tuple[type, tuple[int]]:
+        """As the published file has it; some releases of Python 3.11 pickle a getattr instead."""
+        return type(self), (int(self),)
+
 
 BoxMode.__module__ = "detectron2.structures.boxes"
 
