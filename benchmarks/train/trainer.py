@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ class _Loop:
         from diffusers.training_utils import EMAModel
 
         self.stage, self.config = stage, config
+        self._draw = lru_cache(maxsize=2)(stage.draw)  # of a step and, ahead of it, the next
         self.accelerator = Accelerator(
             mixed_precision=config.precision,
             cpu=device == "cpu",
@@ -154,8 +156,8 @@ class _Loop:
     def _step(self, step: int) -> tuple[float, float]:
         """One optimiser step: its loss over all processes, and the gradients' norm."""
         accelerator, config = self.accelerator, self.config
-        samples = self.stage.draw(step, config.batch_size)
-        next_ones = self.stage.draw(step + 1, config.batch_size) if step < config.steps else ()
+        samples = self._draw(step, config.batch_size)
+        next_ones = self._draw(step + 1, config.batch_size) if step < config.steps else ()
         losses, norm = [], torch.tensor(0.0)
         self.model.train()
         for piece in range(config.accumulate):
