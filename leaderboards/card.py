@@ -5,30 +5,41 @@ from typing import Any
 
 import yaml
 
+from benchmarks.errors import BenchError
 from benchmarks.store import Result
-from leaderboards.scores import Figure, Row, Setting, settings
+from leaderboards.scores import Figure, Row, Setting, settings, trained_alone
 
 
 def model_index(results: Iterable[Result]) -> str:
     """The YAML that belongs between the `---` lines of a model card.
 
-    One entry for every model, one result for every dataset, protocol and number of shots; rows
-    that lack a fold are left out.
+    One entry for every model, one result for every dataset, protocol and number of shots: the mean
+    over the folds, or the one fold that the weights are trained for.
+
+    Raises:
+        BenchError: if no row has either.
     """
     models: dict[str, list[dict[str, Any]]] = {}
     for setting in settings(results):
         for row in setting.rows:
-            if row.miou is not None and setting.limit is None:
-                models.setdefault(row.model.name, []).append(_entry(setting, row))
+            alone = trained_alone(row.records)
+            if setting.limit is None and (row.miou is not None or alone is not None):
+                models.setdefault(row.model.name, []).append(_entry(setting, row, alone))
+    if not models:
+        raise BenchError(
+            "a card needs all folds of a dataset, run without --limit; run the others first"
+        )
     index = [{"name": name, "results": entries} for name, entries in models.items()]
     return yaml.safe_dump(
         {"model-index": index}, sort_keys=False, allow_unicode=True, default_flow_style=None
     )
 
 
-def _entry(setting: Setting, row: Row) -> dict[str, Any]:
+def _entry(setting: Setting, row: Row, alone: int | None) -> dict[str, Any]:
     dataset = row.records[0].setup.dataset
-    name = f"{dataset.name}, {setting.protocol.name}, {setting.shots}-shot"
+    score = row if row.miou is not None or alone is None else row.folds[alone]
+    place = dataset.name if score is row else f"{dataset.name} fold {alone}"
+    name = f"{place}, {setting.protocol.name}, {setting.shots}-shot"
     per_fold = [row.folds[fold].miou.value for fold in sorted(row.folds)]
     return {
         "task": {"type": "image-segmentation", "name": "Few-shot semantic segmentation"},
@@ -46,8 +57,8 @@ def _entry(setting: Setting, row: Row) -> dict[str, Any]:
             },
         },
         "metrics": [
-            _metric("mean_iou", "mIoU", row.miou, folds=[_percent(value) for value in per_fold]),
-            _metric("fb_iou", "FB-IoU", row.fb_iou),
+            _metric("mean_iou", "mIoU", score.miou, folds=[_percent(value) for value in per_fold]),
+            _metric("fb_iou", "FB-IoU", score.fb_iou),
         ],
     }
 

@@ -39,6 +39,20 @@ def test_the_hub_reads_the_card(tmp_path: Path) -> None:
     assert metrics[0].dataset_revision == "d" * 64
 
 
+def test_a_model_trained_for_one_fold_has_that_fold(tmp_path: Path) -> None:
+    result = read_result(tmp_path, write_run(tmp_path, fold=2, trained_fold=2))
+    (model,) = yaml.safe_load(model_index([result]))["model-index"]
+    (entry,) = model["results"]
+    assert entry["dataset"]["name"] == "toy fold 2, fixed-v1, 1-shot"
+    assert entry["metrics"][0]["value"] == round(100 * result.record.miou, 2)
+
+
+def test_a_card_of_nothing_is_refused(tmp_path: Path) -> None:
+    result = read_result(tmp_path, write_run(tmp_path, fold=2))
+    with pytest.raises(BenchError, match="a card needs all folds"):
+        model_index([result])
+
+
 KEYS = [
     RunKey(dataset, "fixed-v1", model, fold, shots)
     for dataset in ("camvid", "shapes")
