@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from benchmarks.cli import main
 from tests.tiny import tiny_dataset
 
-RUN = "run -d tiny --shots 1 --folds 0,1 --limit 4 --device cpu -q --models random,centre-prior"
+RUN = "run -d tiny --shots 1 --device cpu -q --models random,centre-prior"
 VERBS = (
     RUN,
     f"{RUN} --offline --fresh",

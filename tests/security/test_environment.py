@@ -19,7 +19,7 @@ NAMES = (
     "GIT_WORK_TREE", "GIT_AUTHOR_NAME", "GIT_CONFIG_GLOBAL", "MPLCONFIGDIR", "CUDA_VISIBLE_DEVICES",
 )  # fmt: skip
 VERBS = (
-    "run -d tiny --shots 1 --limit 4 --device cpu --quiet --save-predictions --models random",
+    "run -d tiny --shots 1 --device cpu --quiet --save-predictions --models random",
     "leaderboard --gallery --output board",
     "report tiny/random --out report",
     "results card random",
