@@ -3,12 +3,16 @@
 Shards that two versions measured are refused by `bench merge`: `tests/benchmarks/test_shards.py`.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import environment
 from benchmarks.engines.on_ray import Actor
+from benchmarks.engines.station import Station
+from benchmarks.engines.tasks import Load, Loaded
 from benchmarks.errors import BenchError
 from benchmarks.runner import run_matrix
 from benchmarks.store import find_runs
@@ -27,4 +31,44 @@ def test_a_worker_with_another_is_refused(
     said = r"the worker on node7, .* runs fss-bench 9\.9\.9, .*, here it is fss-bench \d.*install"
     with pytest.raises(BenchError, match=said):
         run_matrix(wanted, listener=Quiet())
+    assert find_runs(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            lambda own: {"program": {**own.program, "sources": "0123456789abcdef"}},
+            r"a worker runs sources 0123456789abcdef, here it is [0-9a-f]{16}; leave the inst",
+        ),
+        (
+            lambda own: {"digests": {"tiny": "f" * 64}},
+            r"a worker finds dataset 'tiny' with digest f{64}, here it has [0-9a-f]{64}; prepare",
+        ),
+        (
+            lambda own: {"batch_size": own.batch_size + 1},
+            r"workers differ in what they loaded for model 'colour' \(batch_size\); give all",
+        ),
+    ],
+)
+def test_a_worker_that_loads_something_else_is_refused(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    other: Callable[[Loaded], dict[str, object]],
+    said: str,
+) -> None:
+    monkeypatch.setattr("benchmarks.engines.on_ray._imported", FakeRay)
+    load, first = Station._load, []
+
+    def differently(station: Station, task: Load) -> Loaded:
+        loaded = load(station, task)
+        if not first:
+            first.append(loaded)
+            return loaded
+        return replace(loaded, **other(loaded))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Station, "_load", differently)
+    with pytest.raises(BenchError, match=said):
+        run_matrix(config(root, tmp_path, engine="ray", workers=2), listener=Quiet())
     assert find_runs(tmp_path) == []
