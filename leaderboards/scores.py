@@ -104,8 +104,9 @@ class Row:
     def mixed(self) -> tuple[str, ...]:
         """What is not the same in all folds and should be. Weights may differ, trained per fold."""
         setups = [record.setup for record in self.records]
+        models = [setup.model for setup in setups]
         fields: dict[str, set[object]] = {
-            "model": {(setup.model.title, setup.model.parameters) for setup in setups},
+            "model": {(m.title, m.parameters, m.source_digest) for m in models},
             "dtype": {setup.dtype for setup in setups},
             "hardware": {record.hardware for record in self.records},
         }

@@ -46,6 +46,9 @@ def load_custom(
             f"{spec} is not a segmenter: it needs geometry, support_uses_features, encode_image, "
             f"encode_support, segment and binarize; models/template.py is one to copy"
         )
+    batch = getattr(model, "batch_size", 1)
+    if not isinstance(batch, int) or batch < 1:
+        raise ModelError(f"{spec}: batch_size is {batch!r}, but a call takes one episode or more")
     return model
 
 

@@ -42,6 +42,7 @@ def make_setup(**changes: Any) -> Setup:
         "comparable": True,
         "sees_test_classes": "no",
         "trained_fold": None,
+        "source_digest": None,
         "digest": "d" * 64,
         "lists": "derived",
         "folds": 4,
@@ -62,6 +63,7 @@ def make_setup(**changes: Any) -> Setup:
         model=ModelRecord(
             **pick("name", "title", "kind", "config", "weights_digest"),
             **pick("parameters", "comparable", "sees_test_classes", "trained_fold"),
+            **pick("source_digest"),
         ),
         dataset=DatasetRecord(name=dataset, **pick("digest", "lists", "folds", "classes")),
         protocol=ProtocolRecord(

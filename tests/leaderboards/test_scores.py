@@ -138,3 +138,10 @@ def test_folds_measured_in_different_ways_say_so(tmp_path: Path) -> None:
     write_run(tmp_path, fold=2, dtype="bf16", weights_digest="cd" * 32)
     write_run(tmp_path, fold=3, record={"hardware": "Toy GPU"}, parameters=7)
     assert only_row(tmp_path).mixed == ("model", "dtype", "hardware")
+
+
+def test_folds_of_different_code_of_the_user_say_so(tmp_path: Path) -> None:
+    write_model(tmp_path, "mine", source_digest="1" * 64)
+    assert only_row(tmp_path).mixed == ()
+    write_run(tmp_path, name="mine", fold=2, source_digest="2" * 64)
+    assert only_row(tmp_path).mixed == ("model",)
