@@ -24,7 +24,7 @@ demo: $(READY)
 	$(BIN)/bench prepare shapes
 	$(BIN)/bench run
 	$(BIN)/bench run --datasets shapes --models diffews-tiny --folds 0 --shots 1
-	$(BIN)/bench leaderboard
+	$(BIN)/bench leaderboard --output build/board
 	$(BIN)/bench compare --dataset shapes --shots 1 diffews-tiny dense-nn prototype
 
 test: $(READY)
