@@ -85,6 +85,15 @@ def test_every_twentieth_group_is_validated_on_and_never_trained_on(
 
 
 @both
+def test_of_many_small_classes_every_twentieth_is_validated_on(drawn: Train) -> None:
+    pairs = tuple((f"{name:02}/{number}", name) for name in range(50) for number in range(10))
+    folds = FoldSet((Fold(0, tuple(range(50)), (50,), pairs, ()),))
+    checks = base_images(folds, 0, held_out=True).images
+    assert {index: len(images) for index, images in checks.items()} == {0: 10, 20: 10, 40: 10}
+    assert {e.class_index for e in drawn(folds)}.isdisjoint(checks)
+
+
+@both
 def test_a_novel_class_in_the_training_list_is_an_error(drawn: Train) -> None:
     folds = folds_of(("a", 0), ("b", 0), ("c", 2))
     with pytest.raises(BenchError, match="image c for class 2, which is not a base class"):
