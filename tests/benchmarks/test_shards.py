@@ -1,27 +1,21 @@
 """Shards measured apart and merged: the result of one process, or a refusal that says why."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.cli import main
 from benchmarks.config import BenchConfig
 from benchmarks.errors import BenchError
 from benchmarks.merge import merge
 from benchmarks.plan import Batch
-from benchmarks.records import read_record, read_shard
+from benchmarks.records import read_shard
 from benchmarks.runner import run_matrix
 from benchmarks.shards import Shard
-from benchmarks.slurm import Job, array_job, ray_job
 from benchmarks.store import Journal, find_runs, read_result
 from tests.benchmarks.engines.plans import batches as plan_of_classes
 from tests.benchmarks.test_evaluator import Quiet, areas_of
@@ -243,82 +237,3 @@ def test_an_episode_that_fails_keeps_its_shard_from_being_merged(
         merge(tmp_path / "r")
     assert run_matrix(wanted, listener=Quiet(), shard=Shard(1, 1))[0].status == "shard measured"
     assert len(merge(tmp_path / "r")) == 1
-
-
-def bench(*arguments: str) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    assert not ended.value.code
-
-
-def test_the_batch_file_of_an_array_runs_every_shard(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By hand what Slurm does: the file, once with each task's number."""
-    results, script = tmp_path / "results", tmp_path / "bench.sbatch"
-    options = ["--data-root", str(root / "data"), "--results-root", str(results), "--quiet"]
-    options += ["--datasets", "tiny", "--shots", "1", "--limit", "30", "--folds", "0"]
-    options += ["--model-from", "tests.tiny:ColourModel", "--name", "colour"]
-    bench("submit", "--slurm", "--shards", "2", "--gpus", "0", "--out", str(script), "--", *options)
-    assert "#SBATCH --array=1-2" in script.read_text()
-    stub = tmp_path / "bin" / "bench"
-    stub.parent.mkdir()
-    stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
-    stub.chmod(0o755)
-    for task in ("1", "2"):
-        environment = {
-            **os.environ,
-            "PATH": f"{stub.parent}:{os.environ['PATH']}",
-            "SLURM_ARRAY_TASK_ID": task,
-            "SLURM_SUBMIT_DIR": str(tmp_path),
-        }
-        done = subprocess.run(
-            ["bash", str(script)], env=environment, capture_output=True, text=True, check=True
-        )
-        arguments = json.loads(done.stdout)
-        assert arguments[-2:] == ["--shard", f"{task}/2"]
-        bench(*arguments)
-    bench("merge", "--results-root", str(results))
-    (key,) = find_runs(results)
-    alone = config(
-        root,
-        tmp_path / "alone",
-        limit=30,
-        datasets=ONE_RUN,
-        models=[{"name": key.model, "model": "tests.tiny:ColourModel"}],
-    )
-    outcome = run_matrix(alone, listener=Quiet())[0]
-    assert areas_of(results, key) == areas_of(alone.results_root, outcome.key)
-    assert read_record(key.folder(results) / "run.json").workers == 2
-    assert np.sum(areas_of(results, key)) > 0
-
-
-def test_batch_files_are_shell_whatever_the_options_are(tmp_path: Path) -> None:
-    odd = ["--option", "prompt=it's $HOME; `ls`"]
-    job = Job("b", gpus=2, memory="64G", directives=["--account=me"], setup=["module load cuda"])
-    for text in (array_job(job, 4, odd), ray_job(job, 3, odd), ray_job(job, 1, [])):
-        done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True)
-        assert done.returncode == 0, done.stderr
-        assert text.startswith("#!/bin/bash\n#SBATCH ")
-        assert "#SBATCH --account=me\n" in text and "\nmodule load cuda\n" in text
-    assert "'prompt=it'\"'\"'s $HOME; `ls`'" in array_job(job, 4, odd)
-    assert "--engine ray --workers 6 " in ray_job(job, 3, odd)
-    assert "--workers 2 --device cuda" in array_job(job, 4, odd)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--slurm"], "say --shards N"),
-        (["--slurm", "--shards", "2", "--ray", "2"], "say --shards N"),
-        (["--slurm", "--shards", "2", "--", "--shard", "1/2"], "--shard is for bench submit"),
-        (["--slurm", "--shards", "2", "--", "--modles", "all"], "No such option"),
-    ],
-)
-def test_mistakes_are_found_before_the_queue(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["submit", "--out", "-", *arguments])
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err

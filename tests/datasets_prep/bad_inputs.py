@@ -20,9 +20,9 @@ from datasets_prep.folder import Folder
 from datasets_prep.folder_options import FolderOptions
 from datasets_prep.fss1000 import FSS1000
 from datasets_prep.pascal import Pascal, PascalOptions
+from tests.datasets_prep import folders as own
 from tests.datasets_prep import test_chestxray as xray
 from tests.datasets_prep import test_deepglobe as globe
-from tests.datasets_prep import test_folder as own
 from tests.datasets_prep import test_fss1000 as fss
 from tests.datasets_prep import test_isic2018 as isic
 from tests.datasets_prep import test_suim as suim

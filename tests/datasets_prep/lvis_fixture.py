@@ -6,7 +6,7 @@ import json
 import pickle
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -15,9 +15,15 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from datasets_prep.episodes import fixed, pfenet
+from datasets_prep.lvis import Lvis, LvisOptions
+from datasets_prep.lvis import lists as lvis_lists
 from datasets_prep.lvis.release import Counts, Release
+from datasets_prep.prepare import PrepareOptions, prepare
+from datasets_prep.prepared import PreparedDataset
 from datasets_prep.sources import SourceFile
 
 HEIGHT, WIDTH = 40, 56
@@ -89,6 +95,9 @@ class TinyLvis:
         )
 
 
+Tiny = tuple[TinyLvis, Release]
+
+
 class BoxMode(IntEnum):
     """What detectron2 leaves in every annotation."""
 
@@ -111,7 +120,7 @@ def dumped(value: object) -> bytes:
         return pickle.dumps(value)
 
 
-def write_tiny_lvis(folder: Path) -> tuple[TinyLvis, Release]:
+def write_tiny_lvis(folder: Path) -> Tiny:
     """Write archives into `folder`; published lists have an order of their own."""
     folder.mkdir(parents=True, exist_ok=True)
     tiny = TinyLvis(folder)
@@ -129,6 +138,37 @@ def write_tiny_lvis(folder: Path) -> tuple[TinyLvis, Release]:
             for image in images
         }
     return tiny, tiny.write()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_lists() -> Iterator[None]:
+    """Ten folds of thousands of episodes would take most of the time."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(lvis_lists, "EPISODES", 30)
+        monkeypatch.setattr(fixed, "EPISODES", 12)
+        monkeypatch.setattr(pfenet, "EPISODES", 10)
+        monkeypatch.setattr(pfenet, "BAM_EPISODES", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return write_tiny_lvis(tmp_path_factory.mktemp("archives"))
+
+
+def run(
+    release: Release,
+    data_root: Path,
+    from_dir: Path,
+    *,
+    skip_bad: bool = False,
+    embed: bool = False,
+    shots: tuple[int, ...] = (1, 5),
+    **options: str,
+) -> PreparedDataset:
+    """Prepare from archives or folders in `from_dir`."""
+    common = PrepareOptions(data_root, from_dir, shots=shots, embed_images=embed, skip_bad=skip_bad)
+    return prepare(Lvis(LvisOptions.model_validate(options), release), common)
 
 
 def box(left: float, top: float, right: float, bottom: float) -> list[list[float]]:

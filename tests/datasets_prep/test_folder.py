@@ -1,71 +1,29 @@
-import re
+"""A folder of the user's own, prepared: label maps, masks, folds, groups and copies."""
+
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.random import RandomState
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ValidationError
 
-from datasets_prep import prepare as prepare_module
-from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.folder import Folder
-from datasets_prep.folder_options import FolderOptions
-from datasets_prep.prepare import PrepareOptions, prepare, verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepare import verify
+from tests.datasets_prep import folders
+from tests.datasets_prep.folders import (
+    CLASSES,
+    HEIGHT,
+    WIDTH,
+    label_map,
+    make,
+    names,
+    photo,
+    write,
+    write_masks,
+)
 
-HEIGHT, WIDTH = 8, 10
-CLASSES = ("cat", "dog", "fox", "owl")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = {"fixed-v1": recipes()["fixed-v1"]}
-    monkeypatch.setattr(prepare_module, "recipes", lambda: few)
-
-
-@pytest.fixture
-def top(tmp_path: Path) -> Path:
-    """A good folder: twelve images in three scenes with label maps, 0 background."""
-    for index in range(12):
-        write(tmp_path / f"in/images/s{index % 3}_{index:02d}.png", photo(index))
-        write(tmp_path / f"in/labels/s{index % 3}_{index:02d}.png", label_map(index))
-    return tmp_path / "in"
-
-
-def photo(index: int) -> NDArray[np.uint8]:
-    return RandomState(index).randint(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
-
-
-def label_map(index: int) -> NDArray[np.uint8]:
-    """Two classes an image, each of 12 pixels, and a row to ignore."""
-    labels = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
-    labels[1:4, 1:5] = index % 4 + 1
-    labels[4:7, 1:5] = (index + 1) % 4 + 1
-    labels[0] = 255
-    return labels
-
-
-def write(path: Path, array: NDArray[np.generic], mode: str | None = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(array)
-    (image if mode is None else image.convert(mode)).save(path)
-
-
-def make(
-    top: Path, root: Path, jobs: int = 1, embed: bool = False, **options: object
-) -> PreparedDataset:
-    given = {"folder": top, "name": "mine", "classes": CLASSES, "folds": 2} | options
-    builder = Folder(FolderOptions(**{key: v for key, v in given.items() if v is not None}))
-    return prepare(builder, PrepareOptions(root, jobs=jobs, embed_images=embed, shots=(1,)))
-
-
-def names(top: Path) -> list[str]:
-    return sorted(path.stem for path in (top / "images").iterdir())
+quick, top = folders.quick, folders.top
 
 
 # Label maps
@@ -148,21 +106,6 @@ def test_folders_below_become_part_of_the_id(top: Path, tmp_path: Path) -> None:
 
 
 # Masks
-
-
-def write_masks(top: Path, classes: Mapping[str, int], overlap: bool = False) -> None:
-    """Masks of `label_map`, with a void row of value 128, in place of the label maps."""
-    shutil.rmtree(top / "labels")
-    for name in names(top):
-        labels = label_map(int(name[3:]))
-        for class_name, index in classes.items():
-            mask = np.where(labels == index + 1, 255, 0).astype(np.uint8)
-            if overlap and mask.any():
-                mask[1:7, 3] = 255
-            elif not overlap:
-                mask[0] = 128
-            if (mask == 255).any():
-                write(top / "masks" / class_name / f"{name}.png", mask)
 
 
 def test_masks_that_do_not_overlap_become_label_maps(top: Path, tmp_path: Path) -> None:
@@ -327,146 +270,6 @@ def test_neither_processes_nor_the_order_of_writing_change_a_byte(
     second = make(other, tmp_path / "two", jobs=2)
     assert first.manifest == second.manifest
     assert str(tmp_path) not in (first.root / "manifest.json").read_text()
-
-
-# Everything that is wrong
-
-
-def test_all_problems_are_reported_together_before_anything_is_written(
-    top: Path, tmp_path: Path
-) -> None:
-    (top / "labels/s1_01.png").unlink()  # missing label
-    (top / "images/s2_02.png").unlink()  # label without an image
-    write(top / "labels/s0_03.png", label_map(3)[:, :7])  # another size
-    unknown = label_map(4)
-    unknown[0, :2] = 77, 78
-    write(top / "labels/s1_04.png", unknown)
-    content = (top / "images/s2_05.png").read_bytes()
-    (top / "images/s2_05.png").write_bytes(content[:100])  # truncated image
-    (top / "labels/s0_06.png").write_bytes(b"no image")
-    write(top / "labels/s1_07.png", label_map(7), "RGB")
-    write(top / "images/s2_08.jpg", photo(8))  # a second file of one name
-    write(top / "images/x,y.png", photo(0))
-    (top / "images/notes.txt").write_text("x")
-    write(top / "images/odd.png", photo(1))  # not matched by the group
-    write(top / "labels/odd.png", label_map(1))
-    write(top / "images/s0_20.tif", photo(1)[..., 0].astype(np.uint16) * 200)  # 16 bits
-    write(top / "labels/s0_20.png", label_map(1))
-    with pytest.raises(DatasetError) as raised:
-        make(top, tmp_path / "data", group="^(s[0-9])_")
-    message = str(raised.value)
-    for expected in (
-        r"12 problems, nothing was prepared",
-        r"no label map [^\n]*\n +\S+images/s1_01\.png",
-        r"label map without an image \(1\):\n +\S+labels/s2_02\.png",
-        r"of another size[^\n]*\n +\S+labels/s0_03\.png: 7×8, the image is 10×8",
-        r"no class, background or --ignore \(1\):\n +\S+s1_04\.png: 77 \(1 px\), 78 \(1 px\)",
-        r"unreadable image \(1\):\n +\S+images/s2_05\.png",
-        r"unreadable label file \(1\):\n +\S+labels/s0_06\.png",
-        r"label file in colour [^\n]*\n +\S+labels/s1_07\.png: mode RGB",
-        r"two files of one name \(1\):\n +\S+s2_08\.jpg and \S+s2_08\.png",
-        r"comma or control character[^\n]*\n +\S+x,y\.png",
-        r"not one of \.jpg[^\n]*\n +\S+notes\.txt",
-        r"no match for --group [^\n]*\n +odd\n",
-        r"more than 8 bits[^\n]*\n +\S+s0_20\.tif: mode I;16",
-    ):
-        assert re.search(expected, message + "\n"), (expected, message)
-    written = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
-    assert [path.name for path in written] == [".lock"]
-
-
-def test_problems_of_masks(top: Path, tmp_path: Path) -> None:
-    write_masks(top, {name: index for index, name in enumerate(CLASSES)})
-    write(top / "masks/cat/s0_00.png", label_map(0))  # values 0, 1, 2, 255
-    write(top / "masks/dog/none.png", label_map(0))
-    write(top / "masks/ant/s0_00.png", np.zeros((8, 10), dtype=np.uint8))
-    write(top / "masks/dog/s1_04.png", np.zeros((3, 3), dtype=np.uint8))
-    for path in (top / "masks").rglob("s2_11.png"):
-        path.unlink()
-    with pytest.raises(DatasetError) as raised:
-        make(top, tmp_path / "data", classes=(*CLASSES, "yak"), ignore=(128,))
-    for expected in (
-        r" 6 problems",
-        r"not in --classes \(1\):\n +\S+masks/ant",
-        r"more than one value [^\n]*\n +\S+masks/cat/s0_00\.png: 3 values: 1, 2, 255",
-        r"mask without an image \(1\):\n +\S+masks/dog/none\.png",
-        r"of another size[^\n]*\n +\S+masks/dog/s1_04\.png: 3×3, the image is 10×8",
-        r"no mask of any class [^\n]*\n +\S+images/s2_11\.png",
-        r"class without a folder \(1\):\n +\S+masks/yak",
-    ):
-        assert re.search(expected, str(raised.value)), (expected, str(raised.value))
-
-
-def test_long_lists_of_problems_are_counted(top: Path, tmp_path: Path) -> None:
-    for path in (top / "labels").iterdir():
-        write(path, label_map(0)[:5])
-    with pytest.raises(DatasetError, match=r"12 problems(.|\n)*\(12\)(.|\n)*and 2 more$"):
-        make(top, tmp_path / "data")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"classes": ()}, "--classes cat,dog"),
-        ({"folds": 5}, "--folds 5: there are only 4 classes"),
-        ({"ignore": (4,)}, "--ignore 4 is also the label value of 'owl'"),
-        ({"ignore": (0,)}, "--ignore 0 is also the label value of 'background'"),
-        ({"ignore": (0,), "background": False}, "is also the label value of 'cat'"),
-        ({"classes": tuple(f"c{i}" for i in range(255))}, "255 classes are more than the 254"),
-    ],
-)
-def test_options_that_do_not_fit_the_folder(
-    options: dict[str, object], message: str, top: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(DatasetError, match=message):
-        make(top, tmp_path / "data", **options)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"name": "pascal"}, "'pascal' is a name that the suite uses itself"),
-        ({"name": "cdfss"}, "'cdfss' is a name that the suite uses itself"),
-        ({"name": "a/b"}, "'a/b' is no name"),
-        ({"name": ".."}, "is no name"),
-        ({"classes": ("a", "b", "a")}, "given twice: 'a'"),
-        ({"classes": ("a", " ")}, "empty or given twice: ' '"),
-        ({"ignore": (70000,)}, "70000 is outside"),
-        ({"group": "(a"}, "is no regular expression"),
-        ({"group": "^a"}, "has no group"),
-        ({"folds": 0}, "greater than or equal to 1"),
-        ({"min_area": 1.5}, "less than or equal to 1"),
-        ({"folds": 2, "folds_file": Path("f.yaml")}, "not both"),
-        ({"shuffle": True}, "Extra inputs are not permitted"),
-    ],
-)
-def test_wrong_options_are_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        FolderOptions(**{"folder": Path("x"), "name": "mine", **options})
-
-
-def test_values_from_a_command_line_are_understood() -> None:
-    options = FolderOptions(folder="x", name="mine", ignore=("11", "12"), folds="3")  # type: ignore[arg-type]
-    assert options.ignore == (11, 12) and options.folds == 3
-
-
-def test_a_folder_of_another_form_is_explained(top: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="has no folder `images`"):
-        make(tmp_path / "nowhere", tmp_path / "data")
-    (top / "masks/cat").mkdir(parents=True)
-    with pytest.raises(DatasetError, match="has both `labels` and `masks`"):
-        make(top, tmp_path / "data")
-    shutil.rmtree(top / "labels")
-    with pytest.raises(DatasetError, match="--no-background is for labels/"):
-        make(top, tmp_path / "data", background=False)
-    shutil.rmtree(top / "masks")
-    with pytest.raises(DatasetError, match="has neither `labels` and `masks`"):
-        make(top, tmp_path / "data")
-    (top / "labels").mkdir()
-    shutil.rmtree(top / "images")
-    (top / "images").mkdir()
-    with pytest.raises(DatasetError, match="no image"):
-        make(top, tmp_path / "data")
 
 
 # Real images
