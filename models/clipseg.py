@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from models import catalog
 from models.catalog import Card
 from models.geometry import LongestSide
-from models.pretrained import Pretrained, load_pretrained, normalised
-from models.segmenter import BaseSegmenter, Features
+from models.pretrained import OverNetwork, Pretrained, load_pretrained, normalised
+from models.segmenter import Features
 
 _PUBLISHED = "CIDAS/clipseg-rd64-refined"
 _SIZE = 352  # what the published decoders were trained on, finer than CLIP's own 224
@@ -47,7 +47,7 @@ class CLIPSegOptions(catalog.Options):
     )
 
 
-class CLIPSeg(BaseSegmenter):
+class CLIPSeg(OverNetwork):
     """A decoder over CLIP's activations, conditioned on CLIP's embedding of a prompt image.
 
     The prompt is the support cropped to its object, its background blurred and faded to the mean
@@ -79,14 +79,10 @@ class CLIPSeg(BaseSegmenter):
         self.network = pretrained.network
         # Random networks have no usual size but that of their position embeddings.
         size = int(self.network.config.vision_config.image_size) if pretrained.random else _SIZE
+        super().__init__(pretrained, size=size, threshold=threshold)
         self.geometry = LongestSide(size)
         self.threshold = threshold
         self.image_key = f"clipseg@{pretrained.digest[:16]}:{self.network.dtype}"
-        self.config = {"weights": pretrained.source, "size": size, "threshold": threshold}
-        self.weights_digest = pretrained.digest
-        self.parameters = pretrained.parameters
-        self.comparable = not pretrained.random
-        self.card = pretrained.card(type(self).card)
 
     @classmethod
     def load(cls, options: CLIPSegOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:

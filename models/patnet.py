@@ -20,7 +20,6 @@ from models.hsnet.learner import HPNLearner
 from models.hsnet.levels import Backbone, backbone_name, depths, widths
 from models.hsnet.network import HSNetOptions, load_network
 from models.hsnet.segmenter import OverLevels
-from models.segmenter import BaseSegmenter
 
 _EPS = 1e-6
 # The first maps of each anchor are those of ResNet-50's levels, which VGG-16's are not.
@@ -90,7 +89,7 @@ class Anchored:
         return unit(support["projection"] @ maps.float().flatten(2))
 
 
-class PATNet(OverLevels, BaseSegmenter):
+class PATNet(OverLevels):
     """HSNet's learner on correlations of features that were moved to learned anchors.
 
     This is what the authors' `test.py` runs. The paper also fine-tunes the anchors on the images

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.catalog import Card
+from models.pretrained import OverNetwork
 from models.sam import Guidance, Sam, load_sam
 from models.sam.network import (
     ENCODE_BATCH,
@@ -24,10 +25,10 @@ from models.sam.network import (
 )
 from models.sam.refine import best, empty, refined
 from models.sam.target import cropped, peak, similarity, target_rows
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import Features
 
 
-class PerSAM(BaseSegmenter):
+class PerSAM(OverNetwork):
     """Training-free PerSAM.
 
     The target is the mean embedding under the mask. On the query, its most and least similar
@@ -52,14 +53,10 @@ class PerSAM(BaseSegmenter):
     encode_batch = ENCODE_BATCH
 
     def __init__(self, sam: Sam) -> None:
+        super().__init__(sam.pretrained, size=sam.size)
         self.sam = sam
         self.geometry = sam.geometry
         self.image_key = sam.key
-        self.config = {"weights": sam.pretrained.source, "size": sam.size}
-        self.weights_digest = sam.pretrained.digest
-        self.parameters = sam.pretrained.parameters
-        self.comparable = not sam.pretrained.random
-        self.card = sam.pretrained.card(type(self).card)
 
     @classmethod
     def load(cls, options: SamOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:

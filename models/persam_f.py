@@ -14,11 +14,12 @@ from torch import Tensor
 
 from models import catalog
 from models.catalog import Card
+from models.pretrained import OverNetwork
 from models.sam import Sam, load_sam
 from models.sam.network import ENCODE_BATCH, LICENCE, PUBLISHED, SEES_TEST_CLASSES, TRAINING_DATA
 from models.sam.refine import empty, refined
 from models.sam.target import cropped, peak, similarity, target_rows
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import Features
 
 
 class PerSAMFOptions(catalog.Options):
@@ -37,7 +38,7 @@ class PerSAMFOptions(catalog.Options):
     )
 
 
-class PerSAMF(BaseSegmenter):
+class PerSAMF(OverNetwork):
     """PerSAM with two trained numbers: how to mix SAM's three masks of different extent.
 
     They are trained on each support with its own mask, from the point most similar to the target,
@@ -64,15 +65,11 @@ class PerSAMF(BaseSegmenter):
     tiny: ClassVar[Mapping[str, Any]] = {"random": "tiny", "steps": 100}
 
     def __init__(self, sam: Sam, steps: int = 1000) -> None:
+        super().__init__(sam.pretrained, size=sam.size, steps=steps)
         self.sam = sam
         self.steps = steps
         self.geometry = sam.geometry
         self.image_key = sam.key
-        self.config = {"weights": sam.pretrained.source, "size": sam.size, "steps": steps}
-        self.weights_digest = sam.pretrained.digest
-        self.parameters = sam.pretrained.parameters
-        self.comparable = not sam.pretrained.random
-        self.card = sam.pretrained.card(type(self).card)
 
     @classmethod
     def load(cls, options: PerSAMFOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:

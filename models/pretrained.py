@@ -11,6 +11,7 @@ from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RANDOM, freeze, s
 from models.catalog import Card, Options
 from models.errors import ModelError
 from models.networks import architecture, read_network
+from models.segmenter import BaseSegmenter
 from models.weights import tensor_digest, torch_dtype
 
 
@@ -62,6 +63,25 @@ class Pretrained:
             training_data="none",
             sees_test_classes={"*": "no"},
         )
+
+
+class OverNetwork(BaseSegmenter):
+    """A segmenter over one frozen network, which says in results what its weights are."""
+
+    card: Card
+
+    def __init__(self, pretrained: Pretrained, **config: object) -> None:
+        """Take what a result tells of the network.
+
+        Args:
+            pretrained: the network.
+            config: the options that a result tells beside the weights.
+        """
+        self.config = {"weights": pretrained.source, **config}
+        self.weights_digest = pretrained.digest
+        self.parameters = pretrained.parameters
+        self.comparable = not pretrained.random
+        self.card = pretrained.card(type(self).card)
 
 
 def load_pretrained(

@@ -14,8 +14,14 @@ from torch import Tensor, nn
 
 from models.catalog import Card
 from models.geometry import Squash
-from models.pretrained import Pretrained, PretrainedOptions, load_pretrained, normalised
-from models.segmenter import BaseSegmenter, Features
+from models.pretrained import (
+    OverNetwork,
+    Pretrained,
+    PretrainedOptions,
+    load_pretrained,
+    normalised,
+)
+from models.segmenter import Features
 
 _PUBLISHED = "facebook/sam2.1-hiera-large"
 _OBJECT = 0  # the session's number of the one object
@@ -23,7 +29,7 @@ _OBJECT = 0  # the session's number of the one object
 _KEPT = ("maskmem_features", "maskmem_pos_enc", "object_pointer")
 
 
-class SAM2Memory(BaseSegmenter):
+class SAM2Memory(OverNetwork):
     """Supports are frames 0 to K-1 with their masks, the query is frame K.
 
     The query attends to the memory of all supports and to their object pointers, which carry how
@@ -55,13 +61,10 @@ class SAM2Memory(BaseSegmenter):
 
     def __init__(self, pretrained: Pretrained, dtype: str = "fp32") -> None:
         self.network = pretrained.network
-        self.geometry = Squash(int(self.network.config.image_size), "bicubic")
+        size = int(self.network.config.image_size)
+        super().__init__(pretrained, size=size)
+        self.geometry = Squash(size, "bicubic")
         self.image_key = f"sam2@{pretrained.digest[:16]}:{dtype}"
-        self.config = {"weights": pretrained.source, "size": self.geometry.size}
-        self.weights_digest = pretrained.digest
-        self.parameters = pretrained.parameters
-        self.comparable = not pretrained.random
-        self.card = pretrained.card(type(self).card)
 
     @classmethod
     def load(cls, options: PretrainedOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:

@@ -15,13 +15,19 @@ from torch import Tensor, nn
 from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 from models.catalog import Card
 from models.geometry import Squash
-from models.pretrained import Pretrained, PretrainedOptions, load_pretrained, normalised
-from models.segmenter import BaseSegmenter, Features
+from models.pretrained import (
+    OverNetwork,
+    Pretrained,
+    PretrainedOptions,
+    load_pretrained,
+    normalised,
+)
+from models.segmenter import Features
 
 _PUBLISHED = "BAAI/seggpt-vit-large"
 
 
-class SegGPT(BaseSegmenter):
+class SegGPT(OverNetwork):
     """SegGPT with white foreground, black background and the semantic embedding.
 
     Several supports are an ensemble: the model reads the query beside each, and the query's
@@ -58,13 +64,9 @@ class SegGPT(BaseSegmenter):
     def __init__(self, pretrained: Pretrained) -> None:
         self.network = mended(pretrained.network)
         size = int(self.network.config.image_size[1])
+        super().__init__(pretrained, size=size, embedding="semantic")
         self.geometry = Squash(size, "bicubic")
         self.image_key = f"imagenet-pixels:{self.network.dtype}"
-        self.config = {"weights": pretrained.source, "size": size, "embedding": "semantic"}
-        self.weights_digest = pretrained.digest
-        self.parameters = pretrained.parameters
-        self.comparable = not pretrained.random
-        self.card = pretrained.card(type(self).card)
 
     @classmethod
     def load(cls, options: PretrainedOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:

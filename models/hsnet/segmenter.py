@@ -1,6 +1,6 @@
 """HSNet as a `Segmenter`, and what PATNet has in common with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -13,14 +13,14 @@ from models.hsnet.correlation import Comparison, Cosine, correlate
 from models.hsnet.levels import backbone_name, read_levels
 from models.hsnet.network import HSNetOptions, HSNetwork, load_network
 from models.hsnet.voting import combine
-from models.pretrained import Pretrained, normalised
-from models.segmenter import BaseSegmenter, Features
+from models.pretrained import OverNetwork, Pretrained, normalised
+from models.segmenter import Features
 from models.weights import tensor_digest
 
 LEVELS = ("level2", "level3", "level4")
 
 
-class OverLevels:
+class OverLevels(OverNetwork):
     """The parts of the contract in which HSNet and PATNet agree.
 
     A pair of query and support is compared at a time, so that memory does not depend on the number
@@ -34,28 +34,19 @@ class OverLevels:
     """
 
     Options = HSNetOptions
-    card: Card
     support_reads_pixels = False
 
     def __init__(
         self, pretrained: Pretrained, comparison: Comparison, side: int, dtype: str
     ) -> None:
         self.network = pretrained.network
+        super().__init__(pretrained, backbone=backbone_name(self.network.backbone), size=side)
         self.comparison = comparison
         self.side = side
         self.geometry: Geometry = Squash(side)
         # The backbone is frozen in training: checkpoints of all folds share its features.
         backbone = tensor_digest(self.network.backbone)
         self.image_key: str | None = f"levels@{backbone[:16]}:{dtype}"
-        self.weights_digest: str | None = pretrained.digest
-        self.parameters = pretrained.parameters
-        self.comparable = not pretrained.random
-        self.config: Mapping[str, object] = {
-            "backbone": backbone_name(self.network.backbone),
-            "weights": pretrained.source,
-            "size": side,
-        }
-        self.card = pretrained.card(self.card)
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> list[Features]:
@@ -120,7 +111,7 @@ def _part(support: Features, level: str) -> dict[str, Tensor]:
     }
 
 
-class HSNet(OverLevels, BaseSegmenter):
+class HSNet(OverLevels):
     """Squeezes the 4D correlations of many layers of a frozen backbone into a mask.
 
     With one support the mask is the authors' to the pixel on the model's own 400×400 grid, with
