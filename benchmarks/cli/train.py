@@ -107,8 +107,9 @@ def hsnet(data_root: Path | None, out: Path, quiet: bool, **given: Any) -> None:
 
     The backbone stays as it is. Episodes are drawn from the fold's training list by the seed, so
     that the same command trains on the same episodes everywhere: every image and class of it is
-    the query once in a round. Every twentieth image, video or patient is held out, and best/ is
-    what does best on them. A finished training goes on with --resume and more --steps.
+    the query once in a round. Every twentieth image, video or patient is held out (class, where
+    images of each are few), and best/ is what does best on them. A finished training goes on with
+    --resume and more --steps.
     """
     from benchmarks.configfile import root
     from benchmarks.console import progress
