@@ -69,7 +69,9 @@ def ray_job(job: Job, nodes: int, arguments: Sequence[str]) -> str:
         [
             "export RAY_USAGE_STATS_ENABLED=0",
             f"export SRUN_CPUS_PER_TASK={job.cpus}",  # srun does not take it from sbatch
-            'head="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
+            # Not through `head -n 1`: scontrol's broken pipe would end the job.
+            'nodes="$(scontrol show hostnames "$SLURM_JOB_NODELIST")"',
+            'read -r head <<< "$nodes"',
             f"port=$(({_RAY_PORT} + SLURM_JOB_ID % 10000))",
             'address="$head:$port"',
             'srun --nodes=1 --ntasks=1 --nodelist="$head" '

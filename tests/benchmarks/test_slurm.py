@@ -58,7 +58,7 @@ def test_a_ray_job_gives_its_steps_the_processors_and_runs_when_the_head_is_up(
 ) -> None:
     srun = "#!/bin/sh\necho $SRUN_CPUS_PER_TASK >> steps; touch up\n"
     srun += "until test -e ran; do sleep 1; done\n"
-    stubs = {"scontrol": "#!/bin/sh\necho node1\necho node2\n", "srun": srun}
+    stubs = {"scontrol": "#!/bin/sh\nseq -f node%g 1 99999\n", "srun": srun}
     stubs |= {"ray": "#!/bin/sh\ntest -e up\n", "sleep": "#!/bin/sh\nexec /bin/sleep 0.1\n"}
     stubs |= {"bench": f"{TOLD}touch ran\n"}
     done = execute(tmp_path, ray_job(Job(gpus=4, cpus=16), 2, ["--limit", "3"]), stubs)
