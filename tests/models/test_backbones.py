@@ -216,3 +216,48 @@ def test_weights_of_another_network_do_not_fit(tmp_path: Path):
         ModelError, match=r"linear\.pth does not fit efficientnet-lite0: .* missing"
     ):
         load_backbone("efficientnet-lite0", str(tmp_path / "linear.pth"))
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "channels", "stride", "before"),
+    [
+        ("resnet50", None, 1024, 16, "layer3.5"),
+        ("resnet50", "layer4", 2048, 32, "layer4.2"),
+        ("vgg16", None, 512, 16, "features.28"),
+        ("vgg16", "conv4_3", 512, 8, "features.21"),
+    ],
+)
+def test_torchvisions_networks_are_read_at_the_layer_that_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    layer: str | None,
+    channels: int,
+    stride: int,
+    before: str,
+):
+    """A ResNet after the ReLU of the named stage, VGG-16 before that of the named convolution."""
+    built: list[nn.Module] = []
+
+    def random(name: str, make, weights, default):
+        network = bare(make)
+        if name == "vgg16":
+            network.classifier = nn.Identity()  # its head alone has 123 million parameters
+        network.to_empty(device="cpu")
+        torch.manual_seed(0)
+        for row in network.modules():
+            if hasattr(row, "reset_parameters"):
+                row.reset_parameters()
+        built.append(network)
+        return network, "made here", "d" * 64
+
+    for module in ("resnet", "vgg"):
+        monkeypatch.setattr(f"models.backbones.{module}.build_network", random)
+    backbone = load_backbone(name, layer=layer)
+    seen: list[torch.Tensor] = []
+    built[0].get_submodule(before).register_forward_hook(lambda *given: seen.append(given[2]))
+    images = torch.rand(2, 3, 64, 96)
+    features = backbone.features(images)
+    assert features.shape == (2, channels, 64 // stride, 96 // stride)
+    expected = F.relu(seen[0]) if name == "resnet50" else seen[0]
+    torch.testing.assert_close(features, expected)
+    assert (backbone.channels, backbone.stride) == (channels, stride)
