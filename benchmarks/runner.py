@@ -8,8 +8,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from benchmarks import environment
-from benchmarks.alike import differences
 from benchmarks.config import BenchConfig, ModelConfig
 from benchmarks.engines import Crew, hire
 from benchmarks.engines.schedule import Lease, LoadModel, OpenRun, Schedule
@@ -196,16 +194,11 @@ class _Foreman:
             self._finish(run)
 
     def _check(self, loaded: Loaded) -> None:
-        """All workers must run the same code, have loaded the same model and see the same data.
+        """All workers must have loaded the same model and see the same data.
 
         Raises:
             BenchError: saying what differs.
         """
-        for name, here, found in differences(environment.program(), loaded.program):
-            raise BenchError(
-                f"a worker runs {name} {found}, here it is {here}; leave the installation as it is "
-                f"while a run goes, or begin again with --fresh"
-            )
         first = self._loaded.setdefault(loaded.number, loaded)
         for run in self._runs.values():
             dataset = run.cell.dataset

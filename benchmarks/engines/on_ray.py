@@ -1,12 +1,10 @@
 """The engine of a cluster: a Ray actor for every worker, one on each device.
 
 A cluster that `--address` names is joined; without one, a cluster of this machine alone is started
-and ended with the run. Code and data must be the same on all nodes and lie at the same paths:
-each worker tells what code it runs before it is given any work.
+and ended with the run. Code and data must be the same on all nodes and lie at the same paths.
 """
 
 import os
-import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -28,9 +26,9 @@ class Actor:
     def __init__(self, place: Place) -> None:
         self._service = Service(place)
 
-    def who(self) -> tuple[str, str]:
-        """The code that this worker runs, and where."""
-        return environment.code(), f"{socket.gethostname()}, process {os.getpid()}"
+    def who(self) -> str:
+        """Where this worker is."""
+        return environment.process()
 
     def do(self, task: Task) -> Any:
         """An `Answer`, or `Raised`."""
@@ -93,8 +91,8 @@ class RayCrew:
         """Answers that are there, and workers that are gone.
 
         Raises:
-            BenchError, DatasetError, ModelError: what a worker raised, or that it runs other code,
-                or that the cluster has no place for any.
+            BenchError, DatasetError, ModelError: what a worker raised, or that the cluster has no
+                place for any.
         """
         first = {asked[0][0]: worker for worker, asked in self._asked.items() if asked}
         if not first:
@@ -121,20 +119,11 @@ class RayCrew:
             where = self.hosts.pop(worker, "before it began")
             return Lost(worker, f"{where}: {str(error).strip().partition(chr(10))[0]}")
         if to_who:
-            self._check(worker, *answer)
+            self.hosts[worker] = answer
             return None
         if isinstance(answer, Raised):
             raise answer.error
         return Done(worker, answer)
-
-    def _check(self, worker: int, code: str, host: str) -> None:
-        here = environment.code()
-        if code != here:
-            raise BenchError(
-                f"the worker on {host} runs {code}, here it is {here}; install the same on all "
-                f"nodes of the cluster"
-            )
-        self.hosts[worker] = host
 
     def now(self) -> float:
         """Seconds."""

@@ -11,6 +11,8 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
+from benchmarks import environment
+from benchmarks.alike import differences
 from benchmarks.config import BenchConfig
 from benchmarks.errors import BenchError
 from datasets_prep.errors import DatasetError
@@ -40,14 +42,16 @@ class Place:
         device: a torch device.
         threads: that torch computes with; None leaves it to torch.
         path: folders in which the user's own modules are looked for.
-        environment: variables to set, as a node of a cluster has not got them from the runner.
+        variables: of the environment, which a node of a cluster has not got from the runner.
+        program: the code that the runner runs, and the worker has to.
     """
 
     config: BenchConfig
     device: str
     threads: int | None
     path: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    program: Mapping[str, str] = field(default_factory=lambda: environment.program())
 
 
 class Service:
@@ -67,9 +71,14 @@ class Service:
             return Raised.of(error)
 
     def _set_up(self) -> Any:
+        for name, wanted, found in differences(self._place.program, environment.program()):
+            raise BenchError(
+                f"the worker on {environment.process()} runs {name} {found}, the runner {wanted}; "
+                f"install the same for all workers, and leave it as it is while a run goes"
+            )
         sys.path.extend(folder for folder in self._place.path if folder not in sys.path)
         # Before huggingface_hub is imported, which reads them then.
-        os.environ.update(self._place.environment)
+        os.environ.update(self._place.variables)
         import torch
 
         from benchmarks.engines.station import Station

@@ -83,7 +83,6 @@ class Station:
             device=self._device.type,
             hardware=environment.hardware(self._device.type),
             batch_size=trait(model, "batch_size"),
-            program=environment.program(),
             records={name: model_record(task.model.name, model, name) for name in self._datasets},
             digests={name: dataset.digest for name, dataset in self._datasets.items()},
             grids={name: _grids(model, dataset) for name, dataset in self._datasets.items()},

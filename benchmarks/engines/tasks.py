@@ -58,7 +58,6 @@ class Loaded:
         device: "cpu" or "cuda".
         hardware: the device's name.
         batch_size: what the model wants.
-        program: the code that the worker runs, as `environment.program` names it.
         records: what a result says of the model, by dataset.
         digests: of the datasets as this worker finds them.
         grids: the model's grid for every size of a dataset's images, by dataset.
@@ -69,7 +68,6 @@ class Loaded:
     device: str
     hardware: str
     batch_size: int
-    program: Mapping[str, str]
     records: Mapping[str, ModelRecord]
     digests: Mapping[str, str]
     grids: Mapping[str, Mapping[Size, Size]]

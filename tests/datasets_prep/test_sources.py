@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,8 @@ from datasets_prep import checksums
 from datasets_prep.backoff import Backoff
 from datasets_prep.errors import DatasetError
 from datasets_prep.sources import SourceFile, contents, hashes, obtain, plan
-from tests.datasets_prep.server import Reply, Server, running
+from tests.datasets_prep import downloads
+from tests.datasets_prep.server import Reply, Server
 
 PATIENCE = Backoff(attempts=2, sleep=lambda seconds: None)
 
@@ -45,21 +45,7 @@ VOC = SourceFile(
 LIST = SourceFile("list.txt", extracted_size=0)
 
 
-@pytest.fixture(autouse=True)
-def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-@pytest.fixture(scope="module")
-def _server() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def server(_server: Server) -> Server:
-    _server.requests.clear()
-    return _server
+direct, shared_server, server = downloads.direct, downloads.shared_server, downloads.server
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Two versions of the package on the workers: none of the other's counts is taken.
+"""Two versions of the package on the workers, or two datasets: none of the other's counts is taken.
 
 Shards that two versions measured are refused by `bench merge`: `tests/benchmarks/test_shards.py`.
 """
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import environment
-from benchmarks.engines.on_ray import Actor
+from benchmarks.config import BenchConfig
+from benchmarks.engines import Crew, hire
 from benchmarks.engines.station import Station
 from benchmarks.engines.tasks import Load, Loaded
 from benchmarks.errors import BenchError
@@ -21,14 +22,22 @@ from tests.benchmarks.test_evaluator import Quiet
 from tests.faults.runs import config
 
 
+@pytest.mark.parametrize("engine", ["local", "ray"])
 def test_a_worker_with_another_is_refused(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
+    def newer_hires(config: BenchConfig) -> Crew:
+        newer = {**environment.program(), "fss-bench": "9.9.9"}
+        with monkeypatch.context() as patched:
+            patched.setattr(environment, "program", lambda: newer)
+            return hire(config)
+
     monkeypatch.setattr("benchmarks.engines.on_ray._imported", FakeRay)
-    codes = iter([environment.code(), "fss-bench 9.9.9, sources 0123456789abcdef"])
-    monkeypatch.setattr(Actor, "who", lambda self: (next(codes), "node7, process 12"))
-    wanted = config(root, tmp_path, engine="ray", workers=2)
-    said = r"the worker on node7, .* runs fss-bench 9\.9\.9, .*, here it is fss-bench \d.*install"
+    monkeypatch.setattr("benchmarks.runner.hire", newer_hires)
+    wanted = config(root, tmp_path, engine=engine, workers=2, device="cpu")
+    said = (
+        r"the worker on .*, process \d+ runs fss-bench \d.*, the runner 9\.9\.9; install the same"
+    )
     with pytest.raises(BenchError, match=said):
         run_matrix(wanted, listener=Quiet())
     assert find_runs(tmp_path) == []
@@ -37,10 +46,6 @@ def test_a_worker_with_another_is_refused(
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (
-            lambda own: {"program": {**own.program, "sources": "0123456789abcdef"}},
-            r"a worker runs sources 0123456789abcdef, here it is [0-9a-f]{16}; leave the inst",
-        ),
         (
             lambda own: {"digests": {"tiny": "f" * 64}},
             r"a worker finds dataset 'tiny' with digest f{64}, here it has [0-9a-f]{64}; prepare",
