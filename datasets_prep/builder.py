@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from datasets_prep.faults import Faults
-from datasets_prep.folds import FoldSet
-from datasets_prep.progress import Progress
+from datasets_prep.prepared.faults import Faults
+from datasets_prep.prepared.folds import FoldSet
+from datasets_prep.runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from datasets_prep.records import ImageRecord
-    from datasets_prep.sources import SourceFile
+    from datasets_prep.archives.sources import SourceFile
+    from datasets_prep.prepared.records import ImageRecord
 
 Areas = Mapping[str, Mapping[int, int]]  # image id -> class -> pixels
 Splits = Mapping[str, str]  # image id -> split

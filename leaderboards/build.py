@@ -8,16 +8,18 @@ from pathlib import Path
 from tabulate import tabulate
 
 from benchmarks.errors import BenchError
-from benchmarks.panels import Gallery
-from leaderboards import markdown, page, wording
-from leaderboards.collect import LeftOut, Places, collect
-from leaderboards.groups import group_settings
-from leaderboards.pictures import pictures
-from leaderboards.plots import board_plots
-from leaderboards.published import reported
-from leaderboards.reported import PAGE, reported_page
-from leaderboards.scores import Setting, settings
-from leaderboards.speed import speed_section
+from benchmarks.pictures.panel import Gallery
+from leaderboards.committed.collect import LeftOut, Places, collect
+from leaderboards.literature.numbers import reported
+from leaderboards.literature.table import PAGE, reported_page
+from leaderboards.page import html as page
+from leaderboards.page.plots import board_plots
+from leaderboards.statistics.groups import group_settings
+from leaderboards.statistics.scores import Setting, settings
+from leaderboards.tables import boards as markdown
+from leaderboards.tables import wording
+from leaderboards.tables.pictures import pictures
+from leaderboards.tables.speed import speed_section
 
 
 @dataclass(frozen=True)

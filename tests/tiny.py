@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.config import BenchConfig
+from benchmarks.config.schema import BenchConfig
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.folds import FoldSet, contiguous, split
-from datasets_prep.prepare import PrepareOptions, prepare
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.records import ImageRecord, encode_png, label_record
-from datasets_prep.sources import SourceFile
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.folds import FoldSet, contiguous, split
+from datasets_prep.prepared.prepare import PrepareOptions, prepare
+from datasets_prep.prepared.records import ImageRecord, encode_png, label_record
 from models.catalog import Card, Options
 from models.geometry import Geometry, Squash
 from models.segmenter import BaseSegmenter, Features

@@ -13,10 +13,10 @@ from benchmarks.cli.datasets import datasets
 from benchmarks.cli.doctor import doctor
 from benchmarks.cli.episodes import episodes
 from benchmarks.cli.export import export
-from benchmarks.cli.layout import VerbGroup
 from benchmarks.cli.leaderboard import leaderboard
 from benchmarks.cli.merge import merge
 from benchmarks.cli.models import models
+from benchmarks.cli.options.layout import VerbGroup
 from benchmarks.cli.power import power
 from benchmarks.cli.prepare import prepare
 from benchmarks.cli.protocols import protocols

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from benchmarks.cli.layout import Verb, VerbGroup
-from benchmarks.cli.params import (
+from benchmarks.cli.options.layout import Verb, VerbGroup
+from benchmarks.cli.options.params import (
     PATH,
     as_names,
     data_root,
@@ -134,11 +134,11 @@ def diffews(quiet: bool, page: Path, device: str, threads: int, **given: Any) ->
     the paper's choice with one answer changed, and learns from as many episodes in as many steps.
     An interrupted table goes on with the same command.
     """
-    from benchmarks.configfile import root
-    from benchmarks.console import RunListener, progress
+    from benchmarks.cli.console import RunListener, progress
+    from benchmarks.config.file import root
     from benchmarks.train.ablation import Ablation, ablate
     from benchmarks.train.job import load_job
-    from leaderboards.design import write_design_page
+    from leaderboards.tables.design import write_design_page
 
     only = given.pop("only")
     job = load_job(given.pop("config"), given.pop("changes"))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import (
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import (
     PATH,
     argument,
     as_json,
@@ -19,7 +19,7 @@ from benchmarks.cli.params import (
 )
 
 if TYPE_CHECKING:
-    from leaderboards.compare import Comparison
+    from leaderboards.statistics.comparison import Comparison
 
 
 @click.command(
@@ -65,10 +65,10 @@ def compare(
     """
     from dataclasses import asdict
 
-    from benchmarks.configfile import root
-    from leaderboards.collect import Places
-    from leaderboards.compare import compare_all
-    from leaderboards.select import select
+    from benchmarks.config.file import root
+    from leaderboards.committed.collect import Places
+    from leaderboards.committed.select import select
+    from leaderboards.statistics.comparison import compare_all
 
     places = Places(root("results_root", results_root), boards / "results")
     wanted = {"dataset": dataset, "protocol": protocol, "shots": shots}
@@ -89,7 +89,7 @@ def compare(
 
 
 def _print(comparisons: Sequence["Comparison"]) -> None:
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
 
     numbers = ("a", "b", "a - b (95%)", "FB-IoU (95%)", "p", "p (Holm)", "won", "tied", "lost")
     rows = [
@@ -132,11 +132,11 @@ def _print(comparisons: Sequence["Comparison"]) -> None:
 
 def _draw(comparison: "Comparison", folder: Path, data_root: Path, store: Path) -> None:
     """One picture for each model and episode, as `bench show` draws them."""
-    from benchmarks.masks import kept_mask
-    from benchmarks.protocols import get_protocol
-    from benchmarks.show import Prediction, draw
-    from benchmarks.store import RunKey
-    from datasets_prep.prepared import PreparedDataset
+    from benchmarks.evaluation.episode_mask import kept_mask
+    from benchmarks.pictures.episode import Prediction, draw
+    from benchmarks.protocols.catalog import get_protocol
+    from benchmarks.results.store import RunKey
+    from datasets_prep.prepared.dataset import PreparedDataset
 
     dataset = PreparedDataset(data_root, comparison.dataset)
     recipe = get_protocol(comparison.protocol).recipe

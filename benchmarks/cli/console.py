@@ -19,11 +19,11 @@ from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
-from datasets_prep.progress import SILENT, Progress
+from datasets_prep.runtime.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from benchmarks.runs import Outcome
-    from benchmarks.store import RunKey
+    from benchmarks.engines.run import Outcome
+    from benchmarks.results.store import RunKey
 
 _PLAIN_WIDTH = 10_000
 _RECORDS = 2  # a table so many times wider than the terminal is taken apart

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from benchmarks.cli.layout import VerbGroup
 from benchmarks.cli.leaks import leaks
-from benchmarks.cli.params import argument, as_json, data_root, option, print_json, quiet
+from benchmarks.cli.options.layout import VerbGroup
+from benchmarks.cli.options.params import argument, as_json, data_root, option, print_json, quiet
 
 
 @click.group(
@@ -29,8 +29,8 @@ def datasets(ctx: click.Context, data_root: Path | None, as_json: bool) -> None:
     The list says of every dataset what is prepared, the room it takes, for which protocols and
     numbers of supports it has episode lists, what is missing, and the command that brings it.
     """
-    from benchmarks.configfile import root
-    from benchmarks.inventory import group_lines, inventory
+    from benchmarks.cli.inventory import group_lines, inventory
+    from benchmarks.config.file import root
 
     if ctx.invoked_subcommand is not None:
         ctx.obj = data_root
@@ -39,7 +39,7 @@ def datasets(ctx: click.Context, data_root: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(entries)
         return
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
 
     headers = ("dataset", "on disk", "images", "classes", "folds", "digest", "lists", "missing")
     rows = [_row(entry) for entry in entries if entry["prepared"]]
@@ -53,7 +53,7 @@ def datasets(ctx: click.Context, data_root: Path | None, as_json: bool) -> None:
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    from benchmarks.inventory import gigabytes
+    from benchmarks.cli.inventory import gigabytes
 
     counts = (f"{entry[key]:,}" for key in ("images", "classes", "folds"))
     by_shots: dict[str, list[str]] = {}
@@ -74,11 +74,11 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
 @click.pass_context
 def verify(ctx: click.Context, name: str, full: bool, data_root: Path | None, quiet: bool) -> None:
     """Compare a prepared dataset with its manifest."""
-    from benchmarks.configfile import root
-    from benchmarks.console import progress
+    from benchmarks.cli.console import progress
+    from benchmarks.config.file import root
     from benchmarks.errors import BenchError
-    from datasets_prep.prepare import verify as verify_dataset
-    from datasets_prep.prepared import PreparedDataset
+    from datasets_prep.prepared.dataset import PreparedDataset
+    from datasets_prep.prepared.prepare import verify as verify_dataset
 
     dataset = PreparedDataset(root("data_root", data_root or ctx.obj), name)
     with progress(quiet=quiet) as shown:

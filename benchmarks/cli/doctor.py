@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import as_json, data_root, print_json, results_root
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import as_json, data_root, print_json, results_root
 
 _MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "wrong": ("wrong", "red")}
 
@@ -24,8 +24,8 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from benchmarks.configfile import root
-    from benchmarks.doctor import examine
+    from benchmarks.cli.machine import examine
+    from benchmarks.config.file import root
 
     checks = []
     for check in examine(root("data_root", data_root), root("results_root", results_root)):

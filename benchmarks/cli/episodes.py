@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks.cli.layout import VerbGroup
-from benchmarks.cli.params import (
+from benchmarks.cli.options.layout import VerbGroup
+from benchmarks.cli.options.params import (
     PATH,
     F,
     argument,
@@ -19,13 +19,13 @@ from benchmarks.cli.params import (
     print_json,
     quiet,
 )
-from benchmarks.protocols import DEFAULT_PROTOCOL, get_protocol
+from benchmarks.protocols.catalog import DEFAULT_PROTOCOL, get_protocol
 
 if TYPE_CHECKING:
-    from benchmarks.episode_plot import Counted
-    from benchmarks.lists import EpisodeList, ListStats
-    from benchmarks.mask_stats import MaskStats
-    from datasets_prep.prepared import PreparedDataset
+    from benchmarks.pictures.list_plot import Counted
+    from benchmarks.protocols.lists import EpisodeList, ListStats
+    from benchmarks.protocols.mask_sizes import MaskStats
+    from datasets_prep.prepared.dataset import PreparedDataset
 
 _NONE = "–"
 _PROTOCOL = option(
@@ -96,9 +96,9 @@ def episodes() -> None:
 @as_json
 def list_(dataset: str | None, data_root: Path | None, as_json: bool) -> None:
     """List the prepared lists with their digests."""
-    from benchmarks.configfile import root
-    from benchmarks.protocols import PROTOCOLS
-    from datasets_prep.prepared import PreparedDataset
+    from benchmarks.config.file import root
+    from benchmarks.protocols.catalog import PROTOCOLS
+    from datasets_prep.prepared.dataset import PreparedDataset
 
     folder = root("data_root", data_root)
     names = [dataset] if dataset else sorted(p.parent.name for p in folder.glob("*/manifest.json"))
@@ -113,7 +113,7 @@ def list_(dataset: str | None, data_root: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
 
     print_table(
         ("dataset", "protocols", "list", "episodes", "digest"),
@@ -199,13 +199,13 @@ def stats(
     """
     counted = _counted(selection, masks, quiet)
     if png is not None:
-        from benchmarks.episode_plot import episodes_png
+        from benchmarks.pictures.list_plot import episodes_png
 
         png.write_bytes(episodes_png(counted))
     if as_json:
         print_json([_as_json(*own) for own in counted])
     elif classes:
-        from benchmarks.console import print_table
+        from benchmarks.cli.console import print_table
 
         rows = [
             (listed.name, name, episodes)
@@ -219,10 +219,10 @@ def stats(
 
 def _counted(selection: dict[str, Any], masks: bool, quiet: bool) -> "list[Counted]":
     """The chosen lists with what is in them; masks and neighbours need a prepared dataset."""
-    from benchmarks.console import progress
-    from benchmarks.lists import stats as count
-    from benchmarks.mask_stats import mask_stats, masks_of, shares
-    from benchmarks.neighbours import places
+    from benchmarks.cli.console import progress
+    from benchmarks.protocols.consecutive import places
+    from benchmarks.protocols.lists import stats as count
+    from benchmarks.protocols.mask_sizes import mask_stats, masks_of, shares
 
     lists = list(_lists(**selection))
     if selection["lists"] is not None:
@@ -250,7 +250,7 @@ def _as_json(
 
 
 def _print_stats(counted: "Sequence[Counted]") -> None:
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
 
     headers = (
         *("list", "episodes", "queries", "images", "pairs", "repeated", "neighbours"),
@@ -289,7 +289,7 @@ def verify(dataset: str, data_root: Path | None) -> None:
     Its digest must be as prepared and as published, and its images and classes must be there.
     """
     from benchmarks.errors import BenchError
-    from benchmarks.lists import problems
+    from benchmarks.protocols.lists import problems
 
     prepared = _open(dataset, data_root)
     wrong = []
@@ -304,8 +304,8 @@ def verify(dataset: str, data_root: Path | None) -> None:
 
 
 def _open(dataset: str, data_root: Path | None) -> "PreparedDataset":
-    from benchmarks.configfile import root
-    from datasets_prep.prepared import PreparedDataset
+    from benchmarks.config.file import root
+    from datasets_prep.prepared.dataset import PreparedDataset
 
     return PreparedDataset(root("data_root", data_root), dataset)
 
@@ -318,7 +318,7 @@ def _lists(
     lists: Path | None,
     data_root: Path | None,
 ) -> Iterator["EpisodeList"]:
-    from benchmarks.lists import drawn_lists, prepared_lists
+    from benchmarks.protocols.lists import drawn_lists, prepared_lists
 
     recipe = get_protocol(protocol).recipe
     if lists is not None:

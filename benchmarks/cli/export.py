@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import PATH, argument, data_root, option, quiet
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import PATH, argument, data_root, option, quiet
 
 if TYPE_CHECKING:
-    from datasets_prep.export import Format
+    from datasets_prep.export.folder import Format
 
 _MEGABYTE = 10**6
 
@@ -66,11 +66,11 @@ def export(
     export that was broken off goes on with the same command. Before pushing it anywhere, read the
     licences of its images and labels.
     """
-    from benchmarks.configfile import root
-    from benchmarks.console import progress
-    from datasets_prep.export import export as write
-    from datasets_prep.hub import push
-    from datasets_prep.prepared import PreparedDataset
+    from benchmarks.cli.console import progress
+    from benchmarks.config.file import root
+    from datasets_prep.export.folder import export as write
+    from datasets_prep.export.hub import push
+    from datasets_prep.prepared.dataset import PreparedDataset
 
     if push_to_hub is not None and format != "parquet":
         raise click.UsageError("--push-to-hub pushes Parquet: leave --format out")

@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmarks.protocols import PROTOCOLS
+from benchmarks.protocols.catalog import PROTOCOLS
+from datasets_prep.archives.sources import plan
 from datasets_prep.builder import Builder
 from datasets_prep.catalog import DATASETS, GROUPS
 from datasets_prep.episodes.published import list_name
 from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.sources import plan
+from datasets_prep.prepared.dataset import PreparedDataset
 from models.registry import Registry
 
 SHOTS = (1, 5)  # of which lists are expected

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import PATH, data_root, option, quiet, results_root
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import PATH, data_root, option, quiet, results_root
 
 
 @click.command(
@@ -51,13 +51,13 @@ def leaderboard(
     From the results store and from results that are committed below the output. Results whose
     digests do not agree with the others' are left out and named.
     """
-    from benchmarks.configfile import root
+    from benchmarks.config.file import root
     from datasets_prep.catalog import GROUPS
     from leaderboards.build import build
 
     store, pictures = root("results_root", results_root), None
     if gallery:
-        from benchmarks.gallery import draw_gallery
+        from benchmarks.pictures.gallery import draw_gallery
 
         pictures = draw_gallery(root("data_root", data_root), store)
     built = build(store, output, groups=GROUPS, plots=plots, gallery=pictures)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import argument, as_json, data_root, option, print_json, quiet
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import argument, as_json, data_root, option, print_json, quiet
 
 if TYPE_CHECKING:
-    from datasets_prep.fingerprints import Prints
-    from datasets_prep.leaks import Leak, Match
-    from datasets_prep.prepared import PreparedDataset
+    from datasets_prep.leaks.fingerprints import Prints
+    from datasets_prep.leaks.report import Leak, Match
+    from datasets_prep.prepared.dataset import PreparedDataset
 
 _FOUND = 1
 
@@ -77,7 +77,7 @@ def leaks(
     part of the second in every part of the first. Images match if their pixels are equal, or if
     they look alike; classes match by name. The exit code is 1 if anything matches.
     """
-    from datasets_prep.leaks import between, within
+    from datasets_prep.leaks.report import between, within
 
     opened = _opened(name, other, data_root or ctx.obj)
     prints = _prints(opened, exact, jobs or os.cpu_count() or 1, quiet)
@@ -95,8 +95,8 @@ def leaks(
 
 
 def _opened(name: str, other: str | None, data_root: Path | None) -> "list[PreparedDataset]":
-    from benchmarks.configfile import root
-    from datasets_prep.prepared import PreparedDataset
+    from benchmarks.config.file import root
+    from datasets_prep.prepared.dataset import PreparedDataset
 
     if name == other:
         raise click.UsageError(f"{name} is named twice; name it once to compare its own parts")
@@ -105,8 +105,8 @@ def _opened(name: str, other: str | None, data_root: Path | None) -> "list[Prepa
 
 
 def _prints(opened: "list[PreparedDataset]", exact: bool, jobs: int, quiet: bool) -> "list[Prints]":
-    from benchmarks.console import progress
-    from datasets_prep.fingerprints import decoded_prints, stored_prints
+    from benchmarks.cli.console import progress
+    from datasets_prep.leaks.fingerprints import decoded_prints, stored_prints
 
     if exact:
         return [stored_prints(dataset) for dataset in opened]
@@ -115,7 +115,7 @@ def _prints(opened: "list[PreparedDataset]", exact: bool, jobs: int, quiet: bool
 
 
 def _print(found: "list[Leak]", show: int) -> None:
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
 
     headers = ("seen", "tested", "images", "same", "equal", "alike", "classes")
     rows = [

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.environment import versions
+from benchmarks.results.environment import versions
 
 State = Literal["ok", "warning", "wrong"]
 _LOW_DISK = 10 * 10**9  # bytes; PASCAL-5i needs about six

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import PATH, argument, as_json, print_json, results_root
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import PATH, argument, as_json, print_json, results_root
 
 
 @click.command(
@@ -26,9 +26,9 @@ def merge(stores: Sequence[Path], results_root: Path | None, as_json: bool) -> N
     All shards of a run must be there, measured with the same setup and the same code; else
     nothing is written and what differs or is missing is named. The shards stay where they are.
     """
-    from benchmarks import merge as merging
-    from benchmarks.configfile import root
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
+    from benchmarks.config.file import root
+    from benchmarks.results import merge as merging
 
     merged = merging.merge(root("results_root", results_root), stores)
     if as_json:

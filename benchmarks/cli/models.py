@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from benchmarks.cli.layout import VerbGroup
-from benchmarks.cli.params import (
+from benchmarks.cli.options.layout import VerbGroup
+from benchmarks.cli.options.params import (
     PATH,
     argument,
     as_json,
@@ -47,8 +47,8 @@ def models(ctx: click.Context, wide: bool, data_root: Path | None, as_json: bool
     """
     if ctx.invoked_subcommand is not None:
         return
-    from benchmarks.configfile import root
-    from benchmarks.fetch import fetched_revisions
+    from benchmarks.config.fetch import fetched_revisions
+    from benchmarks.config.file import root
     from models.catalog import MODELS
 
     revisions = fetched_revisions(root("data_root", data_root))
@@ -59,7 +59,7 @@ def models(ctx: click.Context, wide: bool, data_root: Path | None, as_json: bool
     if as_json:
         print_json(entries)
         return
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
 
     headers = ["model", "paper", "year", "params", "side", "weights", "saw test", "runs"]
     if wide:
@@ -125,7 +125,7 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(entry)
         return
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
 
     options = entry.pop("options")
     print_table(("", entry.pop("name")), [(key, _text(value)) for key, value in entry.items()])
@@ -147,8 +147,8 @@ def _entry(name: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     from models.catalog import MODELS, tiny_options
-    from models.published import MODELS as PUBLISHED
-    from models.published import Published
+    from models.weights.published import MODELS as PUBLISHED
+    from models.weights.published import Published
 
     cls = MODELS[name]
     options = [
@@ -190,10 +190,10 @@ def fetch(names: Sequence[str], data_root: Path | None, as_json: bool, quiet: bo
     """
     from dataclasses import asdict
 
-    from benchmarks.configfile import root
-    from benchmarks.console import print_table, progress
-    from benchmarks.fetch import fetch as fetch_weights
-    from benchmarks.fetch import record, sources
+    from benchmarks.cli.console import print_table, progress
+    from benchmarks.config.fetch import fetch as fetch_weights
+    from benchmarks.config.fetch import record, sources
+    from benchmarks.config.file import root
 
     wanted = dict.fromkeys(source for name in names for source in sources(name))
     fetched = []
@@ -238,7 +238,7 @@ def check(
     """
     from dataclasses import asdict
 
-    from benchmarks.cli.segmenters import chosen_model, loaded
+    from benchmarks.cli.options.segmenters import chosen_model, loaded
     from models.check import check_segmenter
 
     segmenter, where = loaded(chosen_model(name, options, custom_code), device)
@@ -269,7 +269,7 @@ def sd2(source: Path, target: Path) -> None:
     The U-Net gets a second input convolution for the support's image and mask, made from its
     first; training starts from the result.
     """
-    from models.diffews.convert import convert_sd2
+    from models.methods.diffews.convert import convert_sd2
 
     convert_sd2(source, target)
     click.echo(f"wrote {target}")
@@ -283,7 +283,7 @@ def half(source: Path, target: Path) -> None:
 
     Its files take half the room; what is loaded in full precision computes in it.
     """
-    from models.diffews.convert import convert_half
+    from models.methods.diffews.convert import convert_half
 
     convert_half(source, target)
     click.echo(f"wrote {target}")

@@ -5,8 +5,15 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import argument, as_json, boards, option, print_json, results_root
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import (
+    argument,
+    as_json,
+    boards,
+    option,
+    print_json,
+    results_root,
+)
 
 
 @click.command(
@@ -38,10 +45,10 @@ def power(
     """
     from dataclasses import asdict
 
-    from benchmarks.configfile import root
-    from leaderboards.collect import Places
-    from leaderboards.power import powers
-    from leaderboards.select import select
+    from benchmarks.config.file import root
+    from leaderboards.committed.collect import Places
+    from leaderboards.committed.select import select
+    from leaderboards.statistics.power import powers
 
     if len(names) > 2:
         raise click.UsageError("give one model, or two")
@@ -52,7 +59,7 @@ def power(
     if as_json:
         print_json([asdict(own) for own in found])
         return
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
 
     points = [f"{100 * point:g} points" for point in found[0].needed]
     head = ("setting", "models", "episodes", "images", "correlation", "told apart", *points)

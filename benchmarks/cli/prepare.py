@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks.cli.layout import Argument, Option, Verb, VerbGroup
-from benchmarks.cli.params import PATH, as_shots, data_root, option, quiet
+from benchmarks.cli.options.layout import Argument, Option, Verb, VerbGroup
+from benchmarks.cli.options.params import PATH, as_shots, data_root, option, quiet
 from datasets_prep import catalog
 from models.registry import Registry, unknown
 
 if TYPE_CHECKING:
     from datasets_prep.builder import Builder
-    from datasets_prep.prepare import PrepareOptions
-    from datasets_prep.prepared import PreparedDataset
+    from datasets_prep.prepared.dataset import PreparedDataset
+    from datasets_prep.prepared.prepare import PrepareOptions
 
 _COMMON = (
     data_root,
@@ -122,7 +122,7 @@ def prepare() -> None:
 
 
 def _command(name: str) -> Verb:
-    from benchmarks.cli.fields import parameters
+    from benchmarks.cli.options.fields import parameters
 
     cls = Registry("dataset", catalog.DATASETS)[name]
     own = parameters(cls.Options, "Dataset")
@@ -148,11 +148,11 @@ def _command(name: str) -> Verb:
 
 
 def _run(cls: Any, given: dict[str, Any]) -> None:
-    from benchmarks.cli.fields import parse
-    from benchmarks.configfile import root
-    from benchmarks.console import progress
-    from datasets_prep.prepare import PrepareOptions
-    from datasets_prep.prepare import prepare as prepare_dataset
+    from benchmarks.cli.console import progress
+    from benchmarks.cli.options.fields import parse
+    from benchmarks.config.file import root
+    from datasets_prep.prepared.prepare import PrepareOptions
+    from datasets_prep.prepared.prepare import prepare as prepare_dataset
 
     dry_run, silent, jobs = given.pop("dry_run"), given.pop("quiet"), given.pop("jobs")
     options = PrepareOptions(
@@ -174,8 +174,8 @@ def _run(cls: Any, given: dict[str, Any]) -> None:
 
 
 def _print_plan(builder: "Builder", options: "PrepareOptions") -> None:
-    from benchmarks.console import print_table
-    from datasets_prep.sources import plan
+    from benchmarks.cli.console import print_table
+    from datasets_prep.archives.sources import plan
 
     place = options.data_root / builder.dataset
     planned = plan(builder.sources(), place / "raw", options.from_dir)

@@ -2,8 +2,8 @@
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import argument, as_json, print_json
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import argument, as_json, print_json
 
 _COLUMNS = {
     "name": "protocol",
@@ -36,14 +36,14 @@ def protocols(name: str | None, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from benchmarks.protocols import PROTOCOLS, get_protocol
+    from benchmarks.protocols.catalog import PROTOCOLS, get_protocol
 
     chosen = [get_protocol(name)] if name else list(PROTOCOLS.values())
     rows = [asdict(p) | {"resolution": p.resolution} for p in chosen]
     if as_json:
         print_json(rows)
         return
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
 
     print_table(list(_COLUMNS.values()), [[_text(row[key]) for key in _COLUMNS] for row in rows])
 

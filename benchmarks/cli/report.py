@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import PATH, argument, boards, data_root, option, results_root
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import PATH, argument, boards, data_root, option, results_root
 
 if TYPE_CHECKING:
-    from benchmarks.store import Result
-    from datasets_prep.prepared import PreparedDataset
+    from benchmarks.results.store import Result
+    from datasets_prep.prepared.dataset import PreparedDataset
 
 
 @click.command(
@@ -42,11 +42,11 @@ def report(
     size, the best, median and worst episodes, times and what the cache saved. Sizes need the
     prepared dataset, pictures of episodes a run with --save-predictions.
     """
-    from benchmarks.configfile import root
+    from benchmarks.config.file import root
     from datasets_prep.errors import DatasetError
-    from datasets_prep.prepared import PreparedDataset
-    from leaderboards.collect import Places
-    from leaderboards.select import select
+    from datasets_prep.prepared.dataset import PreparedDataset
+    from leaderboards.committed.collect import Places
+    from leaderboards.committed.select import select
 
     places = Places(root("results_root", results_root), boards / "results")
     settings: dict[str, list[Result]] = {}
@@ -65,7 +65,7 @@ def report(
 def _write(
     folder: Path, results: Sequence["Result"], data: "PreparedDataset | None", store: Path
 ) -> Path:
-    from leaderboards.report import draw_plots, report_page
+    from leaderboards.page.report import draw_plots, report_page
 
     sizes = _sizes(results, data) if data else None
     drawn = draw_plots(results, sizes)
@@ -106,10 +106,10 @@ def _pictures(
     """The telling episodes, as `bench show` draws them, where the run kept its masks."""
     import io
 
-    from benchmarks.masks import kept_mask
-    from benchmarks.protocols import get_protocol
-    from benchmarks.show import Prediction, draw
-    from leaderboards.report import episodes_of, telling
+    from benchmarks.evaluation.episode_mask import kept_mask
+    from benchmarks.pictures.episode import Prediction, draw
+    from benchmarks.protocols.catalog import get_protocol
+    from leaderboards.page.report import episodes_of, telling
 
     by_fold = {result.key.fold: result for result in results}
     pictures = {}

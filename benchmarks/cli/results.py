@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cli.layout import VerbGroup
-from benchmarks.cli.params import argument, boards, option, results_root
+from benchmarks.cli.options.layout import VerbGroup
+from benchmarks.cli.options.params import argument, boards, option, results_root
 
 
 @click.group(
@@ -37,10 +37,10 @@ def add(names: Sequence[str], results_root: Path | None, boards: Path) -> None:
     A small JSON and the counts of every episode. Refused are runs of which a fold is lacking, that
     were cut by --limit, or that do not fit the results that are there.
     """
-    from benchmarks.configfile import root
-    from benchmarks.store import find_runs, read_result
-    from leaderboards import curate
-    from leaderboards.select import select
+    from benchmarks.config.file import root
+    from benchmarks.results.store import find_runs, read_result
+    from leaderboards.committed import curate
+    from leaderboards.committed.select import select
 
     store = root("results_root", results_root)
     known = find_runs(store)
@@ -69,8 +69,8 @@ def check(against: str, boards: Path) -> None:
     Reads all files, recomputes every figure from the counts of its episodes, and names results
     that are gone or have moved since REF without a line in CHANGES.md that names them.
     """
-    from leaderboards import curate
-    from leaderboards.history import CHANGES, unexplained
+    from leaderboards.committed import curate
+    from leaderboards.committed.history import CHANGES, unexplained
 
     found = curate.check(boards / "results")
     problems = list(found.problems) + [
@@ -89,10 +89,10 @@ def check(against: str, boards: Path) -> None:
 @boards
 def card(names: Sequence[str], results_root: Path | None, boards: Path) -> None:
     """Print results as metadata for a model card of the Hugging Face hub."""
-    from benchmarks.configfile import root
-    from leaderboards.card import model_index
-    from leaderboards.collect import Places
-    from leaderboards.select import select
+    from benchmarks.config.file import root
+    from leaderboards.committed.card import model_index
+    from leaderboards.committed.collect import Places
+    from leaderboards.committed.select import select
 
     places = Places(root("results_root", results_root), boards / "results")
     known = places.runs()

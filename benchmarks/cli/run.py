@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import (
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import (
     PATH,
     as_folds,
     as_json,
@@ -23,11 +23,11 @@ from benchmarks.cli.params import (
 )
 
 if TYPE_CHECKING:
-    from benchmarks.config import BenchConfig
-    from benchmarks.overrides import Overrides
-    from benchmarks.runs import Outcome
-    from benchmarks.shards import Shard
-    from benchmarks.store import Unfinished
+    from benchmarks.config.overrides import Overrides
+    from benchmarks.config.schema import BenchConfig
+    from benchmarks.engines.run import Outcome
+    from benchmarks.results.shards import Shard
+    from benchmarks.results.store import Unfinished
 
 EPISODES_FAILED = 3  # the exit code of a matrix in which a run has no score
 _NAMED = 5  # failed episodes that a message names
@@ -207,9 +207,9 @@ def run(
     An episode on which a model fails is named and kept apart: its run has no score, the command
     ends with exit code 3, and the same command tries the episode again.
     """
-    from benchmarks.configfile import load_config, to_yaml
-    from benchmarks.overrides import apply, check_address
-    from benchmarks.shards import Shard
+    from benchmarks.config.file import load_config, to_yaml
+    from benchmarks.config.overrides import apply, check_address
+    from benchmarks.results.shards import Shard
 
     overrides = _overrides(given)
     matrix = apply(load_config(config), overrides)
@@ -236,7 +236,7 @@ def run(
 
 
 def _overrides(given: dict[str, Any]) -> "Overrides":
-    from benchmarks.overrides import Overrides
+    from benchmarks.config.overrides import Overrides
 
     options = list(given.pop("options"))
     options += [
@@ -255,11 +255,11 @@ def _check_chosen(matrix: "BenchConfig") -> None:
 def _measure(
     matrix: "BenchConfig", resume: bool, shard: "Shard | None", quiet: bool
 ) -> list["Outcome"]:
-    from benchmarks.cli.segmenters import import_from_here
-    from benchmarks.console import RunListener, progress
-    from benchmarks.matrix import open_datasets
-    from benchmarks.runner import run_matrix
-    from benchmarks.trained_on import class_notes
+    from benchmarks.cli.console import RunListener, progress
+    from benchmarks.cli.options.segmenters import import_from_here
+    from benchmarks.config.matrix import open_datasets
+    from benchmarks.engines.runner import run_matrix
+    from benchmarks.protocols.seen_classes import class_notes
 
     import_from_here(matrix.models)
     prepared = open_datasets(matrix)
@@ -275,8 +275,8 @@ def _measure(
 def _print_plan(matrix: "BenchConfig", as_json: bool) -> None:
     from dataclasses import asdict
 
-    from benchmarks.console import print_table
-    from benchmarks.matrix import plan_matrix
+    from benchmarks.cli.console import print_table
+    from benchmarks.config.matrix import plan_matrix
 
     plan = plan_matrix(matrix)
     if as_json:
@@ -315,7 +315,7 @@ def _failures(run: "Unfinished") -> str:
 
 
 def _print_results(outcomes: list["Outcome"]) -> None:
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
 
     headers = ("dataset", "protocol", "model", "shots", "mIoU", "FB-IoU", "folds")
     groups: dict[tuple[str, str, str, int], list[Outcome]] = {}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import (
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import (
     PATH,
     argument,
     as_json,
@@ -15,7 +15,7 @@ from benchmarks.cli.params import (
     quiet,
     results_root,
 )
-from benchmarks.protocols import DEFAULT_PROTOCOL
+from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
 
 
 @click.command(
@@ -79,12 +79,12 @@ def score(
     image or as the protocol's grid. Missing, extra and wrong files are named, and nothing is then
     scored.
     """
-    from benchmarks.configfile import check_name, root
-    from benchmarks.console import progress
-    from benchmarks.protocols import get_protocol
-    from benchmarks.score import Predictions
-    from benchmarks.score import score as score_masks
-    from datasets_prep.prepared import PreparedDataset
+    from benchmarks.cli.console import progress
+    from benchmarks.config.file import check_name, root
+    from benchmarks.protocols.catalog import get_protocol
+    from benchmarks.results.outside_masks import Predictions
+    from benchmarks.results.outside_masks import score as score_masks
+    from datasets_prep.prepared.dataset import PreparedDataset
 
     check_name(name)
     prepared = PreparedDataset(root("data_root", data_root), dataset)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import (
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import (
     PATH,
     argument,
     data_root,
@@ -16,14 +16,14 @@ from benchmarks.cli.params import (
     option,
     results_root,
 )
-from benchmarks.protocols import DEFAULT_PROTOCOL, get_protocol
+from benchmarks.protocols.catalog import DEFAULT_PROTOCOL, get_protocol
 
 if TYPE_CHECKING:
-    from benchmarks.protocols import Protocol
-    from benchmarks.show import Prediction
-    from benchmarks.store import RunKey
+    from benchmarks.pictures.episode import Prediction
+    from benchmarks.protocols.catalog import Protocol
+    from benchmarks.results.store import RunKey
     from datasets_prep.episodes.episode import Episode
-    from datasets_prep.prepared import PreparedDataset
+    from datasets_prep.prepared.dataset import PreparedDataset
 
 _LIST, _WHO = "Which episode list", "Whose prediction"
 
@@ -108,10 +108,10 @@ def show(
 
     One PNG: supports with masks, query, ground truth, and a prediction with its IoU.
     """
-    from benchmarks.configfile import root
-    from benchmarks.masks import kept_mask
-    from benchmarks.show import Prediction, draw
-    from datasets_prep.prepared import PreparedDataset
+    from benchmarks.config.file import root
+    from benchmarks.evaluation.episode_mask import kept_mask
+    from benchmarks.pictures.episode import Prediction, draw
+    from datasets_prep.prepared.dataset import PreparedDataset
 
     if run_key and model:
         raise click.UsageError("--run and --model exclude each other")
@@ -140,8 +140,8 @@ class _Kept:
 
 
 def _run_of(results_root: Path, dataset: str, text: str) -> _Kept:
-    from benchmarks.masks import find_run
-    from benchmarks.records import read_record
+    from benchmarks.evaluation.episode_mask import find_run
+    from benchmarks.results.records import read_record
 
     key = find_run(results_root, dataset, text)
     record = read_record(key.folder(results_root) / "run.json")
@@ -156,9 +156,9 @@ def _predicted(
     episodes: Sequence["Episode"],
     number: int,
 ) -> "Prediction":
-    from benchmarks.cli.segmenters import chosen_model, loaded
-    from benchmarks.masks import predict_now
-    from benchmarks.show import Prediction
+    from benchmarks.cli.options.segmenters import chosen_model, loaded
+    from benchmarks.evaluation.episode_mask import predict_now
+    from benchmarks.pictures.episode import Prediction
     from datasets_prep.episodes.episode import digest
 
     chosen = chosen_model(model, given["options"], given["custom_code"])

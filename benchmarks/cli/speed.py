@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import (
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import (
     PATH,
     argument,
     as_json,
@@ -71,11 +71,11 @@ def speed(
     them for every episode, as published code does. Both run in turns in one process; `ratio` is
     naive over cached time. The result is kept in the results store.
     """
-    from benchmarks.cli.segmenters import chosen_model, loaded
-    from benchmarks.configfile import root
-    from benchmarks.console import progress
+    from benchmarks.cli.console import progress
+    from benchmarks.cli.options.segmenters import chosen_model, loaded
+    from benchmarks.config.file import root
     from benchmarks.speed import measure, naive_path
-    from benchmarks.speed.lists import keep, usual_list
+    from benchmarks.speed.episodes import keep, usual_list
     from datasets_prep.episodes.episode import read_episodes
 
     sized = [f"random={size}"] if size is not None else []
@@ -111,7 +111,7 @@ def speed(
 
 
 def _print(report: "SpeedReport", path: Path) -> None:
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
 
     rows = [(stage, f"{1000 * seconds:,.2f} ms") for stage, seconds in report.stages.items()]
     rows += [

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.cli.layout import Argument, Verb
-from benchmarks.cli.params import PATH, option, quiet
+from benchmarks.cli.options.layout import Argument, Verb
+from benchmarks.cli.options.params import PATH, option, quiet
 from benchmarks.cli.run import run
 
 _ASK, _SPREAD = "What to ask for", "How to spread it"
@@ -89,7 +89,7 @@ def submit(
     The file runs `bench run` with the options after `--`, in the folder where it is submitted.
     Code, datasets, weights and the results store must be reachable there.
     """
-    from benchmarks.slurm import Job, array_job, ray_job
+    from benchmarks.engines.slurm import Job, array_job, ray_job
 
     if (shards is None) == (nodes is None):
         raise click.UsageError("say --shards N for an array job, or --ray NODES for one Ray job")

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from benchmarks.cli import train_diffews
-from benchmarks.cli.layout import VerbGroup
-from benchmarks.cli.params import offline, option, train_fold
+from benchmarks.cli.options.layout import VerbGroup
+from benchmarks.cli.options.params import offline, option, train_fold
 from benchmarks.cli.train_diffews import of_training, tell
 
 _MODEL, _HOW = "Model", "How to train it"
@@ -111,8 +111,8 @@ def hsnet(data_root: Path | None, out: Path, quiet: bool, **given: Any) -> None:
     images of each are few), and best/ is what does best on them. A finished training goes on with
     --resume and more --steps.
     """
-    from benchmarks.configfile import root
-    from benchmarks.console import progress
+    from benchmarks.cli.console import progress
+    from benchmarks.config.file import root
     from benchmarks.train.hsnet import HSNetJob, authors_config, train_hsnet
 
     config = authors_config(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from benchmarks.cli.layout import Verb
-from benchmarks.cli.params import (
+from benchmarks.cli.options.layout import Verb
+from benchmarks.cli.options.params import (
     PATH,
     data_root,
     decoding_threads,
@@ -114,7 +114,7 @@ def _decorated(command: F, *options: Callable[[F], F]) -> F:
 def _list_settings(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
     if not wanted:
         return
-    from benchmarks.console import print_table
+    from benchmarks.cli.console import print_table
     from benchmarks.train.job import explained, presets
 
     print_table(("Preset", "File"), [(name, path) for name, path in presets().items()])
@@ -189,10 +189,10 @@ def diffews(**given: Any) -> None:
 
 
 def _train(stage: Any, out: Path, quiet: bool, **given: Any) -> None:
-    from benchmarks.configfile import root
-    from benchmarks.console import progress
+    from benchmarks.cli.console import progress
+    from benchmarks.config.file import root
     from benchmarks.train.job import load_job
-    from benchmarks.train.run import Places, run_job
+    from benchmarks.train.launch import Places, run_job
 
     job = load_job(given.pop("config"), given.pop("changes"))
     how = {name: given.pop(name) for name in ("device", "threads", "resume", "tensorboard")}

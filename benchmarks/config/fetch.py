@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx
 
 from benchmarks.errors import BenchError
-from datasets_prep.checksums import hash_file, write_json
-from datasets_prep.download import download
-from datasets_prep.progress import Progress
+from datasets_prep.archives.checksums import hash_file, write_json
+from datasets_prep.archives.download import download
+from datasets_prep.runtime.progress import Progress
 from models.catalog import MODELS
-from models.published import BACKBONES, Published
-from models.published import MODELS as PUBLISHED
 from models.registry import unknown
+from models.weights.published import BACKBONES, Published
+from models.weights.published import MODELS as PUBLISHED
 
 RECORD = "weights.json"  # in the data root
 

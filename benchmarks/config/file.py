@@ -1,7 +1,7 @@
 """`bench.yaml` read into a `BenchConfig`; every error names file, line and key.
 
 Values come, the later the stronger, from the defaults, the file, the environment (`BENCH_DATA`,
-`BENCH_RESULTS`) and the command line (`benchmarks.overrides`).
+`BENCH_RESULTS`) and the command line (`benchmarks.config.overrides`).
 """
 
 import os
@@ -14,11 +14,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from benchmarks.config import BenchConfig, CacheConfig, DatasetConfig, ModelConfig
+from benchmarks.config.schema import BenchConfig, CacheConfig, DatasetConfig, ModelConfig
 from benchmarks.errors import BenchError
-from benchmarks.protocols import PROTOCOLS
+from benchmarks.protocols.catalog import PROTOCOLS
 from datasets_prep.catalog import GROUPS as DATASET_GROUPS
-from datasets_prep.yamltext import load_yaml
+from datasets_prep.formats.yamltext import load_yaml
 from models.catalog import GROUPS, MODELS, tiny_options
 from models.registry import unknown
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from benchmarks.config import ModelConfig
+from benchmarks.config.schema import ModelConfig
 from benchmarks.errors import BenchError
 from models.catalog import MODELS, load_model
 from models.custom import load_custom

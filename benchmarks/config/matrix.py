@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.config import BenchConfig
-from benchmarks.plan import make_plan
-from benchmarks.protocols import Protocol, get_protocol
-from benchmarks.records import EpisodesRecord
-from benchmarks.store import RunKey, is_begun, is_complete, protocol_folder
+from benchmarks.config.schema import BenchConfig
+from benchmarks.evaluation.plan import make_plan
+from benchmarks.protocols.catalog import Protocol, get_protocol
+from benchmarks.results.records import EpisodesRecord
+from benchmarks.results.store import RunKey, is_begun, is_complete, protocol_folder
 from datasets_prep.episodes.episode import Episode, digest
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from benchmarks.config import BenchConfig, DatasetConfig, ModelConfig
-from benchmarks.configfile import (
+from benchmarks.config.file import (
     expand,
     expand_datasets,
     is_custom,
@@ -17,9 +16,10 @@ from benchmarks.configfile import (
     short_name,
     unknown_model,
 )
+from benchmarks.config.schema import BenchConfig, DatasetConfig, ModelConfig
 from benchmarks.errors import BenchError
-from benchmarks.protocols import get_protocol
-from datasets_prep.yamltext import load_yaml
+from benchmarks.protocols.catalog import get_protocol
+from datasets_prep.formats.yamltext import load_yaml
 from models.catalog import MODELS
 
 

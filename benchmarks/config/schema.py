@@ -13,7 +13,7 @@ from pydantic import (
     field_validator,
 )
 
-from benchmarks.protocols import DEFAULT_PROTOCOL
+from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 

@@ -1,41 +1,41 @@
-"""The crew that a configuration asks for."""
+"""The executor that a configuration asks for."""
 
 import os
 import sys
 from pathlib import Path
 
-from benchmarks.config import BenchConfig, ModelConfig
-from benchmarks.engines.tasks import Crew
+from benchmarks.config.schema import BenchConfig, ModelConfig
+from benchmarks.engines.messages import Executor
 from benchmarks.errors import BenchError
 
 _WITH_THREADS = "OMP_NUM_THREADS"
 _PASSED_ON = ("HF_HUB_OFFLINE",)
 
 
-def hire(config: BenchConfig) -> Crew:
+def make_executor(config: BenchConfig) -> Executor:
     """Workers as `config` wants them.
 
     Raises:
         BenchError: if there are no such devices, or Ray is wanted and not installed.
     """
     if config.engine == "ray":
-        from benchmarks.engines.on_ray import RayCrew
+        from benchmarks.engines.ray_cluster import RayExecutor
 
-        return RayCrew(_everywhere(config), _path(), _passed_on())
+        return RayExecutor(_everywhere(config), _path(), _passed_on())
     workers = config.workers or 1
     if workers == 1:
-        from benchmarks.engines.serial import SerialCrew
-        from benchmarks.engines.station import Station
-        from benchmarks.loading import resolve_device
+        from benchmarks.config.loading import resolve_device
+        from benchmarks.engines.serial import SerialExecutor
+        from benchmarks.engines.worker import Worker
 
-        return SerialCrew(Station(config, resolve_device(config.device)))
-    from benchmarks.engines.local import LocalCrew
-    from benchmarks.engines.service import Place
+        return SerialExecutor(Worker(config, resolve_device(config.device)))
+    from benchmarks.engines.local import LocalExecutor
+    from benchmarks.engines.worker_process import Place
 
     devices = _devices(config.device, workers)
     threads = config.worker_threads or _share(workers)
     placed, path, passed_on = _everywhere(config), _path(), _passed_on()
-    return LocalCrew([Place(placed, device, threads, path, passed_on) for device in devices])
+    return LocalExecutor([Place(placed, device, threads, path, passed_on) for device in devices])
 
 
 def _devices(name: str, workers: int) -> list[str]:

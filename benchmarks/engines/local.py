@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from benchmarks.engines.service import Place, Raised, serve
-from benchmarks.engines.tasks import Done, Event, Lost, Task
+from benchmarks.engines.messages import Done, Event, Lost, Task
+from benchmarks.engines.worker_process import Place, Raised, serve
 
 _LAST_WORDS = 5.0  # seconds that an ended process has to be gone
 
@@ -22,7 +22,7 @@ class _Worker:
     connection: Connection
 
 
-class LocalCrew:
+class LocalExecutor:
     """Workers as processes, started at once, each with the packages loaded but once for all.
 
     Args:
@@ -106,7 +106,7 @@ def _context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.engines.station"])
+    context.set_forkserver_preload(["benchmarks.engines.worker"])
     return context
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from benchmarks.config import ModelConfig
-from benchmarks.plan import Batch
-from benchmarks.records import CacheRecord, ModelRecord, StagesRecord
-from benchmarks.store import Row
+from benchmarks.config.schema import ModelConfig
+from benchmarks.evaluation.plan import Batch
+from benchmarks.results.records import CacheRecord, ModelRecord, StagesRecord
+from benchmarks.results.store import Row
 from models.geometry import Size
 
 
@@ -129,7 +129,7 @@ class Lost:
 Event = Done | Lost
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Workers that take tasks and answer each in its turn.
 
     Attributes:

@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks import environment
-from benchmarks.config import BenchConfig
-from benchmarks.engines.service import Place, Raised, Service
-from benchmarks.engines.tasks import Done, Event, Lost, Task
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.messages import Done, Event, Lost, Task
+from benchmarks.engines.worker_process import Place, Raised, Service
 from benchmarks.errors import BenchError
+from benchmarks.results import environment
 
 _INSTALL = "the ray engine needs Ray on all nodes; run: pip install 'fss-bench[ray]'"
 _ALONE = 300.0  # seconds to wait for a cluster that has no place for a single worker
@@ -35,7 +35,7 @@ class Actor:
         return self._service.do(task)
 
 
-class RayCrew:
+class RayExecutor:
     """Workers as actors.
 
     Args:

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from benchmarks import environment
-from benchmarks.alike import check_same
-from benchmarks.config import BenchConfig
-from benchmarks.describe import dataset_record, make_record, protocol_record
-from benchmarks.engines.tasks import Loaded, Measure, Measured
+from benchmarks.config.matrix import Cell
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.messages import Loaded, Measure, Measured
 from benchmarks.errors import BenchError
-from benchmarks.matrix import Cell
-from benchmarks.plan import Batch, make_plan
-from benchmarks.records import (
+from benchmarks.evaluation.plan import Batch, make_plan
+from benchmarks.results import environment
+from benchmarks.results.agreement import check_same
+from benchmarks.results.describe import dataset_record, make_record, protocol_record
+from benchmarks.results.records import (
     CacheRecord,
     Course,
     RunRecord,
@@ -23,8 +23,8 @@ from benchmarks.records import (
     StagesRecord,
     write_record,
 )
-from benchmarks.shards import SHARD_FILE, Shard, read_found
-from benchmarks.store import (
+from benchmarks.results.shards import SHARD_FILE, Shard, read_found
+from benchmarks.results.store import (
     Journal,
     Resume,
     RunKey,
@@ -64,7 +64,7 @@ class Outcome:
 
 
 @dataclass
-class _Tally:
+class _Totals:
     """What is known of a sitting beside the rows."""
 
     cache: CacheRecord = _NOTHING
@@ -114,7 +114,7 @@ class Run:
     @property
     def gave_up(self) -> bool:
         """Whether so many episodes failed that it is no matter of an episode."""
-        return self._tally.failures >= GIVE_UP
+        return self._totals.failures >= GIVE_UP
 
     @property
     def _open(self) -> Journal:
@@ -195,7 +195,7 @@ class Run:
             BenchError: if another process measures it, or it was begun with another setup.
         """
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
-        self._tally = _Tally()
+        self._totals = _Totals()
         grids, dataset = self._loaded.grids[self.cell.dataset.name], self.cell.dataset
         plan = make_plan(
             self.cell.episodes, lambda image: grids[dataset.size(image)], self._setup.batch_size
@@ -251,12 +251,12 @@ class Run:
             journal.append(measured.rows, measured.seconds)
         for number, reason in measured.failed.items():
             journal.fail(number, reason)
-        tally = self._tally
-        tally.cache += measured.cache
-        tally.stages += measured.stages
-        tally.memory = max(tally.memory, measured.memory)
-        tally.failures += len(measured.failed)
-        tally.workers[worker] = hardware
+        totals = self._totals
+        totals.cache += measured.cache
+        totals.stages += measured.stages
+        totals.memory = max(totals.memory, measured.memory)
+        totals.failures += len(measured.failed)
+        totals.workers[worker] = hardware
         return len(tried)
 
     def close(self) -> None:
@@ -303,7 +303,7 @@ class Run:
         write_record(self._folder / SHARD_FILE, record)
 
     def _course(self, engine: str) -> Course:
-        own = self._tally
+        own = self._totals
         hardware = sorted(set(own.workers.values()) or {self._loaded.hardware})
         return Course(
             started=self._started,

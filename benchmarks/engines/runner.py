@@ -8,15 +8,15 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from benchmarks.config import BenchConfig, ModelConfig
-from benchmarks.engines import Crew, hire
-from benchmarks.engines.schedule import Lease, LoadModel, OpenRun, Schedule
-from benchmarks.engines.tasks import Done, Event, Load, Loaded, Lost, Measured
+from benchmarks.config.matrix import Cell, cells
+from benchmarks.config.schema import BenchConfig, ModelConfig
+from benchmarks.engines import Executor, make_executor
+from benchmarks.engines.messages import Done, Event, Load, Loaded, Lost, Measured
+from benchmarks.engines.run import Outcome, Run
+from benchmarks.engines.scheduler import Lease, LoadModel, OpenRun, Schedule
 from benchmarks.errors import BenchError
-from benchmarks.matrix import Cell, cells
-from benchmarks.runs import Outcome, Run
-from benchmarks.shards import Shard
-from benchmarks.store import Resume, RunKey
+from benchmarks.results.shards import Shard
+from benchmarks.results.store import Resume, RunKey
 
 _PATIENCE = 1.0  # seconds after which idle workers are asked again
 _QUICK = 0.2  # seconds: where batches take less, a worker gets the next before it is through
@@ -47,7 +47,7 @@ def run_matrix(
     resume: Resume = "resume",
     listener: Listener,
     shard: Shard | None = None,
-    crew: Crew | None = None,
+    executor: Executor | None = None,
 ) -> list[Outcome]:
     """Run everything in `config` that the results store does not hold yet.
 
@@ -56,7 +56,7 @@ def run_matrix(
         resume: "resume" skips finished runs and goes on with begun ones; "fresh" measures again.
         listener: told how it comes along.
         shard: measure this part of every run alone.
-        crew: who does the work; whom the configuration names if None.
+        executor: who does the work; whom the configuration names if None.
 
     Returns:
         One outcome per (model, dataset, fold, shots), in that order.
@@ -72,11 +72,11 @@ def run_matrix(
         for model, own in loads
     ]
     listener.matrix_started(sum(map(len, runs)), sum(len(r.cell.episodes) for o in runs for r in o))
-    crew = crew or hire(config)
+    executor = executor or make_executor(config)
     try:
-        return _Foreman([model for model, _ in loads], runs, crew, resume, listener).work()
+        return _Dispatcher([model for model, _ in loads], runs, executor, resume, listener).work()
     finally:
-        crew.close()
+        executor.close()
 
 
 def _loads(config: BenchConfig, every: list[Cell]) -> Iterator[tuple[ModelConfig, list[Cell]]]:
@@ -98,25 +98,25 @@ def _loads(config: BenchConfig, every: list[Cell]) -> Iterator[tuple[ModelConfig
             yield own, [cell for cell in every if cell.fold == fold]
 
 
-class _Foreman:
+class _Dispatcher:
     """Deals out the work of a matrix and takes in what comes of it."""
 
     def __init__(
         self,
         models: Sequence[ModelConfig],
         runs: Sequence[Sequence[Run]],
-        crew: Crew,
+        executor: Executor,
         resume: Resume,
         listener: Listener,
     ) -> None:
         self._models = models
         self._runs = {run.number: run for own in runs for run in own}
         self._load_of = {run.number: load for load, own in enumerate(runs) for run in own}
-        self._crew = crew
+        self._executor = executor
         self._resume = resume
         self._listener = listener
         self._schedule = Schedule(
-            [[(run.number, len(run.cell.episodes)) for run in own] for own in runs], crew.size
+            [[(run.number, len(run.cell.episodes)) for run in own] for own in runs], executor.size
         )
         self._loaded: dict[int, Loaded] = {}
         self._hardware: dict[int, str] = {}
@@ -129,10 +129,10 @@ class _Foreman:
         """Everything, to the end."""
         try:
             while True:
-                busy = [self._busy(worker) for worker in range(self._crew.size)]
+                busy = [self._busy(worker) for worker in range(self._executor.size)]
                 if self._schedule.over:
                     break
-                for event in self._crew.wait(None if all(busy) else _PATIENCE):
+                for event in self._executor.wait(None if all(busy) else _PATIENCE):
                     self._heed(event)
         finally:
             for run in self._runs.values():
@@ -143,33 +143,33 @@ class _Foreman:
         """Give a worker what it can do; whether it has anything."""
         schedule = self._schedule
         while schedule.holds(worker) < self._depth(worker):
-            task = schedule.next(worker, self._crew.now())
+            task = schedule.next(worker, self._executor.now())
             match task:
                 case None:
                     break
                 case OpenRun():
                     self._open(self._runs[task.run])
                 case LoadModel():
-                    self._crew.send(worker, Load(task.load, self._models[task.load]))
+                    self._executor.send(worker, Load(task.load, self._models[task.load]))
                 case Lease():
                     attempt = self._attempt_of[task.run]
                     run = self._runs[task.run]
-                    self._crew.send(worker, run.task(attempt, task.batch, task.ahead))
+                    self._executor.send(worker, run.task(attempt, task.batch, task.ahead))
         return schedule.holds(worker) > 0
 
     def _depth(self, worker: int) -> int:
         """A batch that is held can be given to nobody else, so only short ones are."""
         batch = self._schedule.seconds_held(worker)
-        return self._crew.depth if batch is not None and batch < _QUICK else 1
+        return self._executor.depth if batch is not None and batch < _QUICK else 1
 
     def _heed(self, event: Event) -> None:
         if isinstance(event, Lost):
             self._listener.note(
-                f"worker {event.worker + 1} of {self._crew.size} is lost ({event.reason}); "
+                f"worker {event.worker + 1} of {self._executor.size} is lost ({event.reason}); "
                 f"its work goes to others"
             )
             self._schedule.lost(event.worker)
-            self._crew.replace(event.worker)
+            self._executor.replace(event.worker)
         else:
             self._take(event)
 
@@ -244,7 +244,7 @@ class _Foreman:
         self._attempt(run, "fresh")
 
     def _finish(self, run: Run) -> None:
-        self._end(run, run.finish(self._crew.name))
+        self._end(run, run.finish(self._executor.name))
 
     def _end(self, run: Run, outcome: Outcome) -> None:
         self._outcomes[run.number] = outcome

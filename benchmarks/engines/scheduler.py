@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.errors import BenchError
-from benchmarks.plan import Batch, cut_near
+from benchmarks.evaluation.plan import Batch, cut_near
 
 _SLOW = 3.0  # times the usual duration after which a batch is given to another worker too
 _SLOW_SECONDS = 2.0  # and so many seconds at least
@@ -311,16 +311,16 @@ class Schedule:
         """The model with most left for each worker that has it, if loading it pays."""
         best: tuple[bool, float, int] | None = None
         for load, own in enumerate(self._order):
-            crew = sum(worker.load == load for worker in self._workers)
+            on_it = sum(worker.load == load for worker in self._workers)
             if load == me.load:
                 continue
             known = load in self._load_seconds
             seconds, sure = self._remaining(load)
             if not own and not seconds:
                 continue
-            if crew and known and sure and seconds / crew <= self._load_seconds[load]:
+            if on_it and known and sure and seconds / on_it <= self._load_seconds[load]:
                 continue
-            candidate = (not (known and sure), seconds / max(crew, 1), -load)
+            candidate = (not (known and sure), seconds / max(on_it, 1), -load)
             if best is None or candidate > best:
                 best = candidate
         return None if best is None else -best[2]

@@ -4,15 +4,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from benchmarks.engines.station import Station
-from benchmarks.engines.tasks import Done, Event, Task
+from benchmarks.engines.messages import Done, Event, Task
+from benchmarks.engines.worker import Worker
 
 
-class SerialCrew:
+class SerialExecutor:
     """One worker, who works while the runner waits.
 
     Args:
-        station: where it works.
+        worker: where it works.
         clock: seconds.
     """
 
@@ -20,8 +20,8 @@ class SerialCrew:
     size = 1
     depth = 1
 
-    def __init__(self, station: Station, clock: Callable[[], float] = time.monotonic) -> None:
-        self._station = station
+    def __init__(self, worker: Worker, clock: Callable[[], float] = time.monotonic) -> None:
+        self._worker = worker
         self._tasks: deque[Task] = deque()
         self.now = clock
 
@@ -31,11 +31,11 @@ class SerialCrew:
 
     def wait(self, seconds: float | None) -> Sequence[Event]:
         """Do the oldest task."""
-        return [Done(0, self._station.do(self._tasks.popleft()))] if self._tasks else []
+        return [Done(0, self._worker.do(self._tasks.popleft()))] if self._tasks else []
 
     def replace(self, worker: int) -> None:
         """Nobody can lose this process and go on."""
 
     def close(self) -> None:
         """Free the model and stop the threads."""
-        self._station.close()
+        self._worker.close()

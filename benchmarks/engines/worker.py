@@ -6,21 +6,21 @@ from collections.abc import Mapping
 
 import torch
 
-from benchmarks import environment
-from benchmarks.cache import FeatureCache, Tier
-from benchmarks.config import BenchConfig
-from benchmarks.describe import model_record
-from benchmarks.engines.tasks import Answer, Load, Loaded, Measure, Measured, NoMemory, Task
-from benchmarks.evaluator import Evaluator, trait
-from benchmarks.loader import Loader
-from benchmarks.loading import load_segmenter
-from benchmarks.protocols import get_protocol
-from benchmarks.records import CacheRecord
-from datasets_prep.prepared import PreparedDataset
+from benchmarks.config.loading import load_segmenter
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.messages import Answer, Load, Loaded, Measure, Measured, NoMemory, Task
+from benchmarks.evaluation.cache import FeatureCache, Tier
+from benchmarks.evaluation.evaluator import Evaluator, trait
+from benchmarks.evaluation.loader import Loader
+from benchmarks.protocols.catalog import get_protocol
+from benchmarks.results import environment
+from benchmarks.results.describe import model_record
+from benchmarks.results.records import CacheRecord
+from datasets_prep.prepared.dataset import PreparedDataset
 from models.segmenter import Segmenter
 
 
-class Station:
+class Worker:
     """Loads models and measures batches.
 
     Pixels and features outlive their model, so models with the same backbone, weights and

@@ -11,10 +11,10 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from benchmarks import environment
-from benchmarks.alike import differences
-from benchmarks.config import BenchConfig
+from benchmarks.config.schema import BenchConfig
 from benchmarks.errors import BenchError
+from benchmarks.results import environment
+from benchmarks.results.agreement import differences
 from datasets_prep.errors import DatasetError
 from models.errors import ModelError
 
@@ -55,18 +55,18 @@ class Place:
 
 
 class Service:
-    """A station that is set up on its first task, and whose errors are values."""
+    """A worker that is set up on its first task, and whose errors are values."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._station: Any = None
+        self._worker: Any = None
 
     def do(self, task: Any) -> Any:
         """An `Answer`, or `Raised`."""
         try:
-            if self._station is None:
-                self._station = self._set_up()
-            return self._station.do(task)
+            if self._worker is None:
+                self._worker = self._set_up()
+            return self._worker.do(task)
         except Exception as error:  # another process cannot let it pass by
             return Raised.of(error)
 
@@ -81,12 +81,12 @@ class Service:
         os.environ.update(self._place.variables)
         import torch
 
-        from benchmarks.engines.station import Station
-        from benchmarks.loading import resolve_device
+        from benchmarks.config.loading import resolve_device
+        from benchmarks.engines.worker import Worker
 
         if self._place.threads is not None:
             torch.set_num_threads(self._place.threads)
-        return Station(self._place.config, resolve_device(self._place.device))
+        return Worker(self._place.config, resolve_device(self._place.device))
 
 
 def serve(connection: Connection, place: Place) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import BenchError
-from benchmarks.protocols import Protocol
-from benchmarks.score import file_name, read_mask
-from benchmarks.store import RunKey, find_runs, find_unfinished
+from benchmarks.protocols.catalog import Protocol
+from benchmarks.results.outside_masks import file_name, read_mask
+from benchmarks.results.store import RunKey, find_runs, find_unfinished
 from datasets_prep.episodes.episode import Episode
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
 from models.segmenter import Segmenter
 
 
@@ -73,11 +73,11 @@ def predict_now(
     """
     import torch
 
-    from benchmarks.cache import FeatureCache
-    from benchmarks.evaluator import Evaluator
-    from benchmarks.loader import Loader
-    from benchmarks.plan import Batch
-    from benchmarks.prediction import predict
+    from benchmarks.evaluation.cache import FeatureCache
+    from benchmarks.evaluation.evaluator import Evaluator
+    from benchmarks.evaluation.loader import Loader
+    from benchmarks.evaluation.plan import Batch
+    from benchmarks.evaluation.prediction import predict
 
     loader = Loader(dataset, threads=1)
     try:

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.cache import FeatureCache, Key
 from benchmarks.errors import BenchError
-from benchmarks.loader import Loader
-from benchmarks.metrics import count
-from benchmarks.plan import Batch
-from benchmarks.prediction import check_scores, encode_mask, predict
-from benchmarks.protocols import Protocol
-from benchmarks.records import StagesRecord
-from benchmarks.stages import Stages
-from benchmarks.store import Row
+from benchmarks.evaluation.cache import FeatureCache, Key
+from benchmarks.evaluation.loader import Loader
+from benchmarks.evaluation.metrics import count
+from benchmarks.evaluation.plan import Batch
+from benchmarks.evaluation.prediction import check_scores, encode_mask, predict
+from benchmarks.evaluation.timing import Stages
+from benchmarks.protocols.catalog import Protocol
+from benchmarks.results.records import StagesRecord
+from benchmarks.results.store import Row
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.errors import DatasetError
 from models.geometry import Size

@@ -11,7 +11,7 @@ import torch
 from cachetools import LRUCache
 from torch import Tensor
 
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
 from models.geometry import Geometry, Size, nearest
 
 _PIXEL_BYTES = 2**30

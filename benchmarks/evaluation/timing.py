@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from benchmarks.records import StagesRecord
+from benchmarks.results.records import StagesRecord
 
 Stage = Literal["load", "encode_images", "encode_supports", "segment", "score"]
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from benchmarks.metrics import count
+from benchmarks.evaluation.metrics import count
 from datasets_prep.episodes.episode import Episode
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
 
 _HEIGHT, _GAP, _LABEL = 240, 8, 22  # pixels
 SUPPORT, TRUTH, PREDICTION = (255, 170, 0), (0, 190, 90), (0, 120, 255)

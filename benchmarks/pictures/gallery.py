@@ -11,15 +11,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.masks import kept_mask
-from benchmarks.panels import Gallery, Panel, Shown
-from benchmarks.protocols import get_protocol
-from benchmarks.records import RunRecord, read_record
-from benchmarks.show import PREDICTION, SUPPORT, TRUTH, intersection_over_union, overlay
-from benchmarks.store import RunKey, find_runs
+from benchmarks.evaluation.episode_mask import kept_mask
+from benchmarks.pictures.episode import PREDICTION, SUPPORT, TRUTH, intersection_over_union, overlay
+from benchmarks.pictures.panel import Gallery, Panel, Shown
+from benchmarks.protocols.catalog import get_protocol
+from benchmarks.results.records import RunRecord, read_record
+from benchmarks.results.store import RunKey, find_runs
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
 
 _HEIGHT = 128  # pixels
 _SUPPORTS = 2  # at most, of an episode

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.canvas import COLOURS, MARKERS, Canvas
-from benchmarks.lists import EpisodeList, ListStats
-from benchmarks.mask_stats import TINY, MaskStats
+from benchmarks.pictures.canvas import COLOURS, MARKERS, Canvas
+from benchmarks.protocols.lists import EpisodeList, ListStats
+from benchmarks.protocols.mask_sizes import TINY, MaskStats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.neighbours import Place, has_neighbour
-from benchmarks.records import Setup
+from benchmarks.protocols.consecutive import Place, has_neighbour
+from benchmarks.results.records import Setup
 from datasets_prep.episodes.episode import Episode, digest
 from datasets_prep.episodes.published import check_digest, list_name, published_digest
 from datasets_prep.episodes.recipes import EpisodePool, recipes
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.splitfiles import read_lists
+from datasets_prep.formats.splitfiles import read_lists
+from datasets_prep.prepared.dataset import PreparedDataset
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ def stats(listed: EpisodeList, known: Mapping[str, Place] | None = None) -> List
 
     Args:
         listed: the list.
-        known: places of the dataset's images in sequences, as from `benchmarks.neighbours`.
+        known: places of the dataset's images in sequences, as from
+            `benchmarks.protocols.consecutive`.
     """
     episodes = listed.episodes
     drawn = Counter(episode.class_index for episode in episodes)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.lists import EpisodeList
-from benchmarks.protocols import Protocol
-from datasets_prep.prepared import PreparedDataset
+from benchmarks.protocols.catalog import Protocol
+from benchmarks.protocols.lists import EpisodeList
+from datasets_prep.prepared.dataset import PreparedDataset
 
 TINY = 0.001  # of the grid: 160 pixels of 400×400
 Share = Callable[[str, int], float]

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.config import BenchConfig
-from datasets_prep.classnames import shared
-from datasets_prep.prepared import PreparedDataset
+from benchmarks.config.schema import BenchConfig
+from datasets_prep.leaks.class_names import shared
+from datasets_prep.prepared.dataset import PreparedDataset
 from models.catalog import MODELS
 
 _NAMED = 5

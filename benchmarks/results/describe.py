@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import environment, metrics
-from benchmarks.evaluator import trait
-from benchmarks.protocols import Protocol
-from benchmarks.records import (
+from benchmarks.evaluation import metrics
+from benchmarks.evaluation.evaluator import trait
+from benchmarks.protocols.catalog import Protocol
+from benchmarks.results import environment
+from benchmarks.results.records import (
     Course,
     DatasetRecord,
     ModelRecord,
@@ -18,8 +19,8 @@ from benchmarks.records import (
     RunRecord,
     Setup,
 )
-from benchmarks.store import Journal
-from datasets_prep.prepared import PreparedDataset
+from benchmarks.results.store import Journal
+from datasets_prep.prepared.dataset import PreparedDataset
 from models.catalog import Card
 from models.segmenter import Segmenter
 

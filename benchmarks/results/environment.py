@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 @cache
 def revision() -> str | None:
     """The git revision of a checkout, with + if it is modified; None outside one."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
@@ -53,7 +53,7 @@ def program() -> dict[str, str]:
     The digest tells apart what a version or a revision, with its + for "modified", does not, and is
     the same where only documents or tests differ.
     """
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
     for package in ("benchmarks", "datasets_prep", "models"):
         for path in sorted((root / package).rglob("*")):

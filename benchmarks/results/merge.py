@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.alike import differences
-from benchmarks.describe import make_record
 from benchmarks.errors import BenchError
-from benchmarks.records import Course, RunRecord
-from benchmarks.shards import FoundShard, Shard, find_shards, read_found
-from benchmarks.store import (
+from benchmarks.results.agreement import differences
+from benchmarks.results.describe import make_record
+from benchmarks.results.records import Course, RunRecord
+from benchmarks.results.shards import FoundShard, Shard, find_shards, read_found
+from benchmarks.results.store import (
     Journal,
     RunKey,
     is_complete,

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.describe import course_here, dataset_record, make_record, protocol_record
 from benchmarks.errors import BenchError
-from benchmarks.metrics import count
-from benchmarks.protocols import Protocol
-from benchmarks.records import EpisodesRecord, ModelRecord, RunRecord, Setup
-from benchmarks.store import Journal, Row, RunKey, previous_setup
+from benchmarks.evaluation.metrics import count
+from benchmarks.protocols.catalog import Protocol
+from benchmarks.results.describe import course_here, dataset_record, make_record, protocol_record
+from benchmarks.results.records import EpisodesRecord, ModelRecord, RunRecord, Setup
+from benchmarks.results.store import Journal, Row, RunKey, previous_setup
 from datasets_prep.episodes.episode import Episode, digest
-from datasets_prep.imagefile import UNREADABLE, open_image
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.progress import SILENT, Progress
+from datasets_prep.formats.imagefile import UNREADABLE, open_image
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.runtime.progress import SILENT, Progress
 from models.geometry import Size, nearest
 
 _SINGLE_CHANNEL = ("1", "L", "P", "I", "I;16")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchError
-from benchmarks.plan import Batch, cut_near
-from benchmarks.records import ShardRecord, read_shard
-from benchmarks.store import RunKey, read_rows
+from benchmarks.evaluation.plan import Batch, cut_near
+from benchmarks.results.records import ShardRecord, read_shard
+from benchmarks.results.store import RunKey, read_rows
 
 SHARD_FILE = "shard.json"
 _NEAR = 8  # a cut may move by one in so many batches of a shard to fall between two classes

@@ -20,12 +20,12 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock, Timeout
 
-from benchmarks import environment
-from benchmarks.alike import check_same
 from benchmarks.errors import BenchError
-from benchmarks.metrics import EpisodeCounts
-from benchmarks.records import RunRecord, Setup, read_record, write_record
-from benchmarks.table import MOST_PIXELS, Milliseconds, read_table, write_table
+from benchmarks.evaluation.metrics import EpisodeCounts
+from benchmarks.results import environment
+from benchmarks.results.agreement import check_same
+from benchmarks.results.records import RunRecord, Setup, read_record, write_record
+from benchmarks.results.table import MOST_PIXELS, Milliseconds, read_table, write_table
 
 Resume = Literal["resume", "fresh"]
 

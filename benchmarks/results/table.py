@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import BenchError
-from benchmarks.metrics import COUNTS, EpisodeCounts
-from benchmarks.records import RunRecord
+from benchmarks.evaluation.metrics import COUNTS, EpisodeCounts
+from benchmarks.results.records import RunRecord
 
 Milliseconds = NDArray[np.float32]
 MOST_PIXELS = 2**40  # an episode's; sums of them stay far from overflow

@@ -7,8 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from benchmarks.cache import FeatureCache, Tier
-from benchmarks.plan import Batch, Plan
+from benchmarks.evaluation.cache import FeatureCache, Tier
+from benchmarks.evaluation.plan import Batch, Plan
 from benchmarks.speed.generated import GeneratedImages
 from models.segmenter import Features, Segmenter
 

@@ -8,7 +8,7 @@ from benchmarks.speed.measure import SpeedReport
 from datasets_prep.episodes import hsnet
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.episodes.recipes import EpisodePool
-from datasets_prep.folds import FoldSet, contiguous, split
+from datasets_prep.prepared.folds import FoldSet, contiguous, split
 
 # Test images per class of PASCAL-5i's fold 0; 345 images hold its 346 pairs.
 _FOLD0 = (80, 57, 86, 58, 65)

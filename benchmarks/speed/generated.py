@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.plan import Batch
+from benchmarks.evaluation.plan import Batch
 from models.geometry import Geometry, Size
 
 # Most images of PASCAL VOC, and of COCO.

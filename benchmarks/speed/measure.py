@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.errors import BenchError
-from benchmarks.evaluator import trait
-from benchmarks.plan import Batch, Plan, make_plan
+from benchmarks.evaluation.evaluator import trait
+from benchmarks.evaluation.plan import Batch, Plan, make_plan
 from benchmarks.speed.cached import CachedPath
 from benchmarks.speed.clock import Clock
 from benchmarks.speed.generated import SIZES, GeneratedImages

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.environment import peak_memory
+from benchmarks.results.environment import peak_memory
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")

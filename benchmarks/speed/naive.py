@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from models.diffews import DiffewS
+from models.methods.diffews import DiffewS
 from models.segmenter import Features, Segmenter
 
 # K supports, each an image (1×3×H×W) with its mask (1×H×W), and a query (1×3×H×W), to scores

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.diffews import DiffewS
-from models.diffews.attention import AttentionBank, Kept
-from models.diffews.generation import TIMESTEP
-from models.diffews.parts import build_vae
-from models.diffews.scoring import margins
-from models.diffews.unet import SUPPORT_INPUT, build_unet, input_through
 from models.errors import ModelError
+from models.methods.diffews import DiffewS
+from models.methods.diffews.attention import AttentionBank, Kept
+from models.methods.diffews.generation import TIMESTEP
+from models.methods.diffews.parts import build_vae
+from models.methods.diffews.scoring import margins
+from models.methods.diffews.unet import SUPPORT_INPUT, build_unet, input_through
 
 
 class NaiveDiffewS:

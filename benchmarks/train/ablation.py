@@ -6,18 +6,18 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config import BenchConfig, DatasetConfig, ModelConfig
+from benchmarks.config.schema import BenchConfig, DatasetConfig, ModelConfig
+from benchmarks.engines.runner import Listener, run_matrix
 from benchmarks.errors import BenchError
-from benchmarks.metrics import miou
-from benchmarks.protocols import PROTOCOLS
-from benchmarks.runner import Listener, run_matrix
-from benchmarks.store import RunKey, is_complete, protocol_folder, read_result
+from benchmarks.evaluation.metrics import miou
+from benchmarks.protocols.catalog import PROTOCOLS
+from benchmarks.results.store import RunKey, is_complete, protocol_folder, read_result
 from benchmarks.train.job import Job
-from benchmarks.train.run import Places, run_job
+from benchmarks.train.launch import Places, run_job
 from benchmarks.train.state import SETTINGS, STATE, open_run
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.progress import Progress
-from models.diffews.design import Design
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.runtime.progress import Progress
+from models.methods.diffews.design import Design
 
 SEEDS = 3
 PROTOCOL = "fixed-v1"

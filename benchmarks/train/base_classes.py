@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.errors import BenchError
-from datasets_prep.folds import FoldSet, Pair
+from datasets_prep.prepared.folds import FoldSet, Pair
 
 _HELD_OUT = 20
 

@@ -7,19 +7,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.loader import Loader
+from benchmarks.evaluation.loader import Loader
 from benchmarks.train.draw import BaseEpisodes, TrainEpisode, generator, noises
 from benchmarks.train.episodes import Item, held_out_miou, pixels
 from benchmarks.train.latents import LatentStore
 from benchmarks.train.pictures import save_grid
-from benchmarks.train.stage import Validation
-from benchmarks.train.stages import device_of
-from models.diffews import injection
-from models.diffews.parts import Parts, save_parts
-from models.diffews.scoring import margins
-from models.diffews.supervision import target_image
-from models.diffews.training.objective import DiffewSLoss
+from benchmarks.train.pretraining import device_of
+from benchmarks.train.trainable import Validation
 from models.geometry import Geometry
+from models.methods.diffews import injection
+from models.methods.diffews.parts import Parts, save_parts
+from models.methods.diffews.scoring import margins
+from models.methods.diffews.supervision import target_image
+from models.methods.diffews.training.objective import DiffewSLoss
 
 _SHOWN = 6
 THRESHOLD = 0.25

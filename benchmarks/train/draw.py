@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.train.lists import base_images
-from datasets_prep.folds import FoldSet
+from benchmarks.train.base_classes import base_images
+from datasets_prep.prepared.folds import FoldSet
 
 CHANNEL_ORDERS = tuple(permutations(range(3)))
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from benchmarks.loader import Loader
+from benchmarks.evaluation.loader import Loader
 from benchmarks.train.draw import TrainEpisode, Variant
-from benchmarks.train.stage import Validation
+from benchmarks.train.trainable import Validation
 from models.geometry import Geometry
 
 Item = tuple[int, str, Variant]

@@ -9,23 +9,23 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from benchmarks.loader import Loader
+from benchmarks.evaluation.loader import Loader
 from benchmarks.train.config import TrainConfig
 from benchmarks.train.draw import BaseEpisodes, EveryPair, TrainEpisode, generator
 from benchmarks.train.episodes import Item, held_out_miou, pixels
 from benchmarks.train.pictures import save_grid
-from benchmarks.train.stage import Validation
-from benchmarks.train.stages import device_of
+from benchmarks.train.pretraining import device_of
+from benchmarks.train.trainable import Validation
 from benchmarks.train.trainer import Trained, train
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.progress import Progress
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.runtime.progress import Progress
 from models.catalog import parse_options
-from models.diffews.injection import mask_image
 from models.geometry import Geometry, Squash
-from models.hsnet.network import HSNetOptions, HSNetwork
-from models.hsnet.segmenter import HSNet
-from models.hsnet.train import LEARNING_RATE, Episodes, HSNetLoss, predicted, untrained
-from models.weights import FILENAMES, tensor_digest, write_tensors
+from models.methods.diffews.injection import mask_image
+from models.methods.hsnet.network import HSNetOptions, HSNetwork
+from models.methods.hsnet.segmenter import HSNet
+from models.methods.hsnet.train import LEARNING_RATE, Episodes, HSNetLoss, predicted, untrained
+from models.weights.source import FILENAMES, tensor_digest, write_tensors
 
 _AT_ONCE, _SHOWN = 8, 6
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.errors import BenchError
-from benchmarks.loader import Loader
+from benchmarks.evaluation.loader import Loader
 from benchmarks.train.draw import Variant, generator, variant
-from datasets_prep.folds import FoldSet
+from datasets_prep.prepared.folds import FoldSet
 from models.geometry import Geometry
 
 

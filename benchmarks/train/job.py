@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from benchmarks.errors import BenchError
 from benchmarks.train.config import TrainConfig
-from datasets_prep.yamltext import load_yaml
-from models.diffews.design import Design
-from models.diffews.synthetic import Size
+from datasets_prep.formats.yamltext import load_yaml
+from models.methods.diffews.design import Design
+from models.methods.diffews.synthetic import Size
 from models.registry import unknown
 
 StageName = Literal["vae", "unet", "diffews"]

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.train.draw import noises
-from models.diffews.parts import Parts
+from models.methods.diffews.parts import Parts
 
 _MEMORY = 2 * 2**30
 _CHUNK = 16

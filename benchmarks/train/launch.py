@@ -9,27 +9,27 @@ from typing import Any
 import torch
 
 from benchmarks.errors import BenchError
-from benchmarks.loader import Loader
+from benchmarks.evaluation.loader import Loader
 from benchmarks.train.diffews import DiffewSStage, EpisodeSettings
 from benchmarks.train.draw import BaseEpisodes
 from benchmarks.train.images import ImagePool
 from benchmarks.train.job import Job, StageName
 from benchmarks.train.latents import LatentStore
-from benchmarks.train.stage import Stage
-from benchmarks.train.stages import DenoiserStage, VaeStage
+from benchmarks.train.pretraining import DenoiserStage, VaeStage
+from benchmarks.train.trainable import Stage
 from benchmarks.train.trainer import Trained, train
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.progress import Progress
-from models.diffews.checkpoint import load_part, read_config
-from models.diffews.convert import add_inputs
-from models.diffews.parts import Parts, build_vae, load_parts
-from models.diffews.synthetic import untrained_parts, untrained_tokens
-from models.diffews.tokens import ImageTokens, load_clip
-from models.diffews.training.autoencoder import AutoencoderLoss
-from models.diffews.training.objective import DiffewSLoss
-from models.diffews.unet import learn
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.runtime.progress import Progress
 from models.geometry import Squash
-from models.weights import tensor_digest
+from models.methods.diffews.checkpoint import load_part, read_config
+from models.methods.diffews.convert import add_inputs
+from models.methods.diffews.parts import Parts, build_vae, load_parts
+from models.methods.diffews.synthetic import untrained_parts, untrained_tokens
+from models.methods.diffews.tokens import ImageTokens, load_clip
+from models.methods.diffews.training.autoencoder import AutoencoderLoss
+from models.methods.diffews.training.objective import DiffewSLoss
+from models.methods.diffews.unet import learn
+from models.weights.source import tensor_digest
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from benchmarks.train.draw import noises
 from benchmarks.train.images import ImagePool, ImageSample, stencilled
 from benchmarks.train.pictures import save_grid
-from benchmarks.train.stage import Validation
-from models.diffews.parts import Parts, save_parts, write_vae
-from models.diffews.training.autoencoder import AutoencoderLoss, latent_scale
-from models.diffews.training.denoiser import DenoiserLoss, sample_latents
+from benchmarks.train.trainable import Validation
+from models.methods.diffews.parts import Parts, save_parts, write_vae
+from models.methods.diffews.training.autoencoder import AutoencoderLoss, latent_scale
+from models.methods.diffews.training.denoiser import DenoiserLoss, sample_latents
 
 _SHOWN = 8
 _MEASURED = 64

@@ -14,9 +14,9 @@ from torch import Tensor
 from benchmarks.errors import BenchError
 from benchmarks.train.config import TrainConfig
 from benchmarks.train.log import TrainLog
-from benchmarks.train.stage import Stage
 from benchmarks.train.state import open_run, replace_folder, write_state
-from datasets_prep.progress import Progress
+from benchmarks.train.trainable import Stage
+from datasets_prep.runtime.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets_prep.progress import SILENT, Progress
+from datasets_prep.runtime.progress import SILENT, Progress
 
 _CHUNK = 1 << 20
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import httpx
 
-from datasets_prep.backoff import Backoff, retry_after
-from datasets_prep.checksums import Checksum, hash_file, stamp_path, write_stamp
-from datasets_prep.disk import ensure_space, locked
+from datasets_prep.archives.backoff import Backoff, retry_after
+from datasets_prep.archives.checksums import Checksum, hash_file, stamp_path, write_stamp
+from datasets_prep.archives.partial_file import Part
 from datasets_prep.errors import DatasetError
-from datasets_prep.partial import Part
-from datasets_prep.progress import SILENT, Progress
+from datasets_prep.runtime.disk import ensure_space, locked
+from datasets_prep.runtime.progress import SILENT, Progress
 
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")

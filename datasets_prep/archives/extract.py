@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from datasets_prep.checksums import hash_file, write_json
-from datasets_prep.disk import ensure_space, locked
+from datasets_prep.archives.checksums import hash_file, write_json
+from datasets_prep.archives.members import Limits, unpack
 from datasets_prep.errors import DatasetError
-from datasets_prep.progress import SILENT, Progress
-from datasets_prep.unpack import Limits, unpack
+from datasets_prep.runtime.disk import ensure_space, locked
+from datasets_prep.runtime.progress import SILENT, Progress
 
 STAMP = ".extracted.json"
 _WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH

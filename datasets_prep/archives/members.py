@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.progress import Progress
+from datasets_prep.runtime.progress import Progress
 
 # What the standard library raises over a damaged archive.
 _DAMAGE = (

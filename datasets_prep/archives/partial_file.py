@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from datasets_prep.checksums import write_json
+from datasets_prep.archives.checksums import write_json
 
 
 class Part:

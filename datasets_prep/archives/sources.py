@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from datasets_prep.archives import extract, is_extracted
-from datasets_prep.backoff import Backoff
-from datasets_prep.checksums import Checksum, recorded, stamp_path, verify
-from datasets_prep.disk import ensure_space
+from datasets_prep.archives.backoff import Backoff
+from datasets_prep.archives.checksums import Checksum, recorded, stamp_path, verify
+from datasets_prep.archives.extract import extract, is_extracted
 from datasets_prep.errors import DatasetError
-from datasets_prep.progress import SILENT, Progress
+from datasets_prep.runtime.disk import ensure_space
+from datasets_prep.runtime.progress import SILENT, Progress
 
 _ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
@@ -124,7 +124,7 @@ def obtain(
             sizes, hashes, pages and what to do), or the disk is too small.
     """
     # An HTTP client takes long to import, and not even its options need it.
-    from datasets_prep.download import UnavailableError, download
+    from datasets_prep.archives.download import UnavailableError, download
 
     if from_dir is not None and not from_dir.is_dir():
         raise DatasetError(f"--from {from_dir}: no such folder")

@@ -10,14 +10,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from datasets_prep.archives.sources import SourceFile, contents
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.coco.classes import CLASSES as COCO_CLASSES
-from datasets_prep.folds import FoldSet, interleaved, split
-from datasets_prep.pascal.images import measure_all, with_labels
-from datasets_prep.pascal.release import CLASSES, VOC2012_SBD, Release
-from datasets_prep.pascal.rules import PFENET_LEAST, kept_pairs
-from datasets_prep.pascal.union import held_out
-from datasets_prep.sources import SourceFile, contents
+from datasets_prep.datasets.coco.classes import CLASSES as COCO_CLASSES
+from datasets_prep.datasets.pascal.images import measure_all, with_labels
+from datasets_prep.datasets.pascal.release import CLASSES, VOC2012_SBD, Release
+from datasets_prep.datasets.pascal.rules import PFENET_LEAST, kept_pairs
+from datasets_prep.datasets.pascal.union import held_out
+from datasets_prep.prepared.folds import FoldSet, interleaved, split
 
 FOLDS = 4
 # VOC's names where COCO has another.

@@ -8,15 +8,15 @@ from typing import ClassVar
 
 import numpy as np
 
+from datasets_prep.archives.sources import SourceFile, contents
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Faults
-from datasets_prep.folds import FoldSet
-from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy, open_image
-from datasets_prep.parallel import ordered_results
-from datasets_prep.records import ImageRecord, Split, mask_record
-from datasets_prep.sources import SourceFile, contents
-from datasets_prep.splitfiles import FSS_FIRST_CLASS, FSS_IMAGES, fss_names, read_fss
+from datasets_prep.formats.imagefile import UNREADABLE, checked_image, keep_copy, open_image
+from datasets_prep.formats.splitfiles import FSS_FIRST_CLASS, FSS_IMAGES, fss_names, read_fss
+from datasets_prep.prepared.faults import Faults
+from datasets_prep.prepared.folds import FoldSet
+from datasets_prep.prepared.records import ImageRecord, Split, mask_record
+from datasets_prep.runtime.parallel import ordered_results
 
 FOREGROUND = 128  # least grey level of the object in a mask (HSNet, data/fss.py)
 

@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.coco.lists import check_known
-from datasets_prep.crossdomain.test_set import differing, kept_paths, unpacked
+from datasets_prep.datasets.coco.lists import check_known
+from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, unpacked
 from datasets_prep.errors import DatasetError, refuse
-from datasets_prep.folds import FoldSet, Pair, contiguous, split
-from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy, open_image
-from datasets_prep.parallel import ordered_results
-from datasets_prep.records import IGNORE, ImageRecord, label_record
-from datasets_prep.sources import SourceFile
-from datasets_prep.splitfiles import pascal_pairs
+from datasets_prep.formats.imagefile import UNREADABLE, checked_image, keep_copy, open_image
+from datasets_prep.formats.splitfiles import pascal_pairs
+from datasets_prep.prepared.folds import FoldSet, Pair, contiguous, split
+from datasets_prep.prepared.records import IGNORE, ImageRecord, label_record
+from datasets_prep.runtime.parallel import ordered_results
 
 # In the order of iSAID's own category numbers, which are the values of the masks.
 CLASSES = (

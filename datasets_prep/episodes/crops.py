@@ -16,7 +16,7 @@ from datasets_prep.episodes.episode import Episode
 from datasets_prep.episodes.legacy import SEED, choice
 from datasets_prep.episodes.recipes import EpisodePool
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import Crops
+from datasets_prep.prepared.folds import Crops
 
 EPISODES = 2500
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import FoldSet
-from datasets_prep.splitfiles import lists_digest
+from datasets_prep.formats.splitfiles import lists_digest
+from datasets_prep.prepared.folds import FoldSet
 
 _FILE = Path(__file__).with_name("published.json")
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import Fold, FoldSet
+from datasets_prep.prepared.folds import Fold, FoldSet
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from datasets_prep.disk import ensure_space, full_disk_named
 from datasets_prep.errors import DatasetError
-from datasets_prep.export_formats import WRITERS, Row
-from datasets_prep.export_rows import SHARD_BYTES, Shard, read_rows, shards
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.progress import SILENT, Progress
+from datasets_prep.export.rows import SHARD_BYTES, Shard, read_rows, shards
+from datasets_prep.export.shards import WRITERS, Row
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.runtime.disk import ensure_space, full_disk_named
+from datasets_prep.runtime.progress import SILENT, Progress
 
 Format = Literal["parquet", "webdataset"]
 SCHEMA = 1

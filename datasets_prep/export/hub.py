@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.export import STAMP
+from datasets_prep.export.folder import STAMP
 
 
 def push(folder: Path, repo: str, *, private: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
 
 SHARD_BYTES = 500_000_000
 _BATCH = 16

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.export_rows import suffix
-from datasets_prep.records import columns
+from datasets_prep.export.rows import suffix
+from datasets_prep.prepared.records import columns
 
 Row = Mapping[str, Any]
 _GROUP_ROWS, _GROUP_BYTES = 100, 100_000_000

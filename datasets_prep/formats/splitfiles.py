@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import Fold, FoldSet, Pair, contiguous, interleaved, split
+from datasets_prep.prepared.folds import Fold, FoldSet, Pair, contiguous, interleaved, split
 
 HSNET_COMMIT = "6b1bc12"
 PASCAL_CLASSES = 20

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.parallel import ordered_map
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.progress import SILENT, Progress
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.runtime.parallel import ordered_map
+from datasets_prep.runtime.progress import SILENT, Progress
 
 _SIDE = 16
 BITS = _SIDE * _SIDE

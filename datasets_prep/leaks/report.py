@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets_prep.classnames import shared
-from datasets_prep.fingerprints import Prints, nearest
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.leaks.class_names import shared
+from datasets_prep.leaks.fingerprints import Prints, nearest
+from datasets_prep.prepared.dataset import PreparedDataset
 
 DISTANCE = 32  # bits of 256 in which near duplicates may differ
 

@@ -18,9 +18,9 @@ from datasets_prep.catalog import DATASETS
 from datasets_prep.episodes.episode import Episode, digest, read_episodes
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import FoldSet, read_folds
-from datasets_prep.imagefile import UNREADABLE, open_image
-from datasets_prep.records import IGNORE, labels_sha256, masks_sha256
+from datasets_prep.formats.imagefile import UNREADABLE, open_image
+from datasets_prep.prepared.folds import FoldSet, read_folds
+from datasets_prep.prepared.records import IGNORE, labels_sha256, masks_sha256
 
 SCHEMA = 1
 _PARTS = {"digest": str, "builder": dict, "notes": list, "episodes": dict, "files": dict}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from datasets_prep.errors import refuse
-from datasets_prep.folds import Fold, FoldSet
+from datasets_prep.prepared.folds import Fold, FoldSet
 
 A = TypeVar("A")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets_prep.folds import Pair
+from datasets_prep.prepared.folds import Pair
 
 REPORT = "lists-report.txt"
 

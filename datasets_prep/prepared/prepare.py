@@ -15,20 +15,20 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from datasets_prep.archives import freeze
+from datasets_prep.archives.extract import freeze
+from datasets_prep.archives.sources import hashes, obtain
 from datasets_prep.builder import Builder, Content, Workspace
-from datasets_prep.disk import ensure_space, full_disk_named
 from datasets_prep.episodes.episode import Episode, digest, storable, write_episodes
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.episodes.recipes import EpisodePool, recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Faults
-from datasets_prep.folds import Fold, FoldSet, to_json
-from datasets_prep.listreport import write_report
-from datasets_prep.prepared import SCHEMA, PreparedDataset
-from datasets_prep.progress import SILENT, Progress
-from datasets_prep.records import ImageRecord, columns, row
-from datasets_prep.sources import hashes, obtain
+from datasets_prep.prepared.dataset import SCHEMA, PreparedDataset
+from datasets_prep.prepared.faults import Faults
+from datasets_prep.prepared.folds import Fold, FoldSet, to_json
+from datasets_prep.prepared.list_report import write_report
+from datasets_prep.prepared.records import ImageRecord, columns, row
+from datasets_prep.runtime.disk import ensure_space, full_disk_named
+from datasets_prep.runtime.progress import SILENT, Progress
 
 SHOTS = (1, 5)
 SKIPPED = "skipped.txt"

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.progress import Progress
+from datasets_prep.runtime.progress import Progress
 
 
 def ensure_space(folder: Path, needed: int) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Fault, Faults
+from datasets_prep.prepared.faults import Fault, Faults
 
 A = TypeVar("A")
 B = TypeVar("B")

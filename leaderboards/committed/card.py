@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from benchmarks.errors import BenchError
-from benchmarks.store import Result
-from leaderboards.scores import Figure, Row, Setting, settings, trained_alone
+from benchmarks.results.store import Result
+from leaderboards.statistics.scores import Figure, Row, Setting, settings, trained_alone
 
 
 def model_index(results: Iterable[Result]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchError
-from benchmarks.store import (
+from benchmarks.results.store import (
     Result,
     RunKey,
     find_runs,
@@ -21,8 +21,8 @@ from benchmarks.store import (
     is_complete,
     read_result,
 )
-from leaderboards.committed import committed_json, find_committed, read_committed
-from leaderboards.verify import check_result
+from leaderboards.committed.files import committed_json, find_committed, read_committed
+from leaderboards.committed.verify import check_result
 
 
 @dataclass(frozen=True, order=True)

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchError
-from benchmarks.records import RunRecord
-from benchmarks.store import Result, RunKey
-from leaderboards.collect import LeftOut, agreeing
-from leaderboards.committed import (
+from benchmarks.results.records import RunRecord
+from benchmarks.results.store import Result, RunKey
+from leaderboards.committed.collect import LeftOut, agreeing
+from leaderboards.committed.files import (
     committed_json,
     find_committed,
     read_committed,
     write_committed,
 )
-from leaderboards.scores import trained_alone
-from leaderboards.verify import check_result
+from leaderboards.committed.verify import check_result
+from leaderboards.statistics.scores import trained_alone
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from benchmarks.errors import BenchError
-from benchmarks.metrics import EpisodeCounts
-from benchmarks.records import RunRecord
-from benchmarks.store import Result, RunKey, check_key
-from benchmarks.table import read_table, write_table
+from benchmarks.evaluation.metrics import EpisodeCounts
+from benchmarks.results.records import RunRecord
+from benchmarks.results.store import Result, RunKey, check_key
+from benchmarks.results.table import read_table, write_table
 
 SCHEMA = 1
 Areas = tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.errors import BenchError
-from benchmarks.store import RunKey
-from leaderboards.committed import parse_committed_record, read_committed_record
+from benchmarks.results.store import RunKey
+from leaderboards.committed.files import parse_committed_record, read_committed_record
 
 CHANGES = "CHANGES.md"
 

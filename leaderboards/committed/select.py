@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from benchmarks.errors import BenchError
-from benchmarks.store import RunKey
+from benchmarks.results.store import RunKey
 
 
 def select(keys: Sequence[RunKey], text: str) -> list[RunKey]:

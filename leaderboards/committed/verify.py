@@ -3,10 +3,10 @@
 import math
 
 from benchmarks.errors import BenchError
-from benchmarks.lists import expected_digest
-from benchmarks.protocols import get_protocol
-from benchmarks.store import Result
-from leaderboards import figures
+from benchmarks.protocols.catalog import get_protocol
+from benchmarks.protocols.lists import expected_digest
+from benchmarks.results.store import Result
+from leaderboards.statistics import figures
 
 _TOLERANCE = 1e-9
 

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.errors import BenchError
-from leaderboards.scores import Row, Setting
+from leaderboards.statistics.scores import Row, Setting
 
 _FILE = Path(__file__).with_name("published.yaml")
 

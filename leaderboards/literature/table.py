@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from leaderboards import wording
-from leaderboards.published import PublishedResult, Reported, measured, published
-from leaderboards.scores import Setting
-from leaderboards.table import escape, table
+from leaderboards.literature.numbers import PublishedResult, Reported, measured, published
+from leaderboards.statistics.scores import Setting
+from leaderboards.tables import wording
+from leaderboards.tables.markdown import escape, table
 
 PAGE = "reported.md"
 

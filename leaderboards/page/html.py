@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.panels import Gallery
-from leaderboards import wording
-from leaderboards.published import Reported
-from leaderboards.scores import Figure, Row, Setting
+from benchmarks.pictures.panel import Gallery
+from leaderboards.literature.numbers import Reported
+from leaderboards.statistics.scores import Figure, Row, Setting
+from leaderboards.tables import wording
 
 _MARK = re.compile(r"/\* ([A-Z]+) \*/")
 _WEB = Path(__file__).with_name("web")

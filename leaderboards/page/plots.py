@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from benchmarks.canvas import COLOURS, MARKERS, Canvas
-from leaderboards.scores import Figure, Setting
+from benchmarks.pictures.canvas import COLOURS, MARKERS, Canvas
+from leaderboards.statistics.scores import Figure, Setting
 
 _BINS = list(range(0, 101, 5))
 CAPTIONS = {  # of what `board_plots` draws

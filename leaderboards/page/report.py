@@ -8,10 +8,11 @@ from html import escape
 import numpy as np
 
 from benchmarks.errors import BenchError
-from benchmarks.store import Result
-from leaderboards import plots, wording
-from leaderboards.page import fill
-from leaderboards.scores import Row, Setting, settings
+from benchmarks.results.store import Result
+from leaderboards.page import plots
+from leaderboards.page.html import fill
+from leaderboards.statistics.scores import Row, Setting, settings
+from leaderboards.tables import wording
 
 EpisodeKey = tuple[int, int]  # fold and number
 _STAGES = {

@@ -1,7 +1,8 @@
 """Two models on the same episodes: is one better, by how much, and where.
 
 Both models answer the same episodes, so their difference is far less uncertain than either
-figure. Its interval is the bootstrap of `benchmarks.intervals` with both models on the same draws.
+figure. Its interval is the bootstrap of `leaderboards.statistics.intervals` with both models on the
+same draws.
 """
 
 import heapq
@@ -14,7 +15,10 @@ from statistics import fmean
 import numpy as np
 
 from benchmarks.errors import BenchError
-from benchmarks.intervals import (
+from benchmarks.results.store import Result, RunKey
+from leaderboards.committed.collect import episodes_digest
+from leaderboards.statistics import figures
+from leaderboards.statistics.intervals import (
     RESAMPLES,
     Floats,
     draw,
@@ -24,11 +28,8 @@ from benchmarks.intervals import (
     shared_iou,
     total_fb_iou,
 )
-from benchmarks.store import Result, RunKey
-from leaderboards import figures
-from leaderboards.collect import episodes_digest
-from leaderboards.scores import Figure
-from leaderboards.significance import holm, permutation_test
+from leaderboards.statistics.scores import Figure
+from leaderboards.statistics.significance import holm, permutation_test
 
 MOST_DIFFERENT = 10
 Pair = tuple[Result, Result]

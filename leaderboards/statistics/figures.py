@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks import intervals, metrics
-from benchmarks.store import Result
+from benchmarks.evaluation import metrics
+from benchmarks.results.store import Result
+from leaderboards.statistics import intervals
 
 
 def classes(result: Result) -> list[int]:

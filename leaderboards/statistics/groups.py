@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import hypot
 from statistics import fmean
 
-from benchmarks.intervals import Interval
-from leaderboards.scores import Figure, FoldScore, Row, Setting, order
+from leaderboards.statistics.intervals import Interval
+from leaderboards.statistics.scores import Figure, FoldScore, Row, Setting, order
 
 
 def group_settings(

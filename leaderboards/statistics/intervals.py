@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.metrics import EpisodeCounts, Integers, Undrawn
+from benchmarks.evaluation.metrics import EpisodeCounts, Integers, Undrawn
 
 Floats = NDArray[np.float64]
 RESAMPLES = 10_000

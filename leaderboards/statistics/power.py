@@ -15,10 +15,10 @@ from statistics import correlation as pearson
 import numpy as np
 
 from benchmarks.errors import BenchError
-from benchmarks.intervals import over_folds
-from benchmarks.store import Result
-from leaderboards import figures
-from leaderboards.compare import check_same, setting_name
+from benchmarks.results.store import Result
+from leaderboards.statistics import figures
+from leaderboards.statistics.comparison import check_same, setting_name
+from leaderboards.statistics.intervals import over_folds
 
 POINTS = (0.005, 0.01, 0.02, 0.03, 0.05)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from benchmarks.intervals import Draws, Interval, interval, over_folds
-from benchmarks.records import ModelRecord, ProtocolRecord, RunRecord
-from benchmarks.store import Result
-from leaderboards import figures
+from benchmarks.results.records import ModelRecord, ProtocolRecord, RunRecord
+from benchmarks.results.store import Result
+from leaderboards.statistics import figures
+from leaderboards.statistics.intervals import Draws, Interval, interval, over_folds
 
 
 @dataclass(frozen=True)

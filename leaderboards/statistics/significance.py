@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.intervals import RESAMPLES, ClassClusters, Floats, shared_iou
+from leaderboards.statistics.intervals import RESAMPLES, ClassClusters, Floats, shared_iou
 
 _BLOCK = 500  # permutations at a time
 

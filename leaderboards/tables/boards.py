@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from leaderboards import wording
-from leaderboards.collect import LeftOut
-from leaderboards.published import Reported
-from leaderboards.reported import PAGE, reported_tables
-from leaderboards.scores import Row, Setting
-from leaderboards.table import escape, link, table
+from leaderboards.committed.collect import LeftOut
+from leaderboards.literature.numbers import Reported
+from leaderboards.literature.table import PAGE, reported_tables
+from leaderboards.statistics.scores import Row, Setting
+from leaderboards.tables import wording
+from leaderboards.tables.markdown import escape, link, table
 
 _WIDE = 5  # more folds than this stand in a table of their own
 

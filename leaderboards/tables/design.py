@@ -10,8 +10,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks.errors import BenchError
-from leaderboards.table import Markup, table
-from leaderboards.wording import NONE
+from leaderboards.tables.markdown import Markup, table
+from leaderboards.tables.wording import NONE
 
 # What the paper (arXiv 2410.02369, v1) says in figures: mIoU, 1-shot, or 5-shot for the question of
 # shots. Most bars of its figures have no numbers in the text.

@@ -5,12 +5,12 @@ from collections.abc import Collection, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.panels import Gallery, Panel, Shown
-from benchmarks.store import protocol_folder
-from leaderboards import wording
-from leaderboards.plots import CAPTIONS, plot_name
-from leaderboards.scores import Setting
-from leaderboards.table import escape, link
+from benchmarks.pictures.panel import Gallery, Panel, Shown
+from benchmarks.results.store import protocol_folder
+from leaderboards.page.plots import CAPTIONS, plot_name
+from leaderboards.statistics.scores import Setting
+from leaderboards.tables import wording
+from leaderboards.tables.markdown import escape, link
 
 PAGE = "pictures.md"
 _GAP, _LABEL = 6, 16  # pixels

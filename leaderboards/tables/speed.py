@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from benchmarks.errors import BenchError
-from leaderboards.table import table
+from leaderboards.tables.markdown import table
 
 _HEAD = (
     "model",

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from leaderboards.collect import LeftOut
-from leaderboards.scores import Figure, Row, Setting
+from leaderboards.committed.collect import LeftOut
+from leaderboards.statistics.scores import Figure, Row, Setting
 
 NONE = "–"
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.backbones import BACKBONES
 from models.errors import ModelError
 from models.registry import unknown
-from models.weights import Weights, fill, read_weights, tensor_digest, torch_dtype
+from models.weights.source import Weights, fill, read_weights, tensor_digest, torch_dtype
 
 RGB = tuple[float, float, float]
 Network = TypeVar("Network", bound=nn.Module)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from models.backbones.base import RANDOM, Backbone, choose_layers, freeze, layer_table, seeded
 from models.errors import ModelError
-from models.networks import architecture, read_network
-from models.weights import tensor_digest
+from models.weights.networks import architecture, read_network
+from models.weights.source import tensor_digest
 
 
 @dataclass(frozen=True)

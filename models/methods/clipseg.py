@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from models import catalog
 from models.catalog import Card
 from models.geometry import LongestSide
-from models.pretrained import OverNetwork, Pretrained, load_pretrained, normalised
 from models.segmenter import Features
+from models.weights.pretrained import OverNetwork, Pretrained, load_pretrained, normalised
 
 _PUBLISHED = "CIDAS/clipseg-rd64-refined"
 _SIZE = 352  # what the published decoders were trained on, finer than CLIP's own 224

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.catalog import Card
-from models.patches import SEES_TEST_CLASSES, OverPatches
+from models.methods.patches import SEES_TEST_CLASSES, OverPatches
 from models.segmenter import BaseSegmenter, Features
 
 

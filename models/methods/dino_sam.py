@@ -13,8 +13,8 @@ from torch import Tensor
 from models.backbones.base import RANDOM, Backbone, load_backbone
 from models.catalog import Card, Options
 from models.errors import ModelError
-from models.sam import Sam, load_sam
-from models.sam import network as sam_network
+from models.methods.sam import Sam, load_sam
+from models.methods.sam import network as sam_network
 from models.segmenter import Features
 
 _SIDE, _TINY_SIDE = 518, 112

@@ -12,9 +12,9 @@ from pydantic import Field
 from torch import Tensor
 
 from models import catalog
-from models.boxes import best_box
 from models.catalog import Card
 from models.geometry import Squash
+from models.methods.boxes import best_box
 from models.segmenter import BaseSegmenter, Features
 
 _NEVER = {"*": "no"}
@@ -164,7 +164,8 @@ class Random(Blind, BaseSegmenter):
 class OracleBox(Blind, BaseSegmenter):
     """The box that overlaps the query's true mask best: a ceiling for what answers with a box.
 
-    See `models.boxes.best_box` for what "best" is held to; boxes are sought on a 256×256 grid.
+    See `models.methods.boxes.best_box` for what "best" is held to; boxes are sought on a 256×256
+    grid.
     """
 
     Options = catalog.Options

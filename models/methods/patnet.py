@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from models.backbones.vgg import VGG16
 from models.catalog import Card
 from models.errors import ModelError
-from models.hsnet.correlation import masked, unit
-from models.hsnet.learner import HPNLearner
-from models.hsnet.levels import Backbone, backbone_name, depths, widths
-from models.hsnet.network import HSNetOptions, load_network
-from models.hsnet.segmenter import OverLevels
+from models.methods.hsnet.correlation import masked, unit
+from models.methods.hsnet.learner import HPNLearner
+from models.methods.hsnet.levels import Backbone, backbone_name, depths, widths
+from models.methods.hsnet.network import HSNetOptions, load_network
+from models.methods.hsnet.segmenter import OverLevels
 
 _EPS = 1e-6
 # The first maps of each anchor are those of ResNet-50's levels, which VGG-16's are not.

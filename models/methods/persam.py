@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.catalog import Card
-from models.pretrained import OverNetwork
-from models.sam import Guidance, Sam, load_sam
-from models.sam.network import (
+from models.methods.sam import Guidance, Sam, load_sam
+from models.methods.sam.network import (
     ENCODE_BATCH,
     LICENCE,
     PUBLISHED,
@@ -23,9 +22,10 @@ from models.sam.network import (
     TRAINING_DATA,
     SamOptions,
 )
-from models.sam.refine import best, empty, refined
-from models.sam.target import cropped, peak, similarity, target_rows
+from models.methods.sam.refine import best, empty, refined
+from models.methods.sam.target import cropped, peak, similarity, target_rows
 from models.segmenter import Features
+from models.weights.pretrained import OverNetwork
 
 
 class PerSAM(OverNetwork):

@@ -1,7 +1,8 @@
 """PerSAM-F (Zhang et al., ICLR 2024): PerSAM with two numbers trained on each support.
 
-After `persam_f.py` of ZrrSkywalker/Personalize-SAM (MIT). What differs: see `models.persam`; and
-SAM runs once per support, not at every step of the training, in which its masks do not change.
+After `persam_f.py` of ZrrSkywalker/Personalize-SAM (MIT). What differs: see
+`models.methods.persam`; and SAM runs once per support, not at every step of the training, in which
+its masks do not change.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,18 @@ from torch import Tensor
 
 from models import catalog
 from models.catalog import Card
-from models.pretrained import OverNetwork
-from models.sam import Sam, load_sam
-from models.sam.network import ENCODE_BATCH, LICENCE, PUBLISHED, SEES_TEST_CLASSES, TRAINING_DATA
-from models.sam.refine import empty, refined
-from models.sam.target import cropped, peak, similarity, target_rows
+from models.methods.sam import Sam, load_sam
+from models.methods.sam.network import (
+    ENCODE_BATCH,
+    LICENCE,
+    PUBLISHED,
+    SEES_TEST_CLASSES,
+    TRAINING_DATA,
+)
+from models.methods.sam.refine import empty, refined
+from models.methods.sam.target import cropped, peak, similarity, target_rows
 from models.segmenter import Features
+from models.weights.pretrained import OverNetwork
 
 
 class PerSAMFOptions(catalog.Options):

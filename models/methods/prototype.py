@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.catalog import Card
-from models.patches import SEES_TEST_CLASSES, OverPatches
+from models.methods.patches import SEES_TEST_CLASSES, OverPatches
 from models.segmenter import BaseSegmenter, Features
 
 _TEMPERATURE = 20.0  # PANet's scaler of the cosine

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from models.catalog import Card
 from models.geometry import Squash
-from models.pretrained import (
+from models.segmenter import Features
+from models.weights.pretrained import (
     OverNetwork,
     Pretrained,
     PretrainedOptions,
     load_pretrained,
     normalised,
 )
-from models.segmenter import Features
 
 _PUBLISHED = "facebook/sam2.1-hiera-large"
 _OBJECT = 0  # the session's number of the one object

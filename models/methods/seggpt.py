@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 from models.catalog import Card
 from models.geometry import Squash
-from models.pretrained import (
+from models.segmenter import Features
+from models.weights.pretrained import (
     OverNetwork,
     Pretrained,
     PretrainedOptions,
     load_pretrained,
     normalised,
 )
-from models.segmenter import Features
 
 _PUBLISHED = "BAAI/seggpt-vit-large"
 

@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 
 from models.errors import ModelError
-from models.weights import file_digest, locate, read_tensors
+from models.weights.source import file_digest, locate, read_tensors
 
 # Classes that the oldest transformers we allow does not have. Sam2VideoModel came earlier, but
-# its image features are what `models.sam2_memory` reads only since 5.
+# its image features are what `models.methods.sam2_memory` reads only since 5.
 _SINCE = {"DINOv3ViTModel": "4.56", "Sam2VideoModel": "5.0"}
 
 

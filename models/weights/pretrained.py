@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RANDOM, freeze, seeded
 from models.catalog import Card, Options
 from models.errors import ModelError
-from models.networks import architecture, read_network
 from models.segmenter import BaseSegmenter
-from models.weights import tensor_digest, torch_dtype
+from models.weights.networks import architecture, read_network
+from models.weights.source import tensor_digest, torch_dtype
 
 
 class PretrainedOptions(Options):

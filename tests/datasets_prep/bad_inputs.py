@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from datasets_prep.builder import Builder, BuilderOptions
-from datasets_prep.coco import Coco, CocoOptions
-from datasets_prep.coco2pascal import Coco2Pascal, Coco2PascalOptions
-from datasets_prep.crossdomain.chestxray import ChestXray, ChestXrayOptions
-from datasets_prep.crossdomain.deepglobe import DeepGlobe
-from datasets_prep.crossdomain.isic2018 import Isic2018, Isic2018Options
-from datasets_prep.crossdomain.suim import Suim
-from datasets_prep.folder import Folder
-from datasets_prep.folder_options import FolderOptions
-from datasets_prep.fss1000 import FSS1000
-from datasets_prep.pascal import Pascal, PascalOptions
+from datasets_prep.datasets.coco import Coco, CocoOptions
+from datasets_prep.datasets.coco2pascal import Coco2Pascal, Coco2PascalOptions
+from datasets_prep.datasets.crossdomain.chestxray import ChestXray, ChestXrayOptions
+from datasets_prep.datasets.crossdomain.deepglobe import DeepGlobe
+from datasets_prep.datasets.crossdomain.isic2018 import Isic2018, Isic2018Options
+from datasets_prep.datasets.crossdomain.suim import Suim
+from datasets_prep.datasets.folder.builder import Folder
+from datasets_prep.datasets.folder.options import FolderOptions
+from datasets_prep.datasets.fss1000 import FSS1000
+from datasets_prep.datasets.pascal import Pascal, PascalOptions
 from tests.datasets_prep import folders as own
 from tests.datasets_prep import test_chestxray as xray
 from tests.datasets_prep import test_deepglobe as globe

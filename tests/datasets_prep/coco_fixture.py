@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets_prep.coco.classes import CATEGORIES
-from datasets_prep.coco.release import Release
-from datasets_prep.sources import SourceFile
+from datasets_prep.archives.sources import SourceFile
+from datasets_prep.datasets.coco.classes import CATEGORIES
+from datasets_prep.datasets.coco.release import Release
 
 HEIGHT, WIDTH, CELL = 256, 320, 64
 IDS = tuple(CATEGORIES)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Builder
-from datasets_prep.prepare import PrepareOptions, prepare
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.progress import SILENT, Progress
-from datasets_prep.sources import SourceFile
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare
+from datasets_prep.runtime.progress import SILENT, Progress
 
 Pixels = NDArray[np.uint8]
 

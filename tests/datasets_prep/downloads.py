@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets_prep.backoff import Backoff
-from datasets_prep.checksums import Checksum
+from datasets_prep.archives.backoff import Backoff
+from datasets_prep.archives.checksums import Checksum
 from tests.datasets_prep.server import Server, running
 
 FILE = bytes(range(256)) * 40

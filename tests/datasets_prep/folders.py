@@ -10,12 +10,12 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets_prep import prepare as prepare_module
+from datasets_prep.datasets.folder.builder import Folder
+from datasets_prep.datasets.folder.options import FolderOptions
 from datasets_prep.episodes.recipes import recipes
-from datasets_prep.folder import Folder
-from datasets_prep.folder_options import FolderOptions
-from datasets_prep.prepare import PrepareOptions, prepare
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared import prepare as prepare_module
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare
 
 HEIGHT, WIDTH = 8, 10
 CLASSES = ("cat", "dog", "fox", "owl")

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets_prep.archives.sources import SourceFile
+from datasets_prep.datasets.lvis import Lvis, LvisOptions
+from datasets_prep.datasets.lvis import lists as lvis_lists
+from datasets_prep.datasets.lvis.release import Counts, Release
 from datasets_prep.episodes import fixed, pfenet
-from datasets_prep.lvis import Lvis, LvisOptions
-from datasets_prep.lvis import lists as lvis_lists
-from datasets_prep.lvis.release import Counts, Release
-from datasets_prep.prepare import PrepareOptions, prepare
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.sources import SourceFile
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare
 
 HEIGHT, WIDTH = 40, 56
 IMAGES = {"train2017": 9, "val2017": 5}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets_prep.parts.paco import Release
+from datasets_prep.datasets.parts.paco import Release
 from tests.datasets_prep.pascal_part_fixture import jpeg, rle, write_zip
 
 SIDE = 96

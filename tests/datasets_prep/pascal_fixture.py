@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets_prep.pascal.release import Release
-from datasets_prep.sources import SourceFile
+from datasets_prep.archives.sources import SourceFile
+from datasets_prep.datasets.pascal.release import Release
 
 HEIGHT, WIDTH, STRIPE = 96, 160, 32
 SPARSE = "2009_000099"  # class 1 on three grid points, class 2 large but between them

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets_prep.parts.pascal import Release
-from datasets_prep.sources import SourceFile
+from datasets_prep.archives.sources import SourceFile
+from datasets_prep.datasets.parts.pascal import Release
 
 Mask = NDArray[np.uint8]
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.folds import FoldSet, contiguous, split
-from datasets_prep.parallel import ordered_map
-from datasets_prep.records import ImageRecord, encode_png, label_record, mask_record
-from datasets_prep.sources import SourceFile
+from datasets_prep.prepared.folds import FoldSet, contiguous, split
+from datasets_prep.prepared.records import ImageRecord, encode_png, label_record, mask_record
+from datasets_prep.runtime.parallel import ordered_map
 
 HEIGHT, WIDTH = 10, 12
 CLASSES = ("cat", "dog", "fox", "owl")

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.config import BenchConfig
-from benchmarks.runner import run_matrix
-from benchmarks.runs import Outcome
-from benchmarks.store import RunKey
-from tests.benchmarks.test_evaluator import Quiet, areas_of
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.run import Outcome
+from benchmarks.engines.runner import run_matrix
+from benchmarks.results.store import RunKey
+from tests.benchmarks.evaluation.test_evaluator import Quiet, areas_of
 from tests.tiny import tiny_config
 
 EPISODES = 40

@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
-from benchmarks.runner import run_matrix
 from models.catalog import Options
-from models.weights import read_weights
-from tests.benchmarks.test_evaluator import Quiet
+from models.weights.source import read_weights
+from tests.benchmarks.evaluation.test_evaluator import Quiet
 from tests.faults.runs import config
 from tests.tiny import ColourModel
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import environment
-from benchmarks.config import BenchConfig
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
-from benchmarks.records import read_shard
-from benchmarks.runner import run_matrix
-from benchmarks.shards import Shard
-from tests.benchmarks.test_evaluator import Quiet
+from benchmarks.results import environment
+from benchmarks.results.records import read_shard
+from benchmarks.results.shards import Shard
+from tests.benchmarks.evaluation.test_evaluator import Quiet
 from tests.faults.runs import KEY, config
 
 OWN = "from tests.tiny import ColourModel\n\nclass Own(ColourModel):\n    pass\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import runs
+from benchmarks.engines import run as runs
 from tests.faults.runs import KEY, counts, run
 from tests.faults.test_torn_chunk import stop_after
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.store import read_unfinished
+from benchmarks.results.store import read_unfinished
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
 from tests.datasets_prep import toy
-from tests.datasets_prep.test_prepared import prepared
+from tests.datasets_prep.prepared.test_prepared import prepared
 from tests.faults.runs import EPISODES, KEY, counts, run
 
 IMAGE = "img_013"  # neither the first nor the last that a run reads

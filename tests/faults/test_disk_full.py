@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from benchmarks.cli import main
 from benchmarks.errors import BenchError
-from benchmarks.store import find_runs
+from benchmarks.results.store import find_runs
 from leaderboards.build import build
 from tests.faults.runs import counts, files, run
 from tests.faults.sandbox import forked, on_own_disk, remount

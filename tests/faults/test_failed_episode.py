@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.store import find_runs, find_unfinished, read_unfinished
+from benchmarks.results.store import find_runs, find_unfinished, read_unfinished
 from datasets_prep.errors import DatasetError
 from models.segmenter import Features
 from tests.faults.runs import EPISODES, KEY, counts, run
@@ -60,9 +60,9 @@ def healthy() -> Iterator[None]:
 
 def break_on(root: Path, episodes: Sequence[int]) -> None:
     """Let the model fail on these episodes of the list."""
-    from benchmarks.evaluator import episode_seed
+    from benchmarks.evaluation.evaluator import episode_seed
     from datasets_prep.episodes.episode import digest
-    from datasets_prep.prepared import PreparedDataset
+    from datasets_prep.prepared.dataset import PreparedDataset
 
     whole = digest(PreparedDataset(root / "data", "tiny").episodes("fixed-v1", 0, 1))
     Faulty.marked = frozenset(episode_seed(whole, number) for number in episodes)
@@ -160,8 +160,8 @@ def test_a_model_that_always_fails_is_not_tried_to_the_end(root: Path, tmp_path:
 
 
 def test_the_other_runs_of_the_matrix_go_on(root: Path, tmp_path: Path) -> None:
-    from benchmarks.runner import run_matrix
-    from tests.benchmarks.test_evaluator import Quiet
+    from benchmarks.engines.runner import run_matrix
+    from tests.benchmarks.evaluation.test_evaluator import Quiet
     from tests.faults.runs import config
 
     break_on(root, [3])

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import environment
 from benchmarks.cli import main
+from benchmarks.results import environment
 from tests.faults.runs import files
 
 SLOW = """

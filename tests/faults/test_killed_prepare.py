@@ -7,8 +7,8 @@ import multiprocessing
 from pathlib import Path
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepare import verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import verify
 from tests.faults.runs import files
 from tests.tiny import tiny_dataset
 

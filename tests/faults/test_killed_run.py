@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import evaluator as evaluator_module
-from benchmarks.config import BenchConfig
-from benchmarks.runner import run_matrix
-from tests.benchmarks.test_evaluator import Quiet, areas_of
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.runner import run_matrix
+from benchmarks.evaluation import evaluator as evaluator_module
+from tests.benchmarks.evaluation.test_evaluator import Quiet, areas_of
 from tests.faults.runs import config
 
 KILLS = 20

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.runner import run_matrix
+from benchmarks.engines.runner import run_matrix
 from tests.benchmarks.engines.fake_ray import FakeRay
-from tests.benchmarks.test_evaluator import Quiet
+from tests.benchmarks.evaluation.test_evaluator import Quiet
 from tests.faults.runs import config, counts, run
 
 errors = pytest.importorskip("ray", reason="Ray is not installed").exceptions
@@ -42,7 +42,7 @@ def test_however_ray_says_so_the_run_goes_on(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = FakeRay(errors, {7 * (number + 1): loss() for number, loss in enumerate(LOSSES)})
-    monkeypatch.setattr("benchmarks.engines.on_ray._imported", lambda: ray)
+    monkeypatch.setattr("benchmarks.engines.ray_cluster._imported", lambda: ray)
     listener = Watch(ray)
     wanted = config(root, tmp_path / "ray", engine="ray", workers=2, batch_size=1)
     assert run_matrix(wanted, listener=listener)[0].status == "measured"

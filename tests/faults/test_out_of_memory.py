@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
-from benchmarks.runner import run_matrix
-from tests.benchmarks.test_evaluator import Quiet
+from tests.benchmarks.evaluation.test_evaluator import Quiet
 from tests.faults.runs import config, counts, run
 from tests.tiny import ColourModel
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
-from benchmarks.runner import run_matrix
-from benchmarks.store import is_complete, read_result
-from tests.benchmarks.test_evaluator import Quiet
-from tests.benchmarks.test_store import KEY as TOY
-from tests.benchmarks.test_store import ROWS, go_on
+from benchmarks.results.store import is_complete, read_result
+from tests.benchmarks.evaluation.test_evaluator import Quiet
+from tests.benchmarks.results.test_store import KEY as TOY
+from tests.benchmarks.results.test_store import ROWS, go_on
 from tests.faults.runs import KEY, config, counts, run
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import environment
-from benchmarks.config import BenchConfig
-from benchmarks.engines import Crew, hire
-from benchmarks.engines.station import Station
-from benchmarks.engines.tasks import Load, Loaded
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines import Executor, make_executor
+from benchmarks.engines.messages import Load, Loaded
+from benchmarks.engines.runner import run_matrix
+from benchmarks.engines.worker import Worker
 from benchmarks.errors import BenchError
-from benchmarks.runner import run_matrix
-from benchmarks.store import find_runs
+from benchmarks.results import environment
+from benchmarks.results.store import find_runs
 from tests.benchmarks.engines.fake_ray import FakeRay
-from tests.benchmarks.test_evaluator import Quiet
+from tests.benchmarks.evaluation.test_evaluator import Quiet
 from tests.faults.runs import config
 
 
@@ -26,14 +26,14 @@ from tests.faults.runs import config
 def test_a_worker_with_another_is_refused(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    def newer_hires(config: BenchConfig) -> Crew:
+    def newer_executor(config: BenchConfig) -> Executor:
         newer = {**environment.program(), "fss-bench": "9.9.9"}
         with monkeypatch.context() as patched:
             patched.setattr(environment, "program", lambda: newer)
-            return hire(config)
+            return make_executor(config)
 
-    monkeypatch.setattr("benchmarks.engines.on_ray._imported", FakeRay)
-    monkeypatch.setattr("benchmarks.runner.hire", newer_hires)
+    monkeypatch.setattr("benchmarks.engines.ray_cluster._imported", FakeRay)
+    monkeypatch.setattr("benchmarks.engines.runner.make_executor", newer_executor)
     wanted = config(root, tmp_path, engine=engine, workers=2, device="cpu")
     said = (
         r"the worker on .*, process \d+ runs fss-bench \d.*, the runner 9\.9\.9; install the same"
@@ -63,17 +63,17 @@ def test_a_worker_that_loads_something_else_is_refused(
     other: Callable[[Loaded], dict[str, object]],
     said: str,
 ) -> None:
-    monkeypatch.setattr("benchmarks.engines.on_ray._imported", FakeRay)
-    load, first = Station._load, []
+    monkeypatch.setattr("benchmarks.engines.ray_cluster._imported", FakeRay)
+    load, first = Worker._load, []
 
-    def differently(station: Station, task: Load) -> Loaded:
-        loaded = load(station, task)
+    def differently(worker: Worker, task: Load) -> Loaded:
+        loaded = load(worker, task)
         if not first:
             first.append(loaded)
             return loaded
         return replace(loaded, **other(loaded))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Station, "_load", differently)
+    monkeypatch.setattr(Worker, "_load", differently)
     with pytest.raises(BenchError, match=said):
         run_matrix(config(root, tmp_path, engine="ray", workers=2), listener=Quiet())
     assert find_runs(tmp_path) == []

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from datasets_prep.coco.classes import CATEGORIES
-from datasets_prep.coco.images import Item, records
-from datasets_prep.coco.index import read_index
-from datasets_prep.coco.render import MaskMode
-from datasets_prep.crossdomain.isic2018 import CLASSES, read_classes
-from datasets_prep.faults import Faults
-from datasets_prep.pascal.masks import read_sbd
+from datasets_prep.datasets.coco.classes import CATEGORIES
+from datasets_prep.datasets.coco.images import Item, records
+from datasets_prep.datasets.coco.index import read_index
+from datasets_prep.datasets.coco.render import MaskMode
+from datasets_prep.datasets.crossdomain.isic2018 import CLASSES, read_classes
+from datasets_prep.datasets.pascal.masks import read_sbd
+from datasets_prep.prepared.faults import Faults
 from tests.datasets_prep.coco_fixture import IDS, annotation, box
 from tests.datasets_prep.pascal_fixture import mat_bytes
 from tests.fuzz.mutate import fuzzed, mutated, mutated_value, read_or_refused

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from datasets_prep.archives import extract
+from datasets_prep.archives.extract import extract
 from datasets_prep.errors import DatasetError
-from tests.datasets_prep.test_archives import tar_bytes, zip_bytes
+from tests.datasets_prep.archives.test_archives import tar_bytes, zip_bytes
 from tests.fuzz.mutate import fuzzed, mutated, read_or_refused
 
 FILES = {

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.score import read_mask
-from datasets_prep.crossdomain.labelled import read_pixels
+from benchmarks.results.outside_masks import read_mask
+from datasets_prep.datasets.crossdomain.labelled import read_pixels
+from datasets_prep.datasets.folder.labels import Scheme, read_labels
+from datasets_prep.datasets.folder.layout import Entry, refuse_all
+from datasets_prep.datasets.pascal.masks import read_voc
 from datasets_prep.errors import DatasetError
-from datasets_prep.folder_labels import Scheme, read_labels
-from datasets_prep.folder_layout import Entry, refuse_all
-from datasets_prep.imagefile import checked_image
-from datasets_prep.pascal.masks import read_voc
+from datasets_prep.formats.imagefile import checked_image
 from tests.datasets_prep.pascal_fixture import palette_png
 from tests.fuzz.mutate import fuzzed, mutated, png_again, read_or_refused
 

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.configfile import read_config
+from benchmarks.config.file import read_config
 from benchmarks.errors import BenchError
-from datasets_prep.coco.index import read_index
+from datasets_prep.datasets.coco.index import read_index
+from datasets_prep.datasets.folder.fold_file import read_fold_file
+from datasets_prep.datasets.pascal.lists import ListFiles
 from datasets_prep.episodes.episode import Episode, read_episodes, to_jsonl
 from datasets_prep.errors import DatasetError
-from datasets_prep.fold_file import read_fold_file
-from datasets_prep.folds import FoldSet, contiguous, read_folds, split, to_json
-from datasets_prep.pascal.lists import ListFiles
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.splitfiles import coco_folds, pascal_pairs
+from datasets_prep.formats.splitfiles import coco_folds, pascal_pairs
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.folds import FoldSet, contiguous, read_folds, split, to_json
 from tests.fuzz.mutate import fuzzed, mutated, mutated_value, read_or_refused
 
 

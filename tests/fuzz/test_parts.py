@@ -12,14 +12,19 @@ import pytest
 from hypothesis import given
 from PIL import Image
 
+from datasets_prep.datasets.parts.paco_files import read_pickles, read_release
+from datasets_prep.datasets.parts.paco_lists import Item as PacoItem
+from datasets_prep.datasets.parts.paco_lists import cut_item as cut_paco
+from datasets_prep.datasets.parts.pascal_files import (
+    Reader,
+    read_json_things,
+    read_lists,
+    read_mat_things,
+)
+from datasets_prep.datasets.parts.pascal_lists import Item, cut_item
+from datasets_prep.datasets.parts.sheet import Sheet
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Faults
-from datasets_prep.parts.paco_files import read_pickles, read_release
-from datasets_prep.parts.paco_lists import Item as PacoItem
-from datasets_prep.parts.paco_lists import cut_item as cut_paco
-from datasets_prep.parts.pascal_files import Reader, read_json_things, read_lists, read_mat_things
-from datasets_prep.parts.pascal_lists import Item, cut_item
-from datasets_prep.parts.sheet import Sheet
+from datasets_prep.prepared.faults import Faults
 from tests.datasets_prep.pascal_part_fixture import Drawn, mat_bytes, rle
 from tests.fuzz.mutate import fuzzed, mutated, mutated_value, read_or_refused
 

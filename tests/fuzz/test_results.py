@@ -14,21 +14,21 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.configfile import read_config
-from benchmarks.records import read_record, read_shard
-from benchmarks.store import Journal, RunKey, previous_setup, read_result, read_unfinished
-from leaderboards.collect import Places, collect
-from leaderboards.committed import read_committed, write_committed
-from leaderboards.published import read_published
-from leaderboards.scores import settings
-from leaderboards.speed import speed_section
-from leaderboards.verify import check_result
+from benchmarks.config.file import read_config
+from benchmarks.results.records import read_record, read_shard
+from benchmarks.results.store import Journal, RunKey, previous_setup, read_result, read_unfinished
+from leaderboards.committed.collect import Places, collect
+from leaderboards.committed.files import read_committed, write_committed
+from leaderboards.committed.verify import check_result
+from leaderboards.literature.numbers import read_published
+from leaderboards.statistics.scores import settings
+from leaderboards.tables.speed import speed_section
 from tests.fuzz.mutate import fuzzed, mutated, mutated_value, read_or_refused
 from tests.leaderboards.synthetic import make_rows, make_setup, write_run
 
 SETUP = make_setup(folds=1)
 KEY = RunKey("toy", "fixed-v1", "alpha", 0, 1)
-PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "published.yaml"
+PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "literature" / "published.yaml"
 
 
 @pytest.fixture(scope="module")

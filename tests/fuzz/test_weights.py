@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from models.diffews import checkpoint
-from models.networks import architecture, read_network
-from models.weights import read_tensors
+from models.methods.diffews import checkpoint
+from models.weights.networks import architecture, read_network
+from models.weights.source import read_tensors
 from tests.fuzz.mutate import fuzzed, mutated, mutated_value, read_or_refused
 from tests.fuzz.test_results import as_json
 

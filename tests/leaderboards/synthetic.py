@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import metrics
-from benchmarks.metrics import EpisodeCounts
-from benchmarks.protocols import get_protocol
-from benchmarks.records import (
+from benchmarks.evaluation import metrics
+from benchmarks.evaluation.metrics import EpisodeCounts
+from benchmarks.protocols.catalog import get_protocol
+from benchmarks.results.records import (
     CacheRecord,
     DatasetRecord,
     EpisodesRecord,
@@ -19,7 +19,7 @@ from benchmarks.records import (
     Setup,
     StagesRecord,
 )
-from benchmarks.store import Journal, Row, RunKey, protocol_folder
+from benchmarks.results.store import Journal, Row, RunKey, protocol_folder
 
 CLASSES = ("disc", "ring", "star", "cross", "wave", "leaf", "gear", "moon")
 

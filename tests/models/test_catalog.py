@@ -5,12 +5,12 @@ import pytest
 from models.backbones import BACKBONES
 from models.catalog import GROUPS, MODELS, Card, load_model, parse_options, tiny_options
 from models.errors import ModelError
-from models.floors import CentrePrior
 from models.geometry import LongestSide, Squash
-from models.patches import OverPatches
-from models.published import MODELS as PUBLISHED
+from models.methods.floors import CentrePrior
+from models.methods.patches import OverPatches
 from models.registry import Registry
 from models.segmenter import Segmenter
+from models.weights.published import MODELS as PUBLISHED
 
 
 def test_an_unknown_model_is_answered_with_the_nearest():

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets_prep.coco.classes import CATEGORIES, CLASS_OF
-from datasets_prep.coco.images import Item, records
-from datasets_prep.coco.index import read_index
-from datasets_prep.coco.render import Thing, first_polygon, overlap_last, per_class
+from datasets_prep.datasets.coco.classes import CATEGORIES, CLASS_OF
+from datasets_prep.datasets.coco.images import Item, records
+from datasets_prep.datasets.coco.index import read_index
+from datasets_prep.datasets.coco.render import Thing, first_polygon, overlap_last, per_class
 
 HEIGHT, WIDTH = 480, 640
 OBJECTS, POINTS = 7, 50

@@ -25,17 +25,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.config import BenchConfig
-from benchmarks.runner import run_matrix
-from benchmarks.runs import Outcome
-from benchmarks.store import RunKey
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.run import Outcome
+from benchmarks.engines.runner import run_matrix
+from benchmarks.results.store import RunKey
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.episodes.episode import Episode
-from datasets_prep.folds import FoldSet, contiguous, split
-from datasets_prep.prepare import PrepareOptions, prepare
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.records import ImageRecord, label_record
-from datasets_prep.sources import SourceFile
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.folds import FoldSet, contiguous, split
+from datasets_prep.prepared.prepare import PrepareOptions, prepare
+from datasets_prep.prepared.records import ImageRecord, label_record
 from models.catalog import Options
 from models.geometry import Squash
 from models.segmenter import BaseSegmenter, Features

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.engines.schedule import Lease, LoadModel, OpenRun, Schedule
-from benchmarks.lists import drawn_lists
-from benchmarks.plan import Plan, make_plan
+from benchmarks.engines.scheduler import Lease, LoadModel, OpenRun, Schedule
+from benchmarks.evaluation.plan import Plan, make_plan
+from benchmarks.protocols.lists import drawn_lists
 from datasets_prep.episodes.episode import Episode
 from tests.leaderboards.synthetic import make_setup
 from tests.perf.scale_costs import H100_TFLOPS, HOST, MODELS, USED, HostCost, ModelCost, measured

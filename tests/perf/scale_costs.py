@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.metrics import count
-from benchmarks.records import Setup
-from benchmarks.store import Journal, Row
+from benchmarks.evaluation.metrics import count
+from benchmarks.results.records import Setup
+from benchmarks.results.store import Journal, Row
 from models.geometry import Squash, nearest
 
 H100_TFLOPS = {"bf16": 989.0, "fp32": 67.0}  # dense, NVIDIA's data sheet of the SXM module
@@ -164,9 +164,9 @@ def count_sd21() -> dict[str, float]:
     """TFLOPs of Stable Diffusion 2.1's parts at 512², counted without computing."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from models.diffews.parts import build_vae
-    from models.diffews.synthetic import _UNET, _VAE
-    from models.diffews.unet import build_unet
+    from models.methods.diffews.parts import build_vae
+    from models.methods.diffews.synthetic import _UNET, _VAE
+    from models.methods.diffews.unet import build_unet
 
     ends = {
         "in_channels": 3,

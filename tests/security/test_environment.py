@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import environment
 from benchmarks.cli import main
+from benchmarks.results import environment
 from tests.tiny import tiny_dataset
 
 CANARY = "hunter2-canary"

@@ -17,16 +17,16 @@ import torch
 from PIL import EpsImagePlugin, Image
 from safetensors.torch import save_file
 
-from benchmarks.configfile import load_config
+from benchmarks.config.file import load_config
+from benchmarks.config.overrides import Overrides, apply
 from benchmarks.errors import BenchError
-from benchmarks.overrides import Overrides, apply
-from benchmarks.store import RunKey, find_unfinished, read_result
+from benchmarks.results.store import RunKey, find_unfinished, read_result
 from benchmarks.train.job import load_job
+from datasets_prep.datasets.folder.fold_file import read_fold_file
 from datasets_prep.errors import DatasetError
-from datasets_prep.fold_file import read_fold_file
-from datasets_prep.imagefile import checked_image
+from datasets_prep.formats.imagefile import checked_image
 from models.errors import ModelError
-from models.weights import read_tensors
+from models.weights.source import read_tensors
 from tests.leaderboards.synthetic import write_run
 
 KEY = RunKey("toy", "fixed-v1", "alpha", 0, 1)
@@ -63,7 +63,7 @@ def test_a_safetensors_header_that_lies(tmp_path: Path, content: bytes) -> None:
 
 
 def test_code_beside_weights_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from models.networks import architecture, read_network
+    from models.weights.networks import architecture, read_network
 
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "weights"
@@ -86,7 +86,7 @@ def test_code_beside_weights_is_not_run(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("text", ["", "[]", "7", '{"model_type": 7}', "[" * 100_000, "\udcff"])
 def test_a_config_that_is_none(tmp_path: Path, text: str) -> None:
-    from models.networks import architecture, read_network
+    from models.weights.networks import architecture, read_network
 
     (tmp_path / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.panels import Panel, Shown
-from benchmarks.store import read_result
-from datasets_prep.records import encode_png
+from benchmarks.pictures.panel import Panel, Shown
+from benchmarks.results.store import read_result
+from datasets_prep.prepared.records import encode_png
 from leaderboards.build import build
-from leaderboards.card import model_index
-from leaderboards.report import report_page
+from leaderboards.committed.card import model_index
+from leaderboards.page.report import report_page
 from tests.leaderboards.synthetic import make_rows, make_setup, write_run
 
 # A folder's name has no slash; the others have all that could be tried.

@@ -9,8 +9,8 @@ import click
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from benchmarks.cli.layout import Argument, Option
-from benchmarks.cli.params import as_names
+from benchmarks.cli.options.layout import Argument, Option
+from benchmarks.cli.options.params import as_names
 from benchmarks.errors import BenchError
 
 M = TypeVar("M", bound=BaseModel)

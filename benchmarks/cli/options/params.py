@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from benchmarks.cli.layout import Argument, Option
+from benchmarks.cli.options.layout import Argument, Option
 
 F = TypeVar("F", bound=Callable[..., Any])
 

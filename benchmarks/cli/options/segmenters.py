@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from benchmarks.config import ModelConfig
+    from benchmarks.config.schema import ModelConfig
     from models.segmenter import Segmenter
 
 
@@ -20,8 +20,8 @@ def chosen_model(
     What `bench.yaml` says of a model of this name holds too, and of `custom_code` where that is
     None.
     """
-    from benchmarks.configfile import load_config
-    from benchmarks.overrides import Overrides, apply
+    from benchmarks.config.file import load_config
+    from benchmarks.config.overrides import Overrides, apply
 
     chosen = Overrides({"custom_code": custom_code}, models=(name,), options=options)
     models = apply(load_config(), chosen).models
@@ -33,7 +33,7 @@ def chosen_model(
 
 def loaded(model: "ModelConfig", device: str, dtype: str = "fp32") -> tuple["Segmenter", str]:
     """The segmenter on its device, and the device's name with `auto` resolved."""
-    from benchmarks.loading import load_segmenter, resolve_device
+    from benchmarks.config.loading import load_segmenter, resolve_device
 
     where = resolve_device(device)
     return load_segmenter(model, where, dtype), str(where)
@@ -45,7 +45,7 @@ def import_from_here(models: "Iterable[ModelConfig]") -> None:
     Only where one of the models is such a module: whatever else is imported, a package that is
     not installed must not be taken from a file that happens to lie here.
     """
-    from benchmarks.configfile import is_custom
+    from benchmarks.config.file import is_custom
 
     here = str(Path.cwd())
     if here not in sys.path and any(is_custom(model.target) for model in models):

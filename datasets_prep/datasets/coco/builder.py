@@ -8,21 +8,21 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from datasets_prep.archives.sources import SourceFile, contents
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.coco.classes import CLASSES
-from datasets_prep.coco.fetch import fetch_images
-from datasets_prep.coco.images import Item, records
-from datasets_prep.coco.index import read_index
-from datasets_prep.coco.lists import check_known, derived_folds, named_images, with_novel
-from datasets_prep.coco.release import COCO2014, FOLDS, Release
-from datasets_prep.coco.render import MaskMode
-from datasets_prep.coco.report import check_lists
-from datasets_prep.disk import ensure_space
-from datasets_prep.folds import FoldSet, NovelInTrain
-from datasets_prep.listreport import REPORT
-from datasets_prep.records import Split
-from datasets_prep.sources import SourceFile, contents
-from datasets_prep.splitfiles import coco_folds
+from datasets_prep.datasets.coco.classes import CLASSES
+from datasets_prep.datasets.coco.fetch import fetch_images
+from datasets_prep.datasets.coco.images import Item, records
+from datasets_prep.datasets.coco.index import read_index
+from datasets_prep.datasets.coco.lists import check_known, derived_folds, named_images, with_novel
+from datasets_prep.datasets.coco.release import COCO2014, FOLDS, Release
+from datasets_prep.datasets.coco.render import MaskMode
+from datasets_prep.datasets.coco.report import check_lists
+from datasets_prep.formats.splitfiles import coco_folds
+from datasets_prep.prepared.folds import FoldSet, NovelInTrain
+from datasets_prep.prepared.list_report import REPORT
+from datasets_prep.prepared.records import Split
+from datasets_prep.runtime.disk import ensure_space
 
 
 class CocoOptions(BuilderOptions):

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
-from datasets_prep.backoff import Backoff
-from datasets_prep.checksums import Checksum, recorded, stamp_path, verify
+from datasets_prep.archives.backoff import Backoff
+from datasets_prep.archives.checksums import Checksum, recorded, stamp_path, verify
 from datasets_prep.errors import DatasetError
-from datasets_prep.progress import Progress
+from datasets_prep.runtime.progress import Progress
 
 _AT_ONCE = 8
 
@@ -54,7 +54,7 @@ def fetch_images(
 
 def _have(name: str, *, folder: Path, address: str, backoff: Backoff) -> None:
     # An HTTP client takes long to import, and not even its options need it.
-    from datasets_prep.download import download
+    from datasets_prep.archives.download import download
 
     path, stamp = folder / name, stamp_path(folder, name)
     known = recorded(stamp)

@@ -6,15 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets_prep.coco.classes import CLASS_OF
-from datasets_prep.coco.index import Entry
-from datasets_prep.coco.render import MaskMode, Thing, first_polygon, overlap_last, per_class
-from datasets_prep.coco.segmentation import encode
+from datasets_prep.datasets.coco.classes import CLASS_OF
+from datasets_prep.datasets.coco.index import Entry
+from datasets_prep.datasets.coco.render import (
+    MaskMode,
+    Thing,
+    first_polygon,
+    overlap_last,
+    per_class,
+)
+from datasets_prep.datasets.coco.segmentation import encode
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Faults
-from datasets_prep.imagefile import ImageFile, checked_image, keep_copy
-from datasets_prep.parallel import ordered_results
-from datasets_prep.records import ImageRecord, Split, label_record, masks_sha256
+from datasets_prep.formats.imagefile import ImageFile, checked_image, keep_copy
+from datasets_prep.prepared.faults import Faults
+from datasets_prep.prepared.records import ImageRecord, Split, label_record, masks_sha256
+from datasets_prep.runtime.parallel import ordered_results
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from datasets_prep.coco.classes import CATEGORIES
+from datasets_prep.datasets.coco.classes import CATEGORIES
 from datasets_prep.errors import refuse
-from datasets_prep.faults import Fault, Faults
-from datasets_prep.jsonstream import Element, elements
-from datasets_prep.progress import SILENT, Progress
+from datasets_prep.formats.jsonstream import Element, elements
+from datasets_prep.prepared.faults import Fault, Faults
+from datasets_prep.runtime.progress import SILENT, Progress
 
 
 @dataclass(frozen=True, slots=True)

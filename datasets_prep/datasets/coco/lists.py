@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from datasets_prep.builder import Areas, Splits
-from datasets_prep.coco.classes import CLASSES
-from datasets_prep.coco.release import FOLDS, MIN_AREA
+from datasets_prep.datasets.coco.classes import CLASSES
+from datasets_prep.datasets.coco.release import FOLDS, MIN_AREA
 from datasets_prep.episodes.recipes import EpisodePool, recipes
 from datasets_prep.errors import DatasetError, refuse
-from datasets_prep.folds import (
+from datasets_prep.prepared.folds import (
     FoldSet,
     NovelInTrain,
     Pair,

@@ -7,7 +7,7 @@ list files of juhongm999/hsnet, which equal those of PFENet, and issue 65 of chu
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from datasets_prep.sources import SourceFile
+from datasets_prep.archives.sources import SourceFile
 
 FOLDS = 4
 MIN_AREA = 2048  # pixels of a class by which an image is listed: 2·32·32 in PFENet's code

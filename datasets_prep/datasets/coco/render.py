@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.coco.fillpoly import fill_polygons, paint
-from datasets_prep.coco.segmentation import encode, polygons, run_bounds
+from datasets_prep.datasets.coco.fillpoly import fill_polygons, paint
+from datasets_prep.datasets.coco.segmentation import encode, polygons, run_bounds
 
 MaskMode = Literal["overlap-last", "first-polygon", "per-class"]
 

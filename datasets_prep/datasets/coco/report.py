@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from datasets_prep.builder import Areas, Splits
-from datasets_prep.coco.classes import CLASSES
-from datasets_prep.coco.lists import derived_folds
-from datasets_prep.coco.release import MIN_AREA, ListCounts
-from datasets_prep.coco.render import MaskMode
-from datasets_prep.folds import FoldSet, Pair
-from datasets_prep.listreport import (
+from datasets_prep.datasets.coco.classes import CLASSES
+from datasets_prep.datasets.coco.lists import derived_folds
+from datasets_prep.datasets.coco.release import MIN_AREA, ListCounts
+from datasets_prep.datasets.coco.render import MaskMode
+from datasets_prep.prepared.folds import FoldSet, Pair
+from datasets_prep.prepared.list_report import (
     REPORT,
     Difference,
     Figure,
@@ -19,7 +19,7 @@ from datasets_prep.listreport import (
     per_fold,
     write_report,
 )
-from datasets_prep.progress import Progress
+from datasets_prep.runtime.progress import Progress
 
 
 def check_lists(

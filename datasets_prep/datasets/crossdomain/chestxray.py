@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Fault, Faults
-from datasets_prep.folds import FoldSet
-from datasets_prep.parallel import ordered_results
-from datasets_prep.sources import SourceFile
+from datasets_prep.prepared.faults import Fault, Faults
+from datasets_prep.prepared.folds import FoldSet
+from datasets_prep.runtime.parallel import ordered_results
 
 # Help texts import this module; what decodes images waits inside `build`.
 if TYPE_CHECKING:
-    from datasets_prep.crossdomain.labelled import Item
+    from datasets_prep.datasets.crossdomain.labelled import Item
 
 CLASSES = ("lung",)
 
@@ -116,7 +116,7 @@ class ChestXray:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.crossdomain.labelled import binary_record
+        from datasets_prep.datasets.crossdomain.labelled import binary_record
 
         items = self._items(workspace)
 
@@ -134,7 +134,7 @@ class ChestXray:
         )
 
     def _items(self, workspace: Workspace) -> "list[Item]":
-        from datasets_prep.crossdomain.labelled import Item
+        from datasets_prep.datasets.crossdomain.labelled import Item
 
         nlm, every = self.options.montgomery == "nlm", self.options.subset == "all"
         kaggle = unpacked(workspace, self.release.kaggle)

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.crossdomain.labelled import read_pixels
+from datasets_prep.datasets.crossdomain.labelled import read_pixels
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Faults
-from datasets_prep.parallel import ordered_results
-from datasets_prep.records import ImageRecord, encode_png, label_record
+from datasets_prep.prepared.faults import Faults
+from datasets_prep.prepared.records import ImageRecord, encode_png, label_record
+from datasets_prep.runtime.parallel import ordered_results
 
 GRID = 6
 LEAST_SHARE = 0.048

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.crossdomain.test_set import differing, one_fold, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing, one_fold, unpacked
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Fault, Faults
-from datasets_prep.folds import FoldSet
-from datasets_prep.sources import SourceFile
+from datasets_prep.prepared.faults import Fault, Faults
+from datasets_prep.prepared.folds import FoldSet
 
 # In the order of PATNet's class folders 1 to 6.
 CLASSES = ("agriculture", "urban", "rangeland", "forest", "water", "barren")
@@ -77,7 +77,7 @@ class DeepGlobe:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.crossdomain.crops import records
+        from datasets_prep.datasets.crossdomain.crops import records
 
         tiles = find_tiles(unpacked(workspace, self.release.archive), workspace.faults)
         return Content(

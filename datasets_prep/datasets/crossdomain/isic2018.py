@@ -9,13 +9,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Fault, Faults
-from datasets_prep.folds import FoldSet
-from datasets_prep.parallel import ordered_results
-from datasets_prep.sources import SourceFile
+from datasets_prep.prepared.faults import Fault, Faults
+from datasets_prep.prepared.folds import FoldSet
+from datasets_prep.runtime.parallel import ordered_results
 
 _BUCKETS = (
     "https://isic-challenge-data.s3.amazonaws.com/2018",
@@ -118,7 +118,7 @@ class Isic2018:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.crossdomain.labelled import Item, binary_record
+        from datasets_prep.datasets.crossdomain.labelled import Item, binary_record
 
         classes = CLASSES[self.options.numbering]
         faults = workspace.faults

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy, open_image
-from datasets_prep.records import ImageRecord, label_record
+from datasets_prep.formats.imagefile import UNREADABLE, checked_image, keep_copy, open_image
+from datasets_prep.prepared.records import ImageRecord, label_record
 
 FOREGROUND = 128
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Fault, Faults
-from datasets_prep.folds import FoldSet
-from datasets_prep.parallel import ordered_results
-from datasets_prep.sources import SourceFile
+from datasets_prep.prepared.faults import Fault, Faults
+from datasets_prep.prepared.folds import FoldSet
+from datasets_prep.runtime.parallel import ordered_results
 
 # The names of the published folders, in their order: fish and vertebrates, human divers, plants,
 # reefs and invertebrates, robots, sea floor and rocks, wrecks.
@@ -77,7 +77,7 @@ class Suim:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.crossdomain.suim_masks import Item, make_record, other_sizes
+        from datasets_prep.datasets.crossdomain.suim_masks import Item, make_record, other_sizes
 
         folders = [unpacked(workspace, source) for source in self.sources()]
         images = find_images(folders, workspace.faults)

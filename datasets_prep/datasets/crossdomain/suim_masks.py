@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets_prep.crossdomain.labelled import FOREGROUND, read_pixels
-from datasets_prep.crossdomain.suim import CLASSES
+from datasets_prep.datasets.crossdomain.labelled import FOREGROUND, read_pixels
+from datasets_prep.datasets.crossdomain.suim import CLASSES
 from datasets_prep.errors import DatasetError
-from datasets_prep.imagefile import UNREADABLE, checked_image, keep_copy, open_image
-from datasets_prep.records import ImageRecord, label_record
+from datasets_prep.formats.imagefile import UNREADABLE, checked_image, keep_copy, open_image
+from datasets_prep.prepared.records import ImageRecord, label_record
 
 # Red, green and blue as bits of 4, 2 and 1.
 _BITS = (None, "HD", "PF", "WR", "RO", "RI", "FV", "SR")

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from datasets_prep.archives.sources import SourceFile, contents
 from datasets_prep.builder import Areas, Workspace
-from datasets_prep.disk import ensure_space
-from datasets_prep.folds import FoldSet, split
-from datasets_prep.listreport import Figure
-from datasets_prep.progress import Progress
-from datasets_prep.sources import SourceFile, contents
+from datasets_prep.prepared.folds import FoldSet, split
+from datasets_prep.prepared.list_report import Figure
+from datasets_prep.runtime.disk import ensure_space
+from datasets_prep.runtime.progress import Progress
 
 EPISODES = 600
 

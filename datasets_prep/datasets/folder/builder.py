@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.errors import DatasetError
-from datasets_prep.fold_file import read_fold_file
-from datasets_prep.folder_labels import Scheme, Summary, flat, read_labels, summarise
-from datasets_prep.folder_layout import (
+from datasets_prep.datasets.folder.fold_file import read_fold_file
+from datasets_prep.datasets.folder.labels import Scheme, Summary, flat, read_labels, summarise
+from datasets_prep.datasets.folder.layout import (
     Entry,
     Problem,
     find_labelled,
@@ -27,12 +27,12 @@ from datasets_prep.folder_layout import (
     mask_classes,
     refuse_all,
 )
-from datasets_prep.folder_options import FolderOptions
-from datasets_prep.folds import FoldSet, contiguous, split
-from datasets_prep.imagefile import ImageFile, keep_copy
-from datasets_prep.parallel import ordered_map
-from datasets_prep.records import ImageRecord, label_record, mask_record
-from datasets_prep.sources import SourceFile
+from datasets_prep.datasets.folder.options import FolderOptions
+from datasets_prep.errors import DatasetError
+from datasets_prep.formats.imagefile import ImageFile, keep_copy
+from datasets_prep.prepared.folds import FoldSet, contiguous, split
+from datasets_prep.prepared.records import ImageRecord, label_record, mask_record
+from datasets_prep.runtime.parallel import ordered_map
 
 _LABEL_CLASSES = 254  # of one byte, beside background and ignore
 

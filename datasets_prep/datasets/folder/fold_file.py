@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.yamltext import load_yaml
+from datasets_prep.formats.yamltext import load_yaml
 
 
 def read_fold_file(path: Path, classes: Sequence[str]) -> list[tuple[int, ...]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets_prep.datasets.folder.layout import Entry, Problem
 from datasets_prep.errors import DatasetError
-from datasets_prep.folder_layout import Entry, Problem
-from datasets_prep.imagefile import UNREADABLE, ImageFile, checked_image, open_image
-from datasets_prep.records import IGNORE, areas
+from datasets_prep.formats.imagefile import UNREADABLE, ImageFile, checked_image, open_image
+from datasets_prep.prepared.records import IGNORE, areas
 
 Labels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from datasets_prep.episodes.episode import storable
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Fault, Faults
+from datasets_prep.prepared.faults import Fault, Faults
 
 IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 LABEL_TYPES = (".png", ".bmp", ".tif", ".tiff")

@@ -7,19 +7,25 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from datasets_prep.archives.sources import SourceFile, contents
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.coco.fetch import fetch_images
-from datasets_prep.coco.lists import named_images
-from datasets_prep.disk import ensure_space
+from datasets_prep.datasets.coco.fetch import fetch_images
+from datasets_prep.datasets.coco.lists import named_images
+from datasets_prep.datasets.lvis.images import Item, make_record
+from datasets_prep.datasets.lvis.index import Entry, read_index
+from datasets_prep.datasets.lvis.lists import (
+    ClassRule,
+    Lists,
+    derived_lists,
+    fold_set,
+    published_lists,
+)
+from datasets_prep.datasets.lvis.release import LVIS_V1, Release
+from datasets_prep.datasets.lvis.report import without_pixels, write_lists_report
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import FoldSet
-from datasets_prep.lvis.images import Item, make_record
-from datasets_prep.lvis.index import Entry, read_index
-from datasets_prep.lvis.lists import ClassRule, Lists, derived_lists, fold_set, published_lists
-from datasets_prep.lvis.release import LVIS_V1, Release
-from datasets_prep.lvis.report import without_pixels, write_lists_report
-from datasets_prep.parallel import ordered_results
-from datasets_prep.sources import SourceFile, contents
+from datasets_prep.prepared.folds import FoldSet
+from datasets_prep.runtime.disk import ensure_space
+from datasets_prep.runtime.parallel import ordered_results
 
 _ANNOTATIONS, _PICKLE = "lvis_v1_val.json", "lvis_val.pkl"
 _INSTEAD = "train2017.zip and val2017.zip without --only"

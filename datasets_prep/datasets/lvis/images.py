@@ -4,11 +4,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets_prep.coco.render import Thing, per_class
+from datasets_prep.datasets.coco.render import Thing, per_class
+from datasets_prep.datasets.lvis.index import Entry
 from datasets_prep.errors import DatasetError
-from datasets_prep.imagefile import checked_image, keep_copy
-from datasets_prep.lvis.index import Entry
-from datasets_prep.records import ImageRecord, rle_record
+from datasets_prep.formats.imagefile import checked_image, keep_copy
+from datasets_prep.prepared.records import ImageRecord, rle_record
 
 
 @dataclass(frozen=True, slots=True)

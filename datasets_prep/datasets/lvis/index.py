@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from datasets_prep.errors import refuse
-from datasets_prep.faults import Fault, Faults
-from datasets_prep.jsonstream import Element, elements
-from datasets_prep.progress import SILENT, Progress
+from datasets_prep.formats.jsonstream import Element, elements
+from datasets_prep.prepared.faults import Fault, Faults
+from datasets_prep.runtime.progress import SILENT, Progress
 
 _NAME = re.compile(r"(?:train2017|val2017)/[0-9]+\.jpg")
 

@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from datasets_prep.datasets.lvis.index import Entry
+from datasets_prep.datasets.lvis.release import EPISODES, FOLDS
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import Fold, FoldSet, interleaved
-from datasets_prep.lvis.index import Entry
-from datasets_prep.lvis.release import EPISODES, FOLDS
-from datasets_prep.splitfiles import read_plain_pickle
+from datasets_prep.formats.splitfiles import read_plain_pickle
+from datasets_prep.prepared.folds import Fold, FoldSet, interleaved
 
 # Class -> test images that show it; both orders matter to the published sampler.
 Lists = Mapping[int, tuple[str, ...]]

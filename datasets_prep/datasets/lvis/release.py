@@ -9,7 +9,7 @@ of each fold: open-edge-platform/geti-instant-learn, library/src/instantlearn/ut
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from datasets_prep.sources import SourceFile
+from datasets_prep.archives.sources import SourceFile
 
 FOLDS = 10
 EPISODES = 2300

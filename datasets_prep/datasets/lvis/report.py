@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from datasets_prep.builder import Areas
-from datasets_prep.folds import Fold, FoldSet
-from datasets_prep.listreport import REPORT, Figure, difference, write_report
-from datasets_prep.lvis.index import Index
-from datasets_prep.lvis.lists import FIXED, PER_SHOT, ClassRule, Lists
-from datasets_prep.lvis.release import FOLDS, Counts
-from datasets_prep.progress import Progress
+from datasets_prep.datasets.lvis.index import Index
+from datasets_prep.datasets.lvis.lists import FIXED, PER_SHOT, ClassRule, Lists
+from datasets_prep.datasets.lvis.release import FOLDS, Counts
+from datasets_prep.prepared.folds import Fold, FoldSet
+from datasets_prep.prepared.list_report import REPORT, Figure, difference, write_report
+from datasets_prep.runtime.progress import Progress
 
 
 def write_lists_report(

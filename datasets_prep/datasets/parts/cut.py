@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.coco.segmentation import encode
-from datasets_prep.crossdomain.labelled import read_pixels
-from datasets_prep.imagefile import checked_image
-from datasets_prep.records import ImageRecord, encode_png, mask_record
+from datasets_prep.datasets.coco.segmentation import encode
+from datasets_prep.datasets.crossdomain.labelled import read_pixels
+from datasets_prep.formats.imagefile import checked_image
+from datasets_prep.prepared.records import ImageRecord, encode_png, mask_record
 
 # Of the ids of crops, `IMAGE/OBJECT`.
 GROUP = "^([^/]+)/"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from datasets_prep.builder import Areas
-from datasets_prep.folds import Crops, Fold, FoldSet, Pair, QueryOrder
-from datasets_prep.parts.cut import GROUP
+from datasets_prep.datasets.parts.cut import GROUP
+from datasets_prep.prepared.folds import Crops, Fold, FoldSet, Pair, QueryOrder
 
 # By class, in the order of the fold, the crops of each image.
 Drawn = Mapping[int, Crops]

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.crossdomain.test_set import differing, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing, unpacked
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import FoldSet
-from datasets_prep.sources import SourceFile
+from datasets_prep.prepared.folds import FoldSet
 
 # Help texts import this module; what decodes images waits inside `build`.
 if TYPE_CHECKING:
-    from datasets_prep.parts.sheet import Sheet
+    from datasets_prep.datasets.parts.sheet import Sheet
 
 _COCO = "http://images.cocodataset.org"
 _TERMS = "https://cocodataset.org/#termsofuse"
@@ -163,7 +163,12 @@ class PacoPart:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.parts.paco_lists import FIXED_LEAST, crops_of, make_folds, records
+        from datasets_prep.datasets.parts.paco_lists import (
+            FIXED_LEAST,
+            crops_of,
+            make_folds,
+            records,
+        )
 
         sheet = self._sheet(workspace)
         folders = self._folders(workspace, sheet)
@@ -193,7 +198,7 @@ class PacoPart:
         )
 
     def _sheet(self, workspace: Workspace) -> "Sheet":
-        from datasets_prep.parts.paco_files import read_pickles, read_release
+        from datasets_prep.datasets.parts.paco_files import read_pickles, read_release
 
         folder = unpacked(workspace, self._annotations)
         if self.options.lists == "published":
@@ -206,7 +211,7 @@ class PacoPart:
 
     def _folders(self, workspace: Workspace, sheet: "Sheet") -> dict[str, Path]:
         """Where the images of each of COCO's folders lie, fetched if need be."""
-        from datasets_prep.coco.fetch import fetch_images
+        from datasets_prep.datasets.coco.fetch import fetch_images
 
         release, folders = self.release, {}
         named = sorted({file.partition("/")[0] for file in sheet.files.values()})

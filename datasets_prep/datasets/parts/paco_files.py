@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from datasets_prep.datasets.parts.sheet import Part, Sheet, image_id
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Fault, Faults
-from datasets_prep.jsonstream import Element, elements
-from datasets_prep.parts.sheet import Part, Sheet, image_id
-from datasets_prep.progress import SILENT, Progress
-from datasets_prep.splitfiles import read_plain_pickle
+from datasets_prep.formats.jsonstream import Element, elements
+from datasets_prep.formats.splitfiles import read_plain_pickle
+from datasets_prep.prepared.faults import Fault, Faults
+from datasets_prep.runtime.progress import SILENT, Progress
 
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "id": int,

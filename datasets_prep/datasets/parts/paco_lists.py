@@ -6,13 +6,13 @@ from itertools import chain
 from pathlib import Path
 
 from datasets_prep.builder import Areas, Workspace
+from datasets_prep.datasets.parts.cut import Thing, crop_id, crop_records
+from datasets_prep.datasets.parts.lists import part_folds
+from datasets_prep.datasets.parts.sheet import Sheet
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import Crops, FoldSet, interleaved
-from datasets_prep.parallel import ordered_results
-from datasets_prep.parts.cut import Thing, crop_id, crop_records
-from datasets_prep.parts.lists import part_folds
-from datasets_prep.parts.sheet import Sheet
-from datasets_prep.records import ImageRecord
+from datasets_prep.prepared.folds import Crops, FoldSet, interleaved
+from datasets_prep.prepared.records import ImageRecord
+from datasets_prep.runtime.parallel import ordered_results
 
 FOLDS = 4
 FIXED_LEAST = 6  # images of a class, so that it can be tested with five supports

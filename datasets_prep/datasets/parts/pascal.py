@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from datasets_prep.archives.sources import SourceFile, contents
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.crossdomain.test_set import differing, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing, unpacked
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import FoldSet
-from datasets_prep.sources import SourceFile, contents
+from datasets_prep.prepared.folds import FoldSet
 
 _ROOZBEHM = "http://roozbehm.info/pascal-parts"
 _DRIVE = "1WaM0VM6I9b3u3v3w-QzFLJI8d3NRumTK"
@@ -126,7 +126,7 @@ class PascalPart:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.parts.pascal_lists import (
+        from datasets_prep.datasets.parts.pascal_lists import (
             Shown,
             derived,
             make_folds,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets_prep.datasets.parts.cut import Thing
+from datasets_prep.datasets.parts.merged import LEFT_OUT, SUPERCLASSES, class_name, merged
 from datasets_prep.errors import DatasetError
-from datasets_prep.matfile import read_mat
-from datasets_prep.parts.cut import Thing
-from datasets_prep.parts.merged import LEFT_OUT, SUPERCLASSES, class_name, merged
+from datasets_prep.formats.matfile import read_mat
 
 # class name -> class index
 Classes = Mapping[str, int]

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets_prep.builder import Areas, Workspace
-from datasets_prep.errors import DatasetError, refuse
-from datasets_prep.faults import Fault
-from datasets_prep.folds import Crops, FoldSet
-from datasets_prep.parallel import ordered_results
-from datasets_prep.parts.cut import crop_id, crop_records
-from datasets_prep.parts.lists import part_folds
-from datasets_prep.parts.merged import SUPERCLASSES, class_name
-from datasets_prep.parts.pascal_files import (
+from datasets_prep.datasets.parts.cut import crop_id, crop_records
+from datasets_prep.datasets.parts.lists import part_folds
+from datasets_prep.datasets.parts.merged import SUPERCLASSES, class_name
+from datasets_prep.datasets.parts.pascal_files import (
     Classes,
     Reader,
     read_json_things,
     read_lists,
     read_mat_things,
 )
-from datasets_prep.records import ImageRecord
+from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.prepared.faults import Fault
+from datasets_prep.prepared.folds import Crops, FoldSet
+from datasets_prep.prepared.records import ImageRecord
+from datasets_prep.runtime.parallel import ordered_results
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from datasets_prep.datasets.parts.cut import Thing
 from datasets_prep.errors import DatasetError
-from datasets_prep.parts.cut import Thing
 
 FOLDERS = ("train2017", "val2017")
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from datasets_prep.archives.sources import SourceFile, contents
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.folds import FoldSet, NovelInTrain
-from datasets_prep.pascal.release import CLASSES, VOC2012_SBD, ListName, Release
-from datasets_prep.sources import SourceFile, contents
+from datasets_prep.datasets.pascal.release import CLASSES, VOC2012_SBD, ListName, Release
+from datasets_prep.prepared.folds import FoldSet, NovelInTrain
 
 # Help texts import this module; what decodes images waits inside `build`.
 if TYPE_CHECKING:
-    from datasets_prep.pascal.images import Measured
-    from datasets_prep.pascal.lists import ListFiles
+    from datasets_prep.datasets.pascal.images import Measured
+    from datasets_prep.datasets.pascal.lists import ListFiles
 
 
 class PascalOptions(BuilderOptions):
@@ -71,9 +71,9 @@ class Pascal:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.pascal.images import measure_all, with_labels
-        from datasets_prep.pascal.lists import ListFiles
-        from datasets_prep.pascal.union import LABELS, union
+        from datasets_prep.datasets.pascal.images import measure_all, with_labels
+        from datasets_prep.datasets.pascal.lists import ListFiles
+        from datasets_prep.datasets.pascal.union import LABELS, union
 
         items = union(
             self._folder(workspace, self.release.voc),
@@ -110,8 +110,8 @@ class Pascal:
         areas: Areas,
         splits: Splits,
     ) -> FoldSet:
-        from datasets_prep.pascal.lists import make_folds
-        from datasets_prep.pascal.report import check_lists
+        from datasets_prep.datasets.pascal.lists import make_folds
+        from datasets_prep.datasets.pascal.report import check_lists
 
         hits = {result.record.image_id: result.hits for result in measured}
         folds = make_folds(self.options.lists, self.options.novel, files, areas, hits, splits)

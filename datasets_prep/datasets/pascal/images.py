@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from datasets_prep.datasets.pascal.masks import converted
+from datasets_prep.datasets.pascal.rules import grid_hits
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Faults
-from datasets_prep.imagefile import checked_image, keep_copy
-from datasets_prep.parallel import ordered_results
-from datasets_prep.pascal.masks import converted
-from datasets_prep.pascal.rules import grid_hits
-from datasets_prep.progress import Progress
-from datasets_prep.records import ImageRecord, Split, areas, labels_sha256
+from datasets_prep.formats.imagefile import checked_image, keep_copy
+from datasets_prep.prepared.faults import Faults
+from datasets_prep.prepared.records import ImageRecord, Split, areas, labels_sha256
+from datasets_prep.runtime.parallel import ordered_results
+from datasets_prep.runtime.progress import Progress
 
 
 @dataclass(frozen=True)

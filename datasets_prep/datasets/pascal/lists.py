@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from datasets_prep.datasets.pascal.release import CLASSES, ListName
+from datasets_prep.datasets.pascal.rules import OSLSM_LEAST, PFENET_LEAST, Sizes, kept_pairs
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import FoldSet, NovelInTrain, Pair, contiguous, split, without_novel_images
-from datasets_prep.pascal.release import CLASSES, ListName
-from datasets_prep.pascal.rules import OSLSM_LEAST, PFENET_LEAST, Sizes, kept_pairs
-from datasets_prep.splitfiles import pascal_pairs
+from datasets_prep.formats.splitfiles import pascal_pairs
+from datasets_prep.prepared.folds import (
+    FoldSet,
+    NovelInTrain,
+    Pair,
+    contiguous,
+    split,
+    without_novel_images,
+)
 
 FOLDS = 4
 _NAMED = 10

@@ -10,9 +10,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.imagefile import UNREADABLE, open_image
-from datasets_prep.matfile import read_mat
-from datasets_prep.records import IGNORE, labels_sha256
+from datasets_prep.formats.imagefile import UNREADABLE, open_image
+from datasets_prep.formats.matfile import read_mat
+from datasets_prep.prepared.records import IGNORE, labels_sha256
 
 CLASSES = 20
 

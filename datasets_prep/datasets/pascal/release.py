@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from datasets_prep.sources import SourceFile
+from datasets_prep.archives.sources import SourceFile
 
 ListName = Literal["published", "oslsm", "pfenet"]
 

@@ -4,8 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from datasets_prep.folds import Fold, FoldSet, Pair
-from datasets_prep.listreport import (
+from datasets_prep.datasets.pascal.lists import ListFiles
+from datasets_prep.datasets.pascal.release import CLASSES, ListCounts
+from datasets_prep.datasets.pascal.rules import Sizes
+from datasets_prep.prepared.folds import Fold, FoldSet, Pair
+from datasets_prep.prepared.list_report import (
     REPORT,
     Difference,
     Figure,
@@ -14,10 +17,7 @@ from datasets_prep.listreport import (
     per_fold,
     write_report,
 )
-from datasets_prep.pascal.lists import ListFiles
-from datasets_prep.pascal.release import CLASSES, ListCounts
-from datasets_prep.pascal.rules import Sizes
-from datasets_prep.progress import Progress
+from datasets_prep.runtime.progress import Progress
 
 
 def check_lists(

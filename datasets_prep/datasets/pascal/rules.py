@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.folds import Pair
+from datasets_prep.prepared.folds import Pair
 
 Sizes = Mapping[str, Mapping[int, int]]  # image id -> class -> size in the rule's unit
 

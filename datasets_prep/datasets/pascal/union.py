@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from datasets_prep.builder import Workspace
-from datasets_prep.disk import ensure_space
+from datasets_prep.datasets.pascal.images import Annotated
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Fault
-from datasets_prep.pascal.images import Annotated
+from datasets_prep.prepared.faults import Fault
+from datasets_prep.runtime.disk import ensure_space
 
 LABELS = "SegmentationClassAug"
 

@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.folds import FoldSet, Pair, interleaved, split
-from datasets_prep.parallel import ordered_map
-from datasets_prep.records import ImageRecord, encode_png, label_record
-from datasets_prep.shapes.scene import CLASSES, render
-from datasets_prep.sources import SourceFile
+from datasets_prep.datasets.shapes.scene import CLASSES, render
+from datasets_prep.prepared.folds import FoldSet, Pair, interleaved, split
+from datasets_prep.prepared.records import ImageRecord, encode_png, label_record
+from datasets_prep.runtime.parallel import ordered_map
 
 FOLDS = 4
 IMAGES: Mapping[Literal["train", "test"], int] = {"train": 1600, "test": 500}

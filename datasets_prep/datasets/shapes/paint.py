@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.shapes.dice import Dice
+from datasets_prep.datasets.shapes.dice import Dice
 
 Array = NDArray[np.floating[Any]]  # float32
 Colour = tuple[float, float, float]

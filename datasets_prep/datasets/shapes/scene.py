@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.shapes.dice import Dice
-from datasets_prep.shapes.outlines import CELLS, CLUTTER, SPAN, Outline, outline
-from datasets_prep.shapes.paint import GRAIN, Array, Look, Surface, ground, noise, surface
+from datasets_prep.datasets.shapes.dice import Dice
+from datasets_prep.datasets.shapes.outlines import CELLS, CLUTTER, SPAN, Outline, outline
+from datasets_prep.datasets.shapes.paint import GRAIN, Array, Look, Surface, ground, noise, surface
 
 SIZE = 128
 MOST_OBJECTS = 4

@@ -3,7 +3,7 @@
 Source: arXiv 2410.02369; behaviour measured on github.com/aim-uofa/DiffewS, commit d12c396.
 """
 
-from models.diffews.design import Design
-from models.diffews.segmenter import DiffewS
+from models.methods.diffews.design import Design
+from models.methods.diffews.segmenter import DiffewS
 
 __all__ = ["Design", "DiffewS"]

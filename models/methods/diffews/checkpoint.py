@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from models.errors import ModelError
-from models.weights import Weights, file_digest, fill
+from models.weights.source import Weights, file_digest, fill
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 _FILE_NAME = re.compile(r"\w[\w.-]*")

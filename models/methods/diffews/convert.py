@@ -8,12 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.diffews.checkpoint import load_part, read_config
-from models.diffews.design import CONFIG_KEY, Design
-from models.diffews.generation import schedule_config
-from models.diffews.parts import copy_folders, load_parts, save_parts, write_json, write_part
-from models.diffews.unet import CLASS_NAME, REFERENCE_CHANNELS, build_unet, missing_inputs
 from models.errors import ModelError
+from models.methods.diffews.checkpoint import load_part, read_config
+from models.methods.diffews.design import CONFIG_KEY, Design
+from models.methods.diffews.generation import schedule_config
+from models.methods.diffews.parts import (
+    copy_folders,
+    load_parts,
+    save_parts,
+    write_json,
+    write_part,
+)
+from models.methods.diffews.unet import CLASS_NAME, REFERENCE_CHANNELS, build_unet, missing_inputs
 
 _PARTS = ("vae", "text_encoder", "tokenizer")
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.diffews.checkpoint import load_part, read_config
 from models.errors import ModelError
+from models.methods.diffews.checkpoint import load_part, read_config
 
 Decoder = Callable[[Tensor], Tensor]
 

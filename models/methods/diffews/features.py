@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from models.diffews.attention import Kept
+from models.methods.diffews.attention import Kept
 from models.segmenter import Features
 
 _NAMES = {2: ("key", "value"), 1: ("hidden",)}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.diffews.design import Design
+from models.methods.diffews.design import Design
 
 # The one step runs at timestep 1 with all betas 1: the predicted x0 is minus the output.
 TIMESTEP = 1

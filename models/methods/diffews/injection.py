@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.diffews.design import Injection
 from models.geometry import Size
+from models.methods.diffews.design import Injection
 
 # What the authors add to the attention logits of a support key outside its mask.
 OUTSIDE = -10000.0

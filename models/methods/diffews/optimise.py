@@ -3,11 +3,11 @@
 import torch
 from torch import nn
 
-from models.diffews.layout import lay_channels_last
-from models.diffews.options import DiffewSOptions
-from models.diffews.parts import Parts
-from models.diffews.prompt import project_once
-from models.diffews.upsample import fold_upsampling
+from models.methods.diffews.layout import lay_channels_last
+from models.methods.diffews.options import DiffewSOptions
+from models.methods.diffews.parts import Parts
+from models.methods.diffews.prompt import project_once
+from models.methods.diffews.upsample import fold_upsampling
 
 
 def optimise(parts: Parts, options: DiffewSOptions, device: torch.device) -> None:

@@ -5,10 +5,10 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from models import catalog
-from models.diffews.attention import Keep
-from models.diffews.prompt import PromptTokens
-from models.diffews.scoring import Rule, Scoring
-from models.diffews.synthetic import Size
+from models.methods.diffews.attention import Keep
+from models.methods.diffews.prompt import PromptTokens
+from models.methods.diffews.scoring import Rule, Scoring
+from models.methods.diffews.synthetic import Size
 
 _OF_THE_CHECKPOINT = "in place of the checkpoint's design; see models/diffews/design.py"
 

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.diffews.checkpoint import WEIGHTS, joined, load_part, read_config
-from models.diffews.design import CONFIG_KEY, Design
-from models.diffews.generation import schedule_config
-from models.diffews.prompt import EMBEDS_FILE, PromptTokens, find_prompt
-from models.diffews.tokens import FOLDER as ENCODER
-from models.diffews.tokens import ImageTokens
-from models.diffews.unet import CLASS_NAME, REFERENCE_CHANNELS, build_unet
 from models.errors import ModelError
-from models.weights import write_tensors
+from models.methods.diffews.checkpoint import WEIGHTS, joined, load_part, read_config
+from models.methods.diffews.design import CONFIG_KEY, Design
+from models.methods.diffews.generation import schedule_config
+from models.methods.diffews.prompt import EMBEDS_FILE, PromptTokens, find_prompt
+from models.methods.diffews.tokens import FOLDER as ENCODER
+from models.methods.diffews.tokens import ImageTokens
+from models.methods.diffews.unet import CLASS_NAME, REFERENCE_CHANNELS, build_unet
+from models.weights.source import write_tensors
 
 TEXT_PARTS = ("text_encoder", "tokenizer")
 

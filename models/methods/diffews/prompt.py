@@ -7,8 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from models.diffews.checkpoint import UNREADABLE, digest_of
 from models.errors import ModelError
+from models.methods.diffews.checkpoint import UNREADABLE, digest_of
 
 PromptTokens = Literal[2, 77]
 EMBEDS_FILE = "prompt_embeds.safetensors"

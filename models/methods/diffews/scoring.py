@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from models.diffews.design import Supervision
-from models.diffews.supervision import foreground
+from models.methods.diffews.design import Supervision
+from models.methods.diffews.supervision import foreground
 
 Rule = Literal["relative", "absolute"]
 Scoring = Literal["exact", "float"]

@@ -10,24 +10,24 @@ import torch
 from torch import Tensor
 
 from models.catalog import Card, parse_options
-from models.diffews import injection
-from models.diffews.attention import AttentionBank, Kept
-from models.diffews.decoder import tiny_decoder, vae_decoder
-from models.diffews.design import Design
-from models.diffews.features import inside_of, kept_of, pack
-from models.diffews.generation import Generation
-from models.diffews.optimise import optimise
-from models.diffews.options import DiffewSOptions
-from models.diffews.parts import Parts, load_parts, save_parts
-from models.diffews.scoring import margins
-from models.diffews.subsampling import subsampled
-from models.diffews.synthetic import random_parts
-from models.diffews.tokens import FOLDER as ENCODER
-from models.diffews.unet import TwoPass, by_layer, missing_inputs
 from models.errors import ModelError
 from models.geometry import Squash
+from models.methods.diffews import injection
+from models.methods.diffews.attention import AttentionBank, Kept
+from models.methods.diffews.decoder import tiny_decoder, vae_decoder
+from models.methods.diffews.design import Design
+from models.methods.diffews.features import inside_of, kept_of, pack
+from models.methods.diffews.generation import Generation
+from models.methods.diffews.optimise import optimise
+from models.methods.diffews.options import DiffewSOptions
+from models.methods.diffews.parts import Parts, load_parts, save_parts
+from models.methods.diffews.scoring import margins
+from models.methods.diffews.subsampling import subsampled
+from models.methods.diffews.synthetic import random_parts
+from models.methods.diffews.tokens import FOLDER as ENCODER
+from models.methods.diffews.unet import TwoPass, by_layer, missing_inputs
 from models.segmenter import BaseSegmenter, Features
-from models.weights import torch_dtype
+from models.weights.source import torch_dtype
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from pydantic import Field
 
 from models.catalog import Card
-from models.diffews.options import DiffewSOptions
-from models.diffews.segmenter import DiffewS
+from models.methods.diffews.options import DiffewSOptions
+from models.methods.diffews.segmenter import DiffewS
 
 WEIGHTS = Path(__file__).with_name("tiny_weights")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from models.diffews.attention import Kept
+from models.methods.diffews.attention import Kept
 
 Inside = Mapping[int, Tensor]
 

@@ -15,8 +15,8 @@ the third form cannot tell foreground from background.
 
 from torch import Tensor
 
-from models.diffews.design import Supervision
-from models.diffews.injection import mask_image
+from models.methods.diffews.design import Supervision
+from models.methods.diffews.injection import mask_image
 
 
 def target_image(images: Tensor, masks: Tensor, form: Supervision) -> Tensor:

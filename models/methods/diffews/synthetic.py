@@ -7,11 +7,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from models.diffews.design import Design
-from models.diffews.parts import Parts, build_vae
-from models.diffews.tokens import WIDTH as TOKEN_WIDTH
-from models.diffews.tokens import ImageTokens
-from models.diffews.unet import QUERY_CHANNELS, REFERENCE_CHANNELS, build_unet
+from models.methods.diffews.design import Design
+from models.methods.diffews.parts import Parts, build_vae
+from models.methods.diffews.tokens import WIDTH as TOKEN_WIDTH
+from models.methods.diffews.tokens import ImageTokens
+from models.methods.diffews.unet import QUERY_CHANNELS, REFERENCE_CHANNELS, build_unet
 
 Size = Literal["tiny", "small", "sd21"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.diffews.attention import AttentionBank, Keep, Kept, SupportBank
-from models.diffews.design import CONFIG_KEY, Design
-from models.diffews.generation import TIMESTEP
+from models.methods.diffews.attention import AttentionBank, Keep, Kept, SupportBank
+from models.methods.diffews.design import CONFIG_KEY, Design
+from models.methods.diffews.generation import TIMESTEP
 
 CLASS_NAME = "MyUNet2DConditionModel"  # what the released checkpoints call it
 REFERENCE_CHANNELS, QUERY_CHANNELS = "in_channels_ref", "in_channels_query"

@@ -1,5 +1,5 @@
 """GF-SAM (Zhang et al., NeurIPS 2024): a graph of points and their masks, without parameters."""
 
-from models.gf_sam.segmenter import GFSAM
+from models.methods.gf_sam.segmenter import GFSAM
 
 __all__ = ["GFSAM"]

@@ -6,12 +6,19 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models.dino_sam import DinoSam, DinoSamOptions, dino_sam_card, load_dino_sam, stand_in
 from models.geometry import Squash
-from models.gf_sam.alignment import aligned, merged
-from models.gf_sam.graph import clusters, coarse, consistent, unions
-from models.gf_sam.priors import averaged, coarse_masks, directions, point_map, points, prior
-from models.sam.network import ENCODE_BATCH
+from models.methods.dino_sam import DinoSam, DinoSamOptions, dino_sam_card, load_dino_sam, stand_in
+from models.methods.gf_sam.alignment import aligned, merged
+from models.methods.gf_sam.graph import clusters, coarse, consistent, unions
+from models.methods.gf_sam.priors import (
+    averaged,
+    coarse_masks,
+    directions,
+    point_map,
+    points,
+    prior,
+)
+from models.methods.sam.network import ENCODE_BATCH
 from models.segmenter import BaseSegmenter, Features
 
 _PROMPTS = 64  # decoded at once

@@ -1,5 +1,5 @@
 """HSNet: hypercorrelation squeeze for few-shot segmentation (Min et al., ICCV 2021)."""
 
-from models.hsnet.segmenter import HSNet
+from models.methods.hsnet.segmenter import HSNet
 
 __all__ = ["HSNet"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.hsnet.conv4d import CenterPivotConv4d, resize_query
+from models.methods.hsnet.conv4d import CenterPivotConv4d, resize_query
 
 _WIDTHS = (16, 64, 128)
 

@@ -11,10 +11,10 @@ from models.backbones.base import RANDOM, freeze, seeded
 from models.backbones.resnet import ResNet
 from models.catalog import Options
 from models.errors import ModelError
-from models.hsnet.learner import HPNLearner
-from models.hsnet.levels import Backbone, bare_backbone, depths
-from models.pretrained import Pretrained
-from models.weights import fill, read_weights, tensor_digest, torch_dtype
+from models.methods.hsnet.learner import HPNLearner
+from models.methods.hsnet.levels import Backbone, bare_backbone, depths
+from models.weights.pretrained import Pretrained
+from models.weights.source import fill, read_weights, tensor_digest, torch_dtype
 
 SIZE, TINY_SIZE = 400, 64
 _TINY_BLOCKS, _TINY_WIDTH = (1, 1, 1, 1), 4

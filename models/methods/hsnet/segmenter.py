@@ -9,13 +9,13 @@ from torch import Tensor
 
 from models.catalog import Card
 from models.geometry import Geometry, Squash
-from models.hsnet.correlation import Comparison, Cosine, correlate
-from models.hsnet.levels import backbone_name, read_levels
-from models.hsnet.network import HSNetOptions, HSNetwork, load_network
-from models.hsnet.voting import combine
-from models.pretrained import OverNetwork, Pretrained, normalised
+from models.methods.hsnet.correlation import Comparison, Cosine, correlate
+from models.methods.hsnet.levels import backbone_name, read_levels
+from models.methods.hsnet.network import HSNetOptions, HSNetwork, load_network
+from models.methods.hsnet.voting import combine
 from models.segmenter import Features
-from models.weights import tensor_digest
+from models.weights.pretrained import OverNetwork, Pretrained, normalised
+from models.weights.source import tensor_digest
 
 LEVELS = ("level2", "level3", "level4")
 

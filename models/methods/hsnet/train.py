@@ -17,10 +17,10 @@ from models.backbones.base import load_backbone, seeded
 from models.backbones.resnet import ResNet
 from models.backbones.vgg import VGG16
 from models.errors import ModelError
-from models.hsnet.correlation import Cosine, correlate
-from models.hsnet.levels import read_levels
-from models.hsnet.network import HSNetwork, tiny_backbone
-from models.pretrained import normalised
+from models.methods.hsnet.correlation import Cosine, correlate
+from models.methods.hsnet.levels import read_levels
+from models.methods.hsnet.network import HSNetwork, tiny_backbone
+from models.weights.pretrained import normalised
 
 LEARNING_RATE = 1e-3
 

@@ -12,10 +12,10 @@ from models.backbones.base import RANDOM, Backbone, load_backbone
 from models.catalog import Card, Options
 from models.errors import ModelError
 from models.geometry import Squash
-from models.insid3.candidates import backward_candidates, coarse_mask, forward_candidates
-from models.insid3.clusters import aggregated, clusters
-from models.insid3.debias import components, debiased, positional_basis
-from models.patches import SEES_TEST_CLASSES, OverPatches
+from models.methods.insid3.candidates import backward_candidates, coarse_mask, forward_candidates
+from models.methods.insid3.clusters import aggregated, clusters
+from models.methods.insid3.debias import components, debiased, positional_basis
+from models.methods.patches import SEES_TEST_CLASSES, OverPatches
 from models.segmenter import BaseSegmenter, Features
 
 _SIZE, _TINY_SIZE = 1024, 128

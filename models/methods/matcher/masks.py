@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.sam import Sam
+from models.methods.sam import Sam
 
 _PROMPTS = 64  # decoded at once
 _MAPS = 16  # brought to SAM's full size at once

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.matcher.settings import Settings
+from models.methods.matcher.settings import Settings
 
 _FEW = 8  # of so few points every subset is a prompt
 _STEPS = 100

@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from models.dino_sam import DinoSam, DinoSamOptions, dino_sam_card, load_dino_sam, stand_in
 from models.geometry import Squash
-from models.matcher.masks import Candidates, distinct, grid, prompted
-from models.matcher.matching import foreground_patches, matches
-from models.matcher.prompts import prompts
-from models.matcher.selection import chosen, coarse, purity_and_coverage, similarities
-from models.matcher.settings import PRESETS, Settings
-from models.sam.network import ENCODE_BATCH
+from models.methods.dino_sam import DinoSam, DinoSamOptions, dino_sam_card, load_dino_sam, stand_in
+from models.methods.matcher.masks import Candidates, distinct, grid, prompted
+from models.methods.matcher.matching import foreground_patches, matches
+from models.methods.matcher.prompts import prompts
+from models.methods.matcher.selection import chosen, coarse, purity_and_coverage, similarities
+from models.methods.matcher.settings import PRESETS, Settings
+from models.methods.sam.network import ENCODE_BATCH
 from models.segmenter import BaseSegmenter, Features
 
 _GRID_IOU, _GRID_STABILITY = 0.88, 0.95  # SAM's own, for the masks of a grid of points

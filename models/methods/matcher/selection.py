@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from models.matcher.settings import Settings
-from models.matcher.transport import earth_movers_distance
+from models.methods.matcher.settings import Settings
+from models.methods.matcher.transport import earth_movers_distance
 
 _LITTLE = 1e-6  # what the authors add to purity and coverage
 

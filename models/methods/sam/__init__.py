@@ -3,7 +3,7 @@
 Models with the same weights share the image embeddings, whose key and geometry are here.
 """
 
-from models.sam.decoder import Guidance
-from models.sam.network import Sam, load_sam
+from models.methods.sam.decoder import Guidance
+from models.methods.sam.network import Sam, load_sam
 
 __all__ = ["Guidance", "Sam", "load_sam"]

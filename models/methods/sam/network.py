@@ -13,11 +13,11 @@ from models.backbones.base import IMAGENET_MEAN, freeze
 from models.catalog import Options
 from models.errors import ModelError
 from models.geometry import LongestSide, Size
-from models.pretrained import Pretrained, chosen_weights, hint, load_pretrained, normalised
-from models.sam.checkpoint import bare_network, is_original, renamed
-from models.sam.decoder import Guidance, decode
+from models.methods.sam.checkpoint import bare_network, is_original, renamed
+from models.methods.sam.decoder import Guidance, decode
 from models.segmenter import Features
-from models.weights import fill, read_weights, torch_dtype
+from models.weights.pretrained import Pretrained, chosen_weights, hint, load_pretrained, normalised
+from models.weights.source import fill, read_weights, torch_dtype
 
 # A ViT-H keeps a GPU busy with one image, whose attention with relative positions takes gigabytes.
 ENCODE_BATCH = 1

@@ -1,5 +1,5 @@
 """VRP-SAM: SAM prompted by an encoder of a masked reference (Sun et al., CVPR 2024)."""
 
-from models.vrp_sam.segmenter import VRPSAM
+from models.methods.vrp_sam.segmenter import VRPSAM
 
 __all__ = ["VRPSAM"]

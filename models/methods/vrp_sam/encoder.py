@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.vrp_sam.attention import QueryDecoder
-from models.vrp_sam.backbone import advance, outputs
+from models.methods.vrp_sam.attention import QueryDecoder
+from models.methods.vrp_sam.backbone import advance, outputs
 
 _AREA_EPS = 0.0005
 _COSINE_EPS = 1e-7

@@ -14,13 +14,13 @@ from models.backbones.base import RANDOM, freeze, seeded
 from models.catalog import Card, Options
 from models.errors import ModelError
 from models.geometry import Geometry, Squash
-from models.pretrained import Pretrained, normalised
-from models.sam import Sam, load_sam
-from models.sam.network import ENCODE_BATCH, PUBLISHED
+from models.methods.sam import Sam, load_sam
+from models.methods.sam.network import ENCODE_BATCH, PUBLISHED
+from models.methods.vrp_sam.backbone import backbone_name, bare_layers, resnet_layers
+from models.methods.vrp_sam.encoder import Reference, ReferenceEncoder
 from models.segmenter import BaseSegmenter, Features
-from models.vrp_sam.backbone import backbone_name, bare_layers, resnet_layers
-from models.vrp_sam.encoder import Reference, ReferenceEncoder
-from models.weights import fill, read_weights, tensor_digest, torch_dtype
+from models.weights.pretrained import Pretrained, normalised
+from models.weights.source import fill, read_weights, tensor_digest, torch_dtype
 
 _TINY_WIDTH = 2
 _QUERIES = "transformer_decoder.supp_q_feat.weight"

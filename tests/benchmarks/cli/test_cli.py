@@ -322,7 +322,7 @@ def test_a_disk_that_refuses_is_one_message(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number), "/full/x")
 
-    monkeypatch.setattr("benchmarks.runner.run_matrix", refuse)
+    monkeypatch.setattr("benchmarks.engines.runner.run_matrix", refuse)
     assert said in refused("run", "-d", "tiny", "--model-from", MODEL)
 
 
@@ -335,7 +335,7 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EBADF, "Bad file descriptor")
 
-    monkeypatch.setattr("benchmarks.runner.run_matrix", fail)
+    monkeypatch.setattr("benchmarks.engines.runner.run_matrix", fail)
     result = CliRunner().invoke(main, ["run", "-d", "tiny", "--model-from", MODEL])
     assert isinstance(result.exception, OSError)
 

@@ -162,7 +162,7 @@ def test_pushing_is_private_unless_said_otherwise(monkeypatch: pytest.MonkeyPatc
     def push(folder: Path, repo: str, *, private: bool) -> None:
         pushed.append((str(folder), repo, private))
 
-    monkeypatch.setattr("datasets_prep.hub.push", push)
+    monkeypatch.setattr("datasets_prep.export.hub.push", push)
     said = bench("export", "tiny", "--push-to-hub", "me/tiny").stdout
     assert said.endswith("pushed to https://huggingface.co/datasets/me/tiny\n")
     bench("export", "tiny", "--push-to-hub", "me/tiny", "--public")

@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.cli import main
-from benchmarks.protocols import PROTOCOLS
+from benchmarks.protocols.catalog import PROTOCOLS
 from datasets_prep.catalog import DATASETS
 from models.catalog import MODELS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 HEAVY = ("torch", "transformers", "diffusers", "datasets", "pyarrow", "scipy", "pandas", "rich")
 SECONDS = 0.4

@@ -6,7 +6,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from benchmarks.cli import main
-from benchmarks.speed.lists import usual_list
+from benchmarks.speed.episodes import usual_list
 
 
 def test_speed_is_kept_in_the_store(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import Progress as RichProgress
 from rich.progress import TextColumn
 
-from benchmarks.console import Bars, Lines, Pace, RunListener, print_table, progress
-from benchmarks.store import RunKey
+from benchmarks.cli.console import Bars, Lines, Pace, RunListener, print_table, progress
+from benchmarks.results.store import RunKey
 
 
 class Clock:

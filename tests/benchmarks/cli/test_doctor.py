@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.doctor import examine, extras, folder, torchvision
+from benchmarks.cli.machine import examine, extras, folder, torchvision
 
 
 def broken(path: Path, body: str) -> None:
@@ -70,7 +70,9 @@ def test_everything_is_looked_at(tmp_path: Path) -> None:
 def test_a_lacking_extra_is_no_fault_and_says_how_to_have_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("benchmarks.doctor._EXTRAS", {"plots": "numpy", "leaks": "no_such_package"})
+    monkeypatch.setattr(
+        "benchmarks.cli.machine._EXTRAS", {"plots": "numpy", "leaks": "no_such_package"}
+    )
     check = extras()
     assert check.state == "ok" and check.finding.startswith("numpy ")
     assert check.finding.endswith("no no_such_package (pip install 'fss-bench[leaks]')")

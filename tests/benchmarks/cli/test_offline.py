@@ -10,7 +10,7 @@ import pytest
 
 from tests.tiny import tiny_dataset
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 NO_SOCKETS = """
 import json, socket, sys, time

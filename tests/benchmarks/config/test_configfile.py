@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.config import BenchConfig, CacheConfig, DatasetConfig, ModelConfig
-from benchmarks.configfile import check_name, expand, load_config, read_config, root, to_yaml
+from benchmarks.config.file import check_name, expand, load_config, read_config, root, to_yaml
+from benchmarks.config.overrides import Overrides, apply
+from benchmarks.config.schema import BenchConfig, CacheConfig, DatasetConfig, ModelConfig
 from benchmarks.errors import BenchError
-from benchmarks.overrides import Overrides, apply
 from models.catalog import GROUPS, MODELS
 
 
@@ -319,6 +319,6 @@ def test_wrong_values_of_the_command_line_are_named(overrides: Overrides, said: 
 
 
 def test_the_default_file_of_the_repository_is_valid() -> None:
-    config = read_config(Path(__file__).parents[2] / "bench.yaml")
+    config = read_config(Path(__file__).parents[3] / "bench.yaml")
     assert [d.name for d in config.datasets] == ["shapes"]
     assert {"prototype", "dense-nn", *GROUPS["floors"]} <= {m.name for m in config.models}

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import benchmarks.fetch
+import benchmarks.config.fetch
 from benchmarks.cli import main
-from benchmarks.fetch import Fetched, record
-from datasets_prep.progress import Progress
-from models import published
+from benchmarks.config.fetch import Fetched, record
+from datasets_prep.runtime.progress import Progress
 from models.backbones import BACKBONES, dino
 from models.backbones.base import load_backbone
 from models.catalog import MODELS
 from models.errors import ModelError
+from models.weights import published
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"weights"
@@ -112,10 +112,10 @@ def test_torchvisions_file_is_held_to_its_name(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(CONTENT)
 
-    monkeypatch.setattr(benchmarks.fetch, "download", download)
+    monkeypatch.setattr(benchmarks.config.fetch, "download", download)
     assert "resnet50-0676ba61.pth is damaged" in fetch("resnet50", code=2).stderr
     right = published.Published((f"https://example.org/net-{DIGEST[:8]}.pth",))
-    monkeypatch.setattr(benchmarks.fetch, "BACKBONES", {"resnet50": right})
+    monkeypatch.setattr(benchmarks.config.fetch, "BACKBONES", {"resnet50": right})
     assert DIGEST in fetch("resnet50").stdout
     assert (tmp_path / f"torch/hub/checkpoints/net-{DIGEST[:8]}.pth").read_bytes() == CONTENT
 

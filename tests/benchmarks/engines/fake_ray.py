@@ -1,4 +1,4 @@
-"""Ray as `RayCrew` sees it, in this process: its actors work when their answers are fetched."""
+"""Ray as `RayExecutor` sees it, in this process: its actors work when their answers are fetched."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmarks.plan import Batch
+from benchmarks.evaluation.plan import Batch
 from datasets_prep.episodes.episode import Episode
 
 

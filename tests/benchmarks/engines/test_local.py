@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.config import BenchConfig
-from benchmarks.engines.hire import _devices, _share
-from benchmarks.engines.local import LocalCrew
-from benchmarks.engines.service import Place
+from benchmarks.config.matrix import cells
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.executor import _devices, _share
+from benchmarks.engines.local import LocalExecutor
+from benchmarks.engines.run import Outcome
+from benchmarks.engines.runner import run_matrix
+from benchmarks.engines.worker_process import Place
 from benchmarks.errors import BenchError
-from benchmarks.evaluator import episode_seed
-from benchmarks.matrix import cells
-from benchmarks.runner import run_matrix
-from benchmarks.runs import Outcome
+from benchmarks.evaluation.evaluator import episode_seed
 from models.errors import ModelError
-from tests.benchmarks.test_evaluator import Quiet, areas_of
+from tests.benchmarks.evaluation.test_evaluator import Quiet, areas_of
 from tests.tiny import tiny_config, tiny_dataset
 
 ONE_RUN = [{"name": "tiny", "shots": [1], "folds": [0]}]
@@ -183,22 +183,22 @@ def test_a_worker_is_told_whether_to_stay_offline(
 
 
 def test_no_process_stays_behind(root: Path) -> None:
-    crew = LocalCrew([Place(config(root, root), "cpu", 1, ())] * 2)
-    processes = [own.process for own in crew._workers.values()]
+    executor = LocalExecutor([Place(config(root, root), "cpu", 1, ())] * 2)
+    processes = [own.process for own in executor._workers.values()]
     assert all(process.is_alive() for process in processes)
-    crew.close()
+    executor.close()
     assert not any(process.is_alive() for process in processes)
 
 
-CREW = """
+EXECUTOR = """
 import sys, time
 from pathlib import Path
-from benchmarks.config import BenchConfig
-from benchmarks.engines.local import LocalCrew
-from benchmarks.engines.service import Place
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.local import LocalExecutor
+from benchmarks.engines.worker_process import Place
 if __name__ == "__main__":
-    crew = LocalCrew([Place(BenchConfig(), "cpu", 1, ())] * 2)
-    pids = " ".join(str(own.process.pid) for own in crew._workers.values())
+    executor = LocalExecutor([Place(BenchConfig(), "cpu", 1, ())] * 2)
+    pids = " ".join(str(own.process.pid) for own in executor._workers.values())
     partial = Path(sys.argv[1] + ".partial")
     partial.write_text(pids)
     partial.replace(sys.argv[1])
@@ -208,7 +208,7 @@ if __name__ == "__main__":
 
 def test_workers_end_with_a_runner_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "runner.py"
-    script.write_text(CREW)
+    script.write_text(EXECUTOR)
     started = tmp_path / "started"
     runner = subprocess.Popen([sys.executable, str(script), str(started)])
     try:

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from benchmarks.config import BenchConfig, ModelConfig
-from benchmarks.engines import hire
-from benchmarks.engines.on_ray import RayCrew, _connect, _imported
+from benchmarks.config.schema import BenchConfig, ModelConfig
+from benchmarks.engines import make_executor
+from benchmarks.engines.ray_cluster import RayExecutor, _connect, _imported
+from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
-from benchmarks.records import read_record
-from benchmarks.runner import run_matrix
-from benchmarks.store import find_runs
+from benchmarks.results.records import read_record
+from benchmarks.results.store import find_runs
 from tests.benchmarks.engines.test_local import ONE_RUN, areas, breaking, config
-from tests.benchmarks.test_evaluator import Quiet, areas_of
+from tests.benchmarks.evaluation.test_evaluator import Quiet, areas_of
 from tests.tiny import tiny_dataset
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install 'fss-bench[ray]'")
@@ -108,11 +108,11 @@ def test_a_lost_node_changes_no_bit(root: Path, tmp_path: Path, nodes: list[Any]
         }
     )
     listener = LosesANode(nodes, marks)
-    crew = hire(wanted)
-    assert isinstance(crew, RayCrew)
-    while len(crew.hosts) < 2:
-        crew.wait(1.0)
-    outcomes = run_matrix(wanted, listener=listener, crew=crew)
+    executor = make_executor(wanted)
+    assert isinstance(executor, RayExecutor)
+    while len(executor.hosts) < 2:
+        executor.wait(1.0)
+    outcomes = run_matrix(wanted, listener=listener, executor=executor)
     assert areas(wanted, outcomes) == expected
     assert listener.batches >= 8
     assert len([note for note in listener.notes if "is lost" in note]) == 1

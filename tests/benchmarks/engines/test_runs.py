@@ -6,27 +6,27 @@ from typing import ClassVar
 
 import pytest
 
-from benchmarks.engines import hire
-from benchmarks.engines.tasks import Crew, Done, Event, Measured
+from benchmarks.engines import make_executor
+from benchmarks.engines.messages import Done, Event, Executor, Measured
+from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
-from benchmarks.runner import run_matrix
 from tests.benchmarks.engines.test_local import ONE_RUN, config
-from tests.benchmarks.test_evaluator import Quiet
+from tests.benchmarks.evaluation.test_evaluator import Quiet
 from tests.tiny import ColourModel, tiny_dataset
 
 
 class Forgetful:
-    """A crew whose answers lack their last row."""
+    """A executor whose answers lack their last row."""
 
     name, size, depth = "forgetful", 1, 1
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
-        self.send, self.replace = crew.send, crew.replace
-        self.now, self.close = crew.now, crew.close
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self.send, self.replace = executor.send, executor.replace
+        self.now, self.close = executor.now, executor.close
 
     def wait(self, seconds: float | None) -> list[Event]:
-        return [self._shorter(event) for event in self._crew.wait(seconds)]
+        return [self._shorter(event) for event in self._executor.wait(seconds)]
 
     def _shorter(self, event: Event) -> Event:
         if isinstance(event, Done) and isinstance(event.answer, Measured):
@@ -39,7 +39,7 @@ def test_an_answer_that_lacks_an_episode_is_refused(tmp_path: Path) -> None:
     tiny_dataset(tmp_path / "data")
     wanted = config(tmp_path, tmp_path / "results", datasets=ONE_RUN)
     with pytest.raises(BenchError, match="answered batch 0 with episodes"):
-        run_matrix(wanted, listener=Quiet(), crew=Forgetful(hire(wanted)))
+        run_matrix(wanted, listener=Quiet(), executor=Forgetful(make_executor(wanted)))
 
 
 class TrainedOnFold1(ColourModel):

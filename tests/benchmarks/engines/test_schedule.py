@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.engines.schedule import Lease, LoadModel, OpenRun, Schedule
+from benchmarks.engines.scheduler import Lease, LoadModel, OpenRun, Schedule
 from benchmarks.errors import BenchError
-from benchmarks.plan import cut_near
+from benchmarks.evaluation.plan import cut_near
 from tests.benchmarks.engines.plans import batches
 from tests.perf.scale import Costs, Lists, drawn, simulate
 from tests.perf.scale_costs import HOST

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.records import read_record
-from benchmarks.runner import run_matrix
-from benchmarks.slurm import Job, array_job, ray_job
-from benchmarks.store import find_runs
-from tests.benchmarks.test_evaluator import Quiet, areas_of
+from benchmarks.engines.runner import run_matrix
+from benchmarks.engines.slurm import Job, array_job, ray_job
+from benchmarks.results.records import read_record
+from benchmarks.results.store import find_runs
+from tests.benchmarks.evaluation.test_evaluator import Quiet, areas_of
 from tests.tiny import tiny_config, tiny_dataset
 
 TOLD = "#!/bin/sh\necho $OMP_NUM_THREADS $SRUN_CPUS_PER_TASK $*\n"
@@ -71,7 +71,7 @@ def test_a_ray_job_gives_its_steps_the_processors_and_runs_when_the_head_is_up(
 def test_a_head_that_does_not_come_up_ends_the_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, srun: str
 ) -> None:
-    monkeypatch.setattr("benchmarks.slurm._TRIES", 3)
+    monkeypatch.setattr("benchmarks.engines.slurm._TRIES", 3)
     stubs = {"scontrol": "#!/bin/sh\necho node1\n", "srun": f"#!/bin/sh\n{srun}\n", "bench": TOLD}
     stubs |= {"ray": "#!/bin/sh\nexit 1\n", "sleep": "#!/bin/sh\nexec /bin/sleep 0.1\n"}
     done = execute(tmp_path, ray_job(Job(), 1, []), stubs)

@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.config import BenchConfig
+from benchmarks.config.loading import resolve_device
+from benchmarks.config.matrix import plan_matrix
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.run import Outcome
+from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
-from benchmarks.loader import Loader
-from benchmarks.loading import resolve_device
-from benchmarks.matrix import plan_matrix
-from benchmarks.runner import run_matrix
-from benchmarks.runs import Outcome
-from benchmarks.store import RunKey, read_result
+from benchmarks.evaluation.loader import Loader
+from benchmarks.results.store import RunKey, read_result
 from datasets_prep.episodes.episode import read_episodes
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
 from models.geometry import Geometry
 from models.segmenter import Features
 from tests.tiny import ColourModel, tiny_config, tiny_dataset
@@ -207,7 +207,8 @@ class Private(ColourModel):
 
 def test_features_that_nobody_shares_go_with_their_model(root: Path, tmp_path: Path) -> None:
     models = [
-        {"name": name, "model": "tests.benchmarks.test_evaluator:Private"} for name in ("a", "b")
+        {"name": name, "model": "tests.benchmarks.evaluation.test_evaluator:Private"}
+        for name in ("a", "b")
     ]
     datasets = [{"name": "tiny", "shots": [1], "folds": [0]}]
     outcomes = run_matrix(

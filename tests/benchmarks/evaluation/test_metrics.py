@@ -9,14 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchmarks.metrics import (
-    COUNTS,
-    EpisodeCounts,
-    class_ious,
-    count,
-    fb_iou,
-    miou,
-)
+from benchmarks.evaluation.metrics import COUNTS, EpisodeCounts, class_ious, count, fb_iou, miou
 
 CASES = (
     "pascal_fold1_ignore",

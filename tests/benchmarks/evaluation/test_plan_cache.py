@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.cache import FeatureCache, Tier
-from benchmarks.plan import make_plan
+from benchmarks.evaluation.cache import FeatureCache, Tier
+from benchmarks.evaluation.plan import make_plan
 from datasets_prep.episodes.episode import Episode
 from models.segmenter import Features
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from benchmarks.records import StagesRecord
-from benchmarks.stages import Stages
+from benchmarks.evaluation.timing import Stages
+from benchmarks.results.records import StagesRecord
 
 
 class Event:
@@ -35,7 +35,7 @@ class Event:
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that is ten seconds further each time it is read."""
     ticks: Iterator[float] = iter(range(0, 1000, 10))
-    monkeypatch.setattr("benchmarks.stages.time.perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("benchmarks.evaluation.timing.time.perf_counter", lambda: next(ticks))
 
 
 def test_stages_of_a_processor_add_up(clock: None) -> None:

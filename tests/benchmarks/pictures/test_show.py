@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.show import Prediction, draw, intersection_over_union, overlay
+from benchmarks.pictures.episode import Prediction, draw, intersection_over_union, overlay
 from datasets_prep.episodes.episode import Episode
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
 from tests.tiny import tiny_dataset
 
 ORANGE = (255, 170, 0)

@@ -10,13 +10,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from benchmarks.cli import main
-from benchmarks.episode_plot import episodes_png
-from benchmarks.lists import EpisodeList, stats
-from benchmarks.mask_stats import mask_stats, masks_of, shares
-from benchmarks.neighbours import has_neighbour, places
-from benchmarks.protocols import get_protocol
+from benchmarks.pictures.list_plot import episodes_png
+from benchmarks.protocols.catalog import get_protocol
+from benchmarks.protocols.consecutive import has_neighbour, places
+from benchmarks.protocols.lists import EpisodeList, stats
+from benchmarks.protocols.mask_sizes import mask_stats, masks_of, shares
 from datasets_prep.episodes.episode import Episode
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
 from tests.datasets_prep.toy import Toy
 from tests.tiny import tiny_dataset
 
@@ -85,7 +85,7 @@ def test_tiny_and_empty_masks_are_counted_by_episode() -> None:
 def test_shares_are_those_of_the_mask_as_it_is_scored(
     overlap: bool, protocol: str, tmp_path: Path
 ) -> None:
-    from datasets_prep.prepare import PrepareOptions, prepare
+    from datasets_prep.prepared.prepare import PrepareOptions, prepare
     from models.geometry import nearest
 
     toy = prepare(Toy(overlap=overlap, images=8), PrepareOptions(tmp_path, shots=(1,)))

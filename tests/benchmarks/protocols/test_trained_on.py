@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import trained_on
-from benchmarks.config import BenchConfig, DatasetConfig, ModelConfig
-from benchmarks.trained_on import class_notes
-from datasets_prep.folds import Fold, FoldSet
+from benchmarks.config.schema import BenchConfig, DatasetConfig, ModelConfig
+from benchmarks.protocols import seen_classes as trained_on
+from benchmarks.protocols.seen_classes import class_notes
+from datasets_prep.prepared.folds import Fold, FoldSet
 from models.catalog import MODELS, Card
 
 CLASSES = {

@@ -10,13 +10,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from benchmarks.cli import main
+from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
-from benchmarks.metrics import EpisodeCounts, fb_iou, miou
-from benchmarks.protocols import get_protocol
-from benchmarks.runner import run_matrix
-from benchmarks.score import Predictions, file_name, score
-from benchmarks.store import RunKey, read_result
-from datasets_prep.prepared import PreparedDataset
+from benchmarks.evaluation.metrics import EpisodeCounts, fb_iou, miou
+from benchmarks.protocols.catalog import get_protocol
+from benchmarks.results.outside_masks import Predictions, file_name, score
+from benchmarks.results.store import RunKey, read_result
+from datasets_prep.prepared.dataset import PreparedDataset
 from tests.tiny import tiny_config, tiny_dataset
 
 

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.config import BenchConfig
+from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
-from benchmarks.merge import merge
-from benchmarks.plan import Batch
-from benchmarks.records import read_shard
-from benchmarks.runner import run_matrix
-from benchmarks.shards import Shard
-from benchmarks.store import Journal, find_runs, read_result
+from benchmarks.evaluation.plan import Batch
+from benchmarks.results.merge import merge
+from benchmarks.results.records import read_shard
+from benchmarks.results.shards import Shard
+from benchmarks.results.store import Journal, find_runs, read_result
 from tests.benchmarks.engines.plans import batches as plan_of_classes
-from tests.benchmarks.test_evaluator import Quiet, areas_of
+from tests.benchmarks.evaluation.test_evaluator import Quiet, areas_of
 from tests.tiny import tiny_config, tiny_dataset
 
 ONE_RUN = [{"name": "tiny", "shots": [1], "folds": [0]}]

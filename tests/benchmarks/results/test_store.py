@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import environment
 from benchmarks.errors import BenchError
-from benchmarks.records import Setup
-from benchmarks.store import (
+from benchmarks.results import environment
+from benchmarks.results.records import Setup
+from benchmarks.results.store import (
     Journal,
     RunKey,
     find_runs,
@@ -134,9 +134,9 @@ def test_a_damaged_line_cuts_off_itself_and_what_follows(
 WRITER = """
 import os, signal, sys
 from pathlib import Path
-from benchmarks import environment
-from benchmarks.store import Journal
-from tests.benchmarks.test_store import KEY, SETUP, batch
+from benchmarks.results import environment
+from benchmarks.results.store import Journal
+from tests.benchmarks.results.test_store import KEY, SETUP, batch
 environment.program = lambda: {"sources": "0"}
 with Journal(KEY.folder(Path(sys.argv[1])), SETUP) as journal:
     journal.append(batch(0), 0.25)
@@ -154,7 +154,7 @@ def writer(root: Path, what: str) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "two batches are in\n"

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.errors import BenchError
-from benchmarks.plan import make_plan
+from benchmarks.evaluation.plan import make_plan
 from benchmarks.speed import measure, naive_path
 from benchmarks.speed.cached import CachedPath
 from benchmarks.speed.clock import Clock
 from benchmarks.speed.generated import GeneratedImages
 from datasets_prep.episodes.episode import Episode
 from models.catalog import load_model
-from models.diffews import DiffewS
 from models.geometry import Native, Squash
+from models.methods.diffews import DiffewS
 from models.segmenter import BaseSegmenter, Features
 
 EPISODES = [

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.errors import BenchError
 from benchmarks.train.ablation import ROWS, TRAININGS
-from leaderboards.design import design_page, mean, write_design_page
-from models.diffews.design import Design
+from leaderboards.tables.design import design_page, mean, write_design_page
+from models.methods.diffews.design import Design
 
 
 def table(**better: float) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 import benchmarks.train.ablation as ablation
 from benchmarks.cli import main
-from models.diffews.design import Design
-from models.diffews.parts import save_parts
-from models.diffews.synthetic import untrained_parts
+from models.methods.diffews.design import Design
+from models.methods.diffews.parts import save_parts
+from models.methods.diffews.synthetic import untrained_parts
 from tests.tiny import tiny_dataset
 
 

@@ -17,14 +17,14 @@ from benchmarks.train.diffews import DiffewSStage, EpisodeSettings
 from benchmarks.train.draw import BaseEpisodes, TrainEpisode, Variant
 from benchmarks.train.latents import LatentStore
 from benchmarks.train.trainer import train
-from datasets_prep.folds import Fold, FoldSet
-from datasets_prep.progress import Silent
-from models.diffews import Design
-from models.diffews.parts import load_parts
-from models.diffews.synthetic import untrained_parts
-from models.diffews.training.objective import DiffewSLoss
-from models.diffews.unet import learn
+from datasets_prep.prepared.folds import Fold, FoldSet
+from datasets_prep.runtime.progress import Silent
 from models.geometry import Squash
+from models.methods.diffews import Design
+from models.methods.diffews.parts import load_parts
+from models.methods.diffews.synthetic import untrained_parts
+from models.methods.diffews.training.objective import DiffewSLoss
+from models.methods.diffews.unet import learn
 
 RATE, DECAY = 1e-3, 0.01
 

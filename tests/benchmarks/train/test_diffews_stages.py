@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from benchmarks.cli import main
 from benchmarks.errors import BenchError
 from benchmarks.train.job import load_job, presets
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
 from tests.tiny import tiny_dataset
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"

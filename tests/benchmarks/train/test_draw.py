@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.errors import BenchError
+from benchmarks.train.base_classes import base_images
 from benchmarks.train.draw import BaseEpisodes, EveryPair, TrainEpisode, Variant, generator
-from benchmarks.train.lists import base_images
-from datasets_prep.folds import Fold, FoldSet
+from datasets_prep.prepared.folds import Fold, FoldSet
 
 Train = Callable[[FoldSet], list[TrainEpisode]]
 

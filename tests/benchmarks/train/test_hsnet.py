@@ -13,14 +13,14 @@ from click.testing import CliRunner, Result
 from torch import Tensor
 
 from benchmarks.cli import main
-from benchmarks.loader import Loader
+from benchmarks.evaluation.loader import Loader
 from benchmarks.train.draw import TrainEpisode
 from benchmarks.train.hsnet import HSNetJob, HSNetStage, authors_config, hsnet_stage
-from benchmarks.train.stage import Validation
-from datasets_prep.prepared import PreparedDataset
+from benchmarks.train.trainable import Validation
+from datasets_prep.prepared.dataset import PreparedDataset
 from models.geometry import Squash
-from models.hsnet.train import HSNetLoss
-from models.weights import read_tensors
+from models.methods.hsnet.train import HSNetLoss
+from models.weights.source import read_tensors
 from tests.tiny import tiny_dataset
 
 TINY = ("train", "hsnet", "--dataset", "tiny", "--fold", "1", "--backbone", "tiny", "--device",

@@ -14,7 +14,7 @@ from benchmarks.train.config import TrainConfig
 from benchmarks.train.job import settings
 from benchmarks.train.log import TrainLog
 from benchmarks.train.trainer import train
-from datasets_prep.progress import Silent
+from datasets_prep.runtime.progress import Silent
 from tests.benchmarks.train.test_trainer import LineStage
 
 

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from benchmarks.errors import BenchError
 from benchmarks.train.config import TrainConfig
 from benchmarks.train.diffews import DiffewSStage
-from benchmarks.train.stage import Stage, Validation
-from benchmarks.train.stages import DenoiserStage, VaeStage
+from benchmarks.train.pretraining import DenoiserStage, VaeStage
+from benchmarks.train.trainable import Stage, Validation
 from benchmarks.train.trainer import place, train
-from datasets_prep.progress import Silent
-from models.diffews import Design
-from models.diffews.synthetic import random_parts
-from models.diffews.training.objective import DiffewSLoss
+from datasets_prep.runtime.progress import Silent
+from models.methods.diffews import Design
+from models.methods.diffews.synthetic import random_parts
+from models.methods.diffews.training.objective import DiffewSLoss
 
 QUIET = Silent()
 

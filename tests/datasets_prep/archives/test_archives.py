@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets_prep import archives, unpack
-from datasets_prep.archives import STAMP, extract, freeze, is_extracted
+from datasets_prep.archives import extract as archives
+from datasets_prep.archives import members as unpack
+from datasets_prep.archives.extract import STAMP, extract, freeze, is_extracted
 from datasets_prep.errors import DatasetError
 
 FILES = {
@@ -360,7 +361,7 @@ def test_a_missing_archive_is_named(tmp_path):
 def test_two_processes_unpack_once(tmp_path):
     archive = write(tmp_path / "a.tar", tar_bytes({f"{i:04}": b"x" for i in range(400)}))
     code = (
-        "import sys; from pathlib import Path; from datasets_prep.archives import extract;"
+        "import sys; from pathlib import Path; from datasets_prep.archives.extract import extract;"
         "extract(Path(sys.argv[1]), Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, str(archive), str(tmp_path / "out")]

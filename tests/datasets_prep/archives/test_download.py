@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets_prep.backoff import Backoff, retry_after
-from datasets_prep.checksums import Checksum
-from datasets_prep.download import download
+from datasets_prep.archives.backoff import Backoff, retry_after
+from datasets_prep.archives.checksums import Checksum
+from datasets_prep.archives.download import download
 from tests.datasets_prep import downloads
 from tests.datasets_prep.downloads import FILE, KNOWN, OTHER, SHA, TAG, TAG2, Tale, names
 from tests.datasets_prep.server import Reply

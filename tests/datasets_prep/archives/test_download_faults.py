@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets_prep.checksums import Checksum
-from datasets_prep.download import UnavailableError, download, mirrors
+from datasets_prep.archives.checksums import Checksum
+from datasets_prep.archives.download import UnavailableError, download, mirrors
 from datasets_prep.errors import DatasetError
 from tests.datasets_prep import downloads
 from tests.datasets_prep.downloads import FILE, KNOWN, OTHER, SHA, TAG, TAG2, Tale, Waits, names
@@ -158,9 +158,9 @@ def test_ctrl_c_leaves_a_part_that_goes_on(server, target, waits):
 CHILD = """
 import sys
 from pathlib import Path
-from datasets_prep.checksums import Checksum
-from datasets_prep.download import download
-from datasets_prep.progress import Silent
+from datasets_prep.archives.checksums import Checksum
+from datasets_prep.archives.download import download
+from datasets_prep.runtime.progress import Silent
 
 class Aloud(Silent):
     def note(self, message):

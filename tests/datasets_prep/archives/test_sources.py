@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from datasets_prep import checksums
-from datasets_prep.backoff import Backoff
+from datasets_prep.archives import checksums
+from datasets_prep.archives.backoff import Backoff
+from datasets_prep.archives.sources import SourceFile, contents, hashes, obtain, plan
 from datasets_prep.errors import DatasetError
-from datasets_prep.sources import SourceFile, contents, hashes, obtain, plan
 from tests.datasets_prep import downloads
 from tests.datasets_prep.server import Reply, Server
 
@@ -266,7 +266,9 @@ def test_a_folder_of_the_users_has_no_hash_even_after_an_archive_had(raw, server
 def test_contents_are_unpacked_once_without_hashing_the_archive_again(raw, server, monkeypatch):
     source = online(server)
     path = obtain([source], raw)["voc.tar"]
-    monkeypatch.setattr("datasets_prep.archives.hash_file", lambda *_, **__: pytest.fail("hashed"))
+    monkeypatch.setattr(
+        "datasets_prep.archives.extract.hash_file", lambda *_, **__: pytest.fail("hashed")
+    )
     folder = contents(source, path, raw)
     assert contents(source, path, raw) == folder
 

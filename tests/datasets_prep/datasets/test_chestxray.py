@@ -6,10 +6,10 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from datasets_prep.crossdomain.chestxray import NLM, ChestXray, ChestXrayOptions, Release
+from datasets_prep.datasets.crossdomain.chestxray import NLM, ChestXray, ChestXrayOptions, Release
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepare import verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import verify
 from tests.datasets_prep.crossdomain_fixture import Heard, encoded, grey, noise, run, write_zip
 
 SHENZHEN = [f"CHNCXR_{n:04d}_{n % 2}" for n in range(1, 9)]

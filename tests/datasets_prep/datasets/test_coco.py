@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets_prep.coco import Coco, CocoOptions
-from datasets_prep.coco.classes import CLASSES
-from datasets_prep.coco.release import COCO2014, Release
+from datasets_prep.datasets.coco import Coco, CocoOptions
+from datasets_prep.datasets.coco.classes import CLASSES
+from datasets_prep.datasets.coco.release import COCO2014, Release
 from datasets_prep.episodes import pfenet
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepare import PrepareOptions, prepare, verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
 from tests.datasets_prep.coco_fixture import (
     HEIGHT,
     SPECIAL,
@@ -175,7 +175,7 @@ def test_per_class_keeps_what_overlaps(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def _name(annotation: dict[str, Any]) -> str:
-    from datasets_prep.coco.classes import CATEGORIES
+    from datasets_prep.datasets.coco.classes import CATEGORIES
 
     return CATEGORIES[annotation["category_id"]]
 
@@ -239,7 +239,7 @@ def test_lists_that_name_other_images_are_not_written(
 ) -> None:
     left_out = "COCO_val2014_000000000103"
     kept = [i for i in annotated(tiny[0]) if "val2014" in i and i != left_out]
-    monkeypatch.setattr("datasets_prep.coco.builder.named_images", lambda *_: kept)
+    monkeypatch.setattr("datasets_prep.datasets.coco.builder.named_images", lambda *_: kept)
     folder = tmp_path / "data/coco/raw/val2014-single"
     folder.mkdir(parents=True)
     for name, content in tiny[0].images["val2014"].items():

@@ -5,11 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets_prep.coco2pascal import Coco2Pascal, Coco2PascalOptions, make_folds, novel_classes
+from datasets_prep.datasets.coco2pascal import (
+    Coco2Pascal,
+    Coco2PascalOptions,
+    make_folds,
+    novel_classes,
+)
+from datasets_prep.datasets.pascal.release import CLASSES
 from datasets_prep.errors import DatasetError
-from datasets_prep.pascal.release import CLASSES
-from datasets_prep.prepare import PrepareOptions, prepare, verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
 from tests.datasets_prep.pascal_fixture import SPARSE, TinyPascal, write_tiny_pascal
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from datasets_prep.coco.fillpoly import fill_polygons
+from datasets_prep.datasets.coco.fillpoly import fill_polygons
 
 Point = tuple[int, int]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from datasets_prep.coco.index import read_index
+from datasets_prep.datasets.coco.index import read_index
 from datasets_prep.errors import DatasetError
 from tests.datasets_prep.coco_fixture import IDS, TinyCoco, annotation, box, write_tiny_coco
 

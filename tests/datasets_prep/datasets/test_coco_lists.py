@@ -3,17 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from datasets_prep.checksums import hash_file
-from datasets_prep.coco.classes import CATEGORIES, CLASS_OF, CLASSES
-from datasets_prep.coco.lists import check_known, derived_folds, named_images, with_novel
-from datasets_prep.coco.release import COCO2014, FOLDS
-from datasets_prep.coco.report import check_lists, figures
+from datasets_prep.archives.checksums import hash_file
+from datasets_prep.datasets.coco.classes import CATEGORIES, CLASS_OF, CLASSES
+from datasets_prep.datasets.coco.lists import check_known, derived_folds, named_images, with_novel
+from datasets_prep.datasets.coco.release import COCO2014, FOLDS
+from datasets_prep.datasets.coco.report import check_lists, figures
 from datasets_prep.episodes.published import expected_digest
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import FoldSet
-from datasets_prep.listreport import REPORT
-from datasets_prep.progress import SILENT
-from datasets_prep.splitfiles import coco_folds
+from datasets_prep.formats.splitfiles import coco_folds
+from datasets_prep.prepared.folds import FoldSet
+from datasets_prep.prepared.list_report import REPORT
+from datasets_prep.runtime.progress import SILENT
 
 AREAS = {
     "b": {0: 5000, 1: 2047, 4: 2048},

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as pycoco
 
-from datasets_prep.coco.render import Thing, first_polygon, overlap_last, per_class
-from datasets_prep.coco.segmentation import encode, run_bounds
+from datasets_prep.datasets.coco.render import Thing, first_polygon, overlap_last, per_class
+from datasets_prep.datasets.coco.segmentation import encode, run_bounds
 from tests.datasets_prep.coco_fixture import IDS, annotation, box, plain_labels
 
 HEIGHT, WIDTH = 37, 51

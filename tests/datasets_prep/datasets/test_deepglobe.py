@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets_prep.builder import BuilderOptions
-from datasets_prep.crossdomain.crops import COLOURS, crop_labels
-from datasets_prep.crossdomain.deepglobe import CLASSES, KAGGLE, DeepGlobe, Release
+from datasets_prep.datasets.crossdomain.crops import COLOURS, crop_labels
+from datasets_prep.datasets.crossdomain.deepglobe import CLASSES, KAGGLE, DeepGlobe, Release
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepare import verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import verify
 from tests.datasets_prep.crossdomain_fixture import Heard, encoded, noise, run, write_zip
 
 CROP = 10

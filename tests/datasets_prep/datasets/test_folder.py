@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepare import verify
+from datasets_prep.prepared.prepare import verify
 from tests.datasets_prep import folders
 from tests.datasets_prep.folders import (
     CLASSES,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from datasets_prep.datasets.folder.options import FolderOptions
 from datasets_prep.errors import DatasetError
-from datasets_prep.folder_options import FolderOptions
 from tests.datasets_prep import folders
 from tests.datasets_prep.folders import CLASSES, label_map, make, photo, write, write_masks
 

@@ -10,19 +10,19 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets_prep import splitfiles
+from datasets_prep.archives.checksums import hash_file
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import BuilderOptions
-from datasets_prep.checksums import hash_file
+from datasets_prep.datasets.fss1000 import FSS1000, FSS1000_RELEASE, Release, _folds
 from datasets_prep.episodes.episode import digest
 from datasets_prep.episodes.hsnet import draw
 from datasets_prep.episodes.published import expected_digest
 from datasets_prep.episodes.recipes import EpisodePool
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Faults
-from datasets_prep.fss1000 import FSS1000, FSS1000_RELEASE, Release, _folds
-from datasets_prep.prepare import PrepareOptions, prepare, verify
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.sources import SourceFile
+from datasets_prep.formats import splitfiles
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.faults import Faults
+from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
 
 SIDE = 24
 NAMES = {"trn": ["taxi", "ab_wheel"], "val": ["zebra"], "test": ["hen", "abe's_flyingfish"]}

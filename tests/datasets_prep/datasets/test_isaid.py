@@ -13,12 +13,12 @@ from numpy.random import RandomState
 from PIL import Image
 
 from benchmarks.cli import main
+from datasets_prep.archives.sources import SourceFile
+from datasets_prep.datasets.isaid import CLASSES, ISAID_5I, Isaid, IsaidOptions, Release
 from datasets_prep.episodes import fixed, pfenet
 from datasets_prep.errors import DatasetError
-from datasets_prep.isaid import CLASSES, ISAID_5I, Isaid, IsaidOptions, Release
-from datasets_prep.prepare import PrepareOptions, prepare, verify
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.sources import SourceFile
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
 
 SIDE = 24
 # Large images of three tiles each; tile t of image p shows classes p and p+5, and harbor in one.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datasets_prep.crossdomain.isic2018 import (
+from datasets_prep.datasets.crossdomain.isic2018 import (
     CLASSES,
     TASK1,
     Isic2018,
@@ -14,8 +14,8 @@ from datasets_prep.crossdomain.isic2018 import (
     read_classes,
 )
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepare import verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import verify
 from tests.datasets_prep.crossdomain_fixture import (
     Heard,
     encoded,

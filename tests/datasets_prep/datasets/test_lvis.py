@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from benchmarks.cli import main
-from datasets_prep.lvis import Lvis, LvisOptions
-from datasets_prep.lvis.index import read_index
-from datasets_prep.lvis.lists import derived_lists, published_lists
-from datasets_prep.lvis.release import LVIS_V1, Counts
-from datasets_prep.prepare import verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.datasets.lvis import Lvis, LvisOptions
+from datasets_prep.datasets.lvis.index import read_index
+from datasets_prep.datasets.lvis.lists import derived_lists, published_lists
+from datasets_prep.datasets.lvis.release import LVIS_V1, Counts
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import verify
 from tests.datasets_prep import lvis_fixture
 from tests.datasets_prep.lvis_fixture import HEIGHT, SHOWN, WIDTH, Tiny, TinyLvis, dumped, run
 from tests.datasets_prep.server import Reply, running

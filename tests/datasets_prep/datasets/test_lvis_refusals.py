@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets_prep.builder import Workspace
+from datasets_prep.datasets.lvis import Lvis, LvisOptions
+from datasets_prep.datasets.lvis.index import read_index
+from datasets_prep.datasets.lvis.lists import fold_set, published_lists
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Faults
-from datasets_prep.lvis import Lvis, LvisOptions
-from datasets_prep.lvis.index import read_index
-from datasets_prep.lvis.lists import fold_set, published_lists
-from datasets_prep.progress import SILENT
+from datasets_prep.prepared.faults import Faults
+from datasets_prep.runtime.progress import SILENT
 from tests.datasets_prep import lvis_fixture
 from tests.datasets_prep.lvis_fixture import SHOWN, Tiny, run, write_tiny_lvis
 

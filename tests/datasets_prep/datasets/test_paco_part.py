@@ -14,12 +14,12 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from benchmarks.cli import main
-from datasets_prep.archives import extract
+from datasets_prep.archives.extract import extract
+from datasets_prep.datasets.parts.paco import PacoPart, PacoPartOptions, Release
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.errors import DatasetError
-from datasets_prep.parts.paco import PacoPart, PacoPartOptions, Release
-from datasets_prep.prepare import PrepareOptions, prepare, verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
 from tests.datasets_prep.paco_fixture import (
     NARROW,
     PACO_CLASSES,

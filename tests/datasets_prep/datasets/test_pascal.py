@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets_prep.archives.sources import obtain
+from datasets_prep.datasets.pascal import Pascal, PascalOptions
+from datasets_prep.datasets.pascal.release import CLASSES, VOC2012_SBD
+from datasets_prep.datasets.pascal.union import LABELS
 from datasets_prep.errors import DatasetError
-from datasets_prep.pascal import Pascal, PascalOptions
-from datasets_prep.pascal.release import CLASSES, VOC2012_SBD
-from datasets_prep.pascal.union import LABELS
-from datasets_prep.prepare import PrepareOptions, prepare, verify
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.progress import SILENT, Progress
-from datasets_prep.sources import obtain
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
+from datasets_prep.runtime.progress import SILENT, Progress
 from tests.datasets_prep.pascal_fixture import (
     BOTH_TEST,
     BOTH_TRAIN,
@@ -30,7 +30,7 @@ from tests.datasets_prep.pascal_fixture import (
     write_tiny_pascal,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_extracted_folders_give_the_same_and_are_only_read(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.datasets_prep.test_pascal import run
+from tests.datasets_prep.datasets.test_pascal import run
 from tests.datasets_prep.pascal_fixture import write_tiny_pascal
 
 class Killer:
@@ -266,7 +266,7 @@ def test_a_wrong_number_of_masks_is_said(tiny: TinyPascal, tmp_path: Path) -> No
 
 def test_importing_the_builder_is_light() -> None:
     code = (
-        "import json, sys, datasets_prep.pascal; "
+        "import json, sys, datasets_prep.datasets.pascal; "
         "heavy = {'scipy', 'torch', 'datasets', 'pyarrow', 'pandas', 'pycocotools'}; "
         "print(json.dumps(sorted(heavy & set(sys.modules))))"
     )

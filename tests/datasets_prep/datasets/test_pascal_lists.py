@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from datasets_prep.datasets.pascal.lists import ListFiles, make_folds
+from datasets_prep.datasets.pascal.release import CLASSES, VOC2012_SBD, ListCounts
+from datasets_prep.datasets.pascal.report import check_lists, figures
+from datasets_prep.datasets.pascal.rules import Sizes
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import Pair, read_folds, to_json
-from datasets_prep.listreport import REPORT
-from datasets_prep.pascal.lists import ListFiles, make_folds
-from datasets_prep.pascal.release import CLASSES, VOC2012_SBD, ListCounts
-from datasets_prep.pascal.report import check_lists, figures
-from datasets_prep.pascal.rules import Sizes
+from datasets_prep.prepared.folds import Pair, read_folds, to_json
+from datasets_prep.prepared.list_report import REPORT
 
 NAMES = tuple(VOC2012_SBD.fold_lists)
 

@@ -6,8 +6,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from scipy.io import savemat
 
+from datasets_prep.datasets.pascal.masks import converted, read_sbd, read_voc
 from datasets_prep.errors import DatasetError
-from datasets_prep.pascal.masks import converted, read_sbd, read_voc
 from tests.datasets_prep.pascal_fixture import palette_png, write_mat
 
 LABELS = np.tile(np.array([0, 1, 20, 7], np.uint8), (6, 2))

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.cli import main
-from datasets_prep.archives import extract
+from datasets_prep.archives.extract import extract
+from datasets_prep.datasets.parts.merged import merged
+from datasets_prep.datasets.parts.pascal import PascalPart, PascalPartOptions
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.errors import DatasetError
-from datasets_prep.parts.merged import merged
-from datasets_prep.parts.pascal import PascalPart, PascalPartOptions
-from datasets_prep.prepare import PrepareOptions, prepare, verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
 from tests.datasets_prep.pascal_part_fixture import (
     MERGED,
     PARTLESS,
@@ -327,7 +327,7 @@ def test_it_runs(published: PreparedDataset, tmp_path: Path) -> None:
 
 
 def test_importing_the_builders_is_light() -> None:
-    modules = "datasets_prep.parts.pascal, datasets_prep.parts.paco"
+    modules = "datasets_prep.datasets.parts.pascal, datasets_prep.datasets.parts.paco"
     heavy = "{'numpy', 'PIL', 'datasets', 'pycocotools', 'scipy', 'torch'}"
     code = f"import sys, {modules}; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

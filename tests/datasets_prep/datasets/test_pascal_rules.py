@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from datasets_prep.pascal.rules import OSLSM_LEAST, PFENET_LEAST, grid_hits, kept_pairs
-from datasets_prep.records import areas
+from datasets_prep.datasets.pascal.rules import OSLSM_LEAST, PFENET_LEAST, grid_hits, kept_pairs
+from datasets_prep.prepared.records import areas
 
 
 def oslsm_sum(mask: NDArray[np.bool_]) -> int:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt, rotate
 
-import datasets_prep.shapes
-from datasets_prep.prepare import PrepareOptions, prepare
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.shapes import Shapes, builder
-from datasets_prep.shapes.dice import Dice
-from datasets_prep.shapes.outlines import CELLS, CLUTTER, SILHOUETTES, SPAN, outline
-from datasets_prep.shapes.paint import noise, rgb
-from datasets_prep.shapes.scene import CLASSES, LOOKS, SIZE, render
+import datasets_prep.datasets.shapes
+from datasets_prep.datasets.shapes import Shapes, builder
+from datasets_prep.datasets.shapes.dice import Dice
+from datasets_prep.datasets.shapes.outlines import CELLS, CLUTTER, SILHOUETTES, SPAN, outline
+from datasets_prep.datasets.shapes.paint import noise, rgb
+from datasets_prep.datasets.shapes.scene import CLASSES, LOOKS, SIZE, render
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare
 
 
 def sha256(*arrays: np.ndarray) -> str:
@@ -81,7 +81,7 @@ INEXACT = {
 
 
 def test_the_renderer_uses_exact_operations_only() -> None:
-    for path in Path(datasets_prep.shapes.__file__).parent.glob("*.py"):
+    for path in Path(datasets_prep.datasets.shapes.__file__).parent.glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):

@@ -6,11 +6,11 @@ import pytest
 from numpy.typing import NDArray
 
 from datasets_prep.builder import BuilderOptions
-from datasets_prep.crossdomain.suim import CLASSES, OFFICIAL, Release, Suim
-from datasets_prep.crossdomain.suim_masks import from_colours
+from datasets_prep.datasets.crossdomain.suim import CLASSES, OFFICIAL, Release, Suim
+from datasets_prep.datasets.crossdomain.suim_masks import from_colours
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepare import verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import verify
 from tests.datasets_prep.crossdomain_fixture import Heard, encoded, noise, run, write_zip
 
 # As SUIM's own page has them.

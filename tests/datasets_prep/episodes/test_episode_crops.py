@@ -8,7 +8,7 @@ from datasets_prep.episodes import hsnet
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.episodes.recipes import EpisodePool
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import Crops, Fold, FoldSet, QueryOrder, read_folds, to_json
+from datasets_prep.prepared.folds import Crops, Fold, FoldSet, QueryOrder, read_folds, to_json
 
 GROUP = "^([^/]+)/"
 

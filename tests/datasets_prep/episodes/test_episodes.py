@@ -20,7 +20,7 @@ from datasets_prep.episodes.episode import (
 )
 from datasets_prep.episodes.recipes import EpisodePool, recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import FoldSet, split
+from datasets_prep.prepared.folds import FoldSet, split
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
 

@@ -11,14 +11,15 @@ import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from datasets_prep import export as export_module
-from datasets_prep import export_formats, export_rows
 from datasets_prep.errors import DatasetError
-from datasets_prep.export import Format, export
-from datasets_prep.export_rows import shards, suffix
-from datasets_prep.hub import push
-from datasets_prep.prepare import PrepareOptions, prepare
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.export import folder as export_module
+from datasets_prep.export import rows as export_rows
+from datasets_prep.export import shards as export_formats
+from datasets_prep.export.folder import Format, export
+from datasets_prep.export.hub import push
+from datasets_prep.export.rows import shards, suffix
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare
 from tests.datasets_prep.toy import CLASSES, Toy
 
 Pixels = NDArray[np.uint8]

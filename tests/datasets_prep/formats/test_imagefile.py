@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets_prep import imagefile
-from datasets_prep.crossdomain.labelled import read_pixels
+from datasets_prep.datasets.crossdomain.labelled import read_pixels
+from datasets_prep.datasets.pascal.masks import read_voc
 from datasets_prep.errors import DatasetError
-from datasets_prep.imagefile import MAX_PIXELS, checked_image, keep_copy, open_image
-from datasets_prep.pascal.masks import read_voc
+from datasets_prep.formats import imagefile
+from datasets_prep.formats.imagefile import MAX_PIXELS, checked_image, keep_copy, open_image
 
 NOISE = np.random.RandomState(0).randint(0, 256, (40, 60, 3)).astype(np.uint8)
 

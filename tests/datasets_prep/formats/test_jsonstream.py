@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets_prep import jsonstream
 from datasets_prep.errors import DatasetError
-from datasets_prep.jsonstream import elements
+from datasets_prep.formats import jsonstream
+from datasets_prep.formats.jsonstream import elements
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -9,9 +9,9 @@ import pytest
 from scipy.io import loadmat, savemat
 from scipy.sparse import csc_matrix
 
-from datasets_prep import matfile
 from datasets_prep.errors import DatasetError
-from datasets_prep.matfile import read_mat
+from datasets_prep.formats import matfile
+from datasets_prep.formats.matfile import read_mat
 
 PARTS = np.empty((1, 2), dtype=object)
 PARTS[0, 0] = {"part_name": "head", "mask": np.eye(5, 7, dtype=np.uint8)}

@@ -13,8 +13,7 @@ from datasets_prep.episodes.episode import Episode, digest
 from datasets_prep.episodes.published import check_digest, expected_digest, list_name
 from datasets_prep.episodes.recipes import EpisodePool
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import FoldSet, split
-from datasets_prep.splitfiles import (
+from datasets_prep.formats.splitfiles import (
     lists_digest,
     read_coco,
     read_fss,
@@ -22,6 +21,7 @@ from datasets_prep.splitfiles import (
     read_pascal,
     read_plain_pickle,
 )
+from datasets_prep.prepared.folds import FoldSet, split
 
 ROW = re.compile(
     r"^\| (pascal|coco|fss1000) (?:fold (\d)|test) \| (\d+) "

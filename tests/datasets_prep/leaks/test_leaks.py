@@ -9,17 +9,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets_prep import fingerprints
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.classnames import shared
 from datasets_prep.errors import DatasetError
-from datasets_prep.fingerprints import decoded_prints, nearest, stored_prints
-from datasets_prep.folds import Fold, FoldSet
-from datasets_prep.leaks import Leak, Match, between, within
-from datasets_prep.prepare import PrepareOptions, prepare
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.records import encode_png, label_record
-from datasets_prep.sources import SourceFile
+from datasets_prep.leaks import fingerprints
+from datasets_prep.leaks.class_names import shared
+from datasets_prep.leaks.fingerprints import decoded_prints, nearest, stored_prints
+from datasets_prep.leaks.report import Leak, Match, between, within
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.folds import Fold, FoldSet
+from datasets_prep.prepared.prepare import PrepareOptions, prepare
+from datasets_prep.prepared.records import encode_png, label_record
 
 Pixels = NDArray[np.uint8]
 

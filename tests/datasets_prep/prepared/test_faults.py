@@ -4,9 +4,9 @@ from types import SimpleNamespace
 import pytest
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.faults import Fault, Faults
-from datasets_prep.folds import FoldSet, split
-from datasets_prep.parallel import ordered_results
+from datasets_prep.prepared.faults import Fault, Faults
+from datasets_prep.prepared.folds import FoldSet, split
+from datasets_prep.runtime.parallel import ordered_results
 
 FOUND = [Fault("a", "a.jpg is torn"), Fault("b", "b.jpg is gone"), Fault("a", "a.png is torn")]
 

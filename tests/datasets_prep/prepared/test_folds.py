@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.folds import (
+from datasets_prep.prepared.folds import (
     Fold,
     FoldSet,
     contiguous,

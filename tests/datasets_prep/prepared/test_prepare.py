@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from datasets_prep import prepare as prepare_module
 from datasets_prep.builder import Content, Workspace
 from datasets_prep.episodes.episode import digest
 from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepare import PrepareOptions, prepare, verify
-from datasets_prep.prepared import PreparedDataset
-from datasets_prep.records import ImageRecord
+from datasets_prep.prepared import prepare as prepare_module
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
+from datasets_prep.prepared.records import ImageRecord
 from tests.datasets_prep.toy import Toy, pixels
 
 

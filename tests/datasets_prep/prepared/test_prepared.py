@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets_prep import prepare as prepare_module
 from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepare import PrepareOptions, prepare
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared import prepare as prepare_module
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare
 from tests.datasets_prep import toy
 from tests.datasets_prep.toy import Toy
 

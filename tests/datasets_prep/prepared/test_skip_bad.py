@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from datasets_prep import prepare as prepare_module
-from datasets_prep.coco import Coco, CocoOptions
+from datasets_prep.datasets.coco import Coco, CocoOptions
 from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepare import PrepareOptions, prepare, verify
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared import prepare as prepare_module
+from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
 from tests.datasets_prep import test_fss1000 as fss
 from tests.datasets_prep.bad_inputs import ANNOTATIONS, CASES, folder, tear, unzipped
 from tests.datasets_prep.coco_fixture import write_tiny_coco
@@ -132,8 +132,9 @@ import shutil
 import sys
 from pathlib import Path
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepare import PrepareOptions, prepare
-from datasets_prep.prepared import PreparedDataset
+from datasets_prep.prepared.prepare import PrepareOptions
+from datasets_prep.prepared.prepare import prepare
+from datasets_prep.prepared.dataset import PreparedDataset
 from tests.datasets_prep.toy import Toy
 
 if __name__ == "__main__":
@@ -163,7 +164,7 @@ def test_a_disk_that_fills_up_is_named_and_leaves_the_former_state(
     command = f"{mount} && exec {sys.executable} {script} {tmp_path}"
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", command],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
         capture_output=True,
         text=True,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.parallel import ordered_map
+from datasets_prep.runtime.parallel import ordered_map
 
 
 def slow_square(number: int) -> int:
@@ -58,7 +58,7 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
         "import os, signal, sys, time\n"
-        "from datasets_prep.parallel import ordered_map\n"
+        "from datasets_prep.runtime.parallel import ordered_map\n"
         "def work(number):\n"
         "    print(os.getpid(), flush=True)\n"
         "    time.sleep(0 if number == 0 else 600)\n"
@@ -68,7 +68,7 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
         "    time.sleep(0.5)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     # The pipe closes when the last worker ends; a worker left behind lets this time out.
     done = subprocess.run(

@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from benchmarks.errors import BenchError
-from benchmarks.store import RunKey, find_runs, read_result
-from leaderboards.card import model_index
-from leaderboards.scores import settings
-from leaderboards.select import select
+from benchmarks.results.store import RunKey, find_runs, read_result
+from leaderboards.committed.card import model_index
+from leaderboards.committed.select import select
+from leaderboards.statistics.scores import settings
 from tests.leaderboards.synthetic import write_model, write_run
 
 

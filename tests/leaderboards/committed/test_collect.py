@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.errors import BenchError
-from benchmarks.store import RunKey, read_result
-from leaderboards.collect import Places, agreeing, collect, episodes_digest
-from leaderboards.verify import check_result
+from benchmarks.results.store import RunKey, read_result
+from leaderboards.committed.collect import Places, agreeing, collect, episodes_digest
+from leaderboards.committed.verify import check_result
 from tests.leaderboards.synthetic import write_model, write_run
 
 KEY = RunKey("toy", "fixed-v1", "alpha", 0, 1)

@@ -9,17 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.errors import BenchError
-from benchmarks.store import Result, RunKey, read_result
-from leaderboards.collect import Places, collect
-from leaderboards.committed import (
+from benchmarks.results.store import Result, RunKey, read_result
+from leaderboards.committed.collect import Places, collect
+from leaderboards.committed.curate import add, check
+from leaderboards.committed.files import (
     committed_json,
     find_committed,
     read_committed,
     without_paths,
     write_committed,
 )
-from leaderboards.curate import add, check
-from leaderboards.history import unexplained
+from leaderboards.committed.history import unexplained
 from tests.leaderboards.synthetic import write_model, write_run
 
 KEY = RunKey("toy", "fixed-v1", "alpha", 0, 1)

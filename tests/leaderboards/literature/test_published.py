@@ -6,11 +6,11 @@ from statistics import fmean
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.protocols import PROTOCOLS
+from benchmarks.protocols.catalog import PROTOCOLS
 from leaderboards.build import build
-from leaderboards.published import Published, Reported, measured, published, reported
-from leaderboards.reported import beside
-from leaderboards.scores import settings
+from leaderboards.literature.numbers import Published, Reported, measured, published, reported
+from leaderboards.literature.table import beside
+from leaderboards.statistics.scores import settings
 from tests.leaderboards.synthetic import write_model
 
 

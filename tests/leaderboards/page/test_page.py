@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from benchmarks.panels import Panel, Shown
+from benchmarks.pictures.panel import Panel, Shown
 from leaderboards.build import Built, build
-from leaderboards.page import html, to_json
+from leaderboards.page.html import html, to_json
 from tests.leaderboards.synthetic import write_model
 
 EVIL = "</script><img src=x onerror=alert(1)>"

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from benchmarks.errors import BenchError
-from benchmarks.intervals import Interval
-from benchmarks.store import Result, read_result
-from leaderboards import plots
+from benchmarks.results.store import Result, read_result
 from leaderboards.build import build
-from leaderboards.report import draw_plots, episodes_of, report_page, telling
-from leaderboards.scores import Figure
+from leaderboards.page import plots
+from leaderboards.page.report import draw_plots, episodes_of, report_page, telling
+from leaderboards.statistics.intervals import Interval
+from leaderboards.statistics.scores import Figure
 from tests.leaderboards.synthetic import write_model
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import metrics
 from benchmarks.errors import BenchError
-from benchmarks.intervals import ClassClusters
-from benchmarks.metrics import EpisodeCounts
-from benchmarks.store import Result, RunKey, read_result
-from leaderboards.compare import Comparison, compare, compare_all
-from leaderboards.significance import holm, permutation_test
+from benchmarks.evaluation import metrics
+from benchmarks.evaluation.metrics import EpisodeCounts
+from benchmarks.results.store import Result, RunKey, read_result
+from leaderboards.statistics.comparison import Comparison, compare, compare_all
+from leaderboards.statistics.intervals import ClassClusters
+from leaderboards.statistics.significance import holm, permutation_test
 from tests.leaderboards.synthetic import write_model, write_run
 
 

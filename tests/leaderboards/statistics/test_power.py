@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks.errors import BenchError
-from benchmarks.metrics import EpisodeCounts
-from benchmarks.store import Result, Row, RunKey, read_result
-from leaderboards import figures
-from leaderboards.power import power
+from benchmarks.evaluation.metrics import EpisodeCounts
+from benchmarks.results.store import Result, Row, RunKey, read_result
+from leaderboards.statistics import figures
+from leaderboards.statistics.power import power
 from tests.leaderboards.synthetic import make_record, make_setup, write_model, write_run
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.intervals import bootstrap, interval, over_folds
-from benchmarks.store import read_result
-from leaderboards.collect import Places, collect
-from leaderboards.scores import Row, Setting, settings
+from benchmarks.results.store import read_result
+from leaderboards.committed.collect import Places, collect
+from leaderboards.statistics.intervals import bootstrap, interval, over_folds
+from leaderboards.statistics.scores import Row, Setting, settings
 from tests.leaderboards.synthetic import write_model, write_run
 
 

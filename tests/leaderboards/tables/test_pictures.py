@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.panels import Panel, Shown
+from benchmarks.pictures.panel import Panel, Shown
 from leaderboards.build import build
-from leaderboards.pictures import sheet
+from leaderboards.tables.pictures import sheet
 from tests.leaderboards.synthetic import write_model, write_run
 
 

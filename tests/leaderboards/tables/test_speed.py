@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.errors import BenchError
 from leaderboards.build import build
-from leaderboards.speed import speed_section
+from leaderboards.tables.speed import speed_section
 
 
 def test_speed_stands_in_the_overview(tmp_path: Path) -> None:

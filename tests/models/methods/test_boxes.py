@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.boxes import Box, best_box
+from models.methods.boxes import Box, best_box
 
 
 def iou(mask: np.ndarray, box: Box) -> float:

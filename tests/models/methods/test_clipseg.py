@@ -11,8 +11,8 @@ from torch import Tensor
 
 from models.catalog import parse_options
 from models.check import check_segmenter
-from models.clipseg import CLIPSeg, blurred, visual_prompt
 from models.errors import ModelError
+from models.methods.clipseg import CLIPSeg, blurred, visual_prompt
 
 
 def load(**options: Any) -> CLIPSeg:

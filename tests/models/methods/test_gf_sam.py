@@ -11,12 +11,12 @@ from torch import Tensor
 
 from models.catalog import load_model, parse_options
 from models.check import check_segmenter
-from models.dino_sam import stand_in
 from models.errors import ModelError
-from models.gf_sam import GFSAM
-from models.gf_sam.alignment import aligned, merged
-from models.gf_sam.graph import clusters, consistent
-from models.gf_sam.priors import Priors, averaged, directions, point_map, points, prior
+from models.methods.dino_sam import stand_in
+from models.methods.gf_sam import GFSAM
+from models.methods.gf_sam.alignment import aligned, merged
+from models.methods.gf_sam.graph import clusters, consistent
+from models.methods.gf_sam.priors import Priors, averaged, directions, point_map, points, prior
 
 SIZE, SIDE = 64, 8
 

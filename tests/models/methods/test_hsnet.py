@@ -15,12 +15,12 @@ from models.backbones.vgg import VGG16
 from models.catalog import load_model
 from models.check import check_segmenter
 from models.errors import ModelError
-from models.hsnet.conv4d import CenterPivotConv4d, resize_query
-from models.hsnet.correlation import Cosine, correlate, masked
-from models.hsnet.learner import HPNLearner
-from models.hsnet.levels import bare_backbone, depths, read_levels, widths
-from models.hsnet.network import HSNetwork, tiny_backbone
-from models.hsnet.voting import combine
+from models.methods.hsnet.conv4d import CenterPivotConv4d, resize_query
+from models.methods.hsnet.correlation import Cosine, correlate, masked
+from models.methods.hsnet.learner import HPNLearner
+from models.methods.hsnet.levels import bare_backbone, depths, read_levels, widths
+from models.methods.hsnet.network import HSNetwork, tiny_backbone
+from models.methods.hsnet.voting import combine
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from models.catalog import load_model
 from models.errors import ModelError
-from models.hsnet.network import HSNetwork
-from models.hsnet.train import LEARNING_RATE, Episodes, HSNetLoss, untrained
+from models.methods.hsnet.network import HSNetwork
+from models.methods.hsnet.train import LEARNING_RATE, Episodes, HSNetLoss, untrained
 
 
 def some_episodes(seed: int, count: int = 2) -> Episodes:

@@ -13,10 +13,10 @@ from models.catalog import load_model, parse_options
 from models.check import check_segmenter
 from models.errors import ModelError
 from models.geometry import Squash
-from models.insid3 import INSID3
-from models.insid3.candidates import backward_candidates, coarse_mask, forward_candidates
-from models.insid3.clusters import aggregated, clusters
-from models.insid3.debias import components, debiased, positional_basis
+from models.methods.insid3 import INSID3
+from models.methods.insid3.candidates import backward_candidates, coarse_mask, forward_candidates
+from models.methods.insid3.clusters import aggregated, clusters
+from models.methods.insid3.debias import components, debiased, positional_basis
 
 
 @pytest.fixture(scope="module")

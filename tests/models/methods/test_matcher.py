@@ -13,10 +13,10 @@ from torch import Tensor
 
 from models.catalog import load_model
 from models.check import check_segmenter
-from models.dino_sam import stand_in
 from models.errors import ModelError
-from models.matcher import PRESETS, Matcher, Settings
-from models.matcher.masks import (
+from models.methods.dino_sam import stand_in
+from models.methods.matcher import PRESETS, Matcher, Settings
+from models.methods.matcher.masks import (
     Candidates,
     boxes,
     distinct,
@@ -25,9 +25,9 @@ from models.matcher.masks import (
     stabilities,
     suppressed,
 )
-from models.matcher.prompts import kmeans, prompts
-from models.matcher.selection import chosen, coarse, purity_and_coverage
-from tests.models.test_matcher_matching import full_emd
+from models.methods.matcher.prompts import kmeans, prompts
+from models.methods.matcher.selection import chosen, coarse, purity_and_coverage
+from tests.models.methods.test_matcher_matching import full_emd
 
 SIDE, PATCH, ACROSS = 112, 14, 8
 FEW = {

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-from models.matcher.matching import assigned, foreground_patches, matches
-from models.matcher.transport import earth_movers_distance
+from models.methods.matcher.matching import assigned, foreground_patches, matches
+from models.methods.matcher.transport import earth_movers_distance
 
 
 def full_emd(cost: NDArray[np.float64]) -> float:

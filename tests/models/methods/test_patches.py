@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.catalog import load_model
-from models.dense_nn import DenseNN, foreground_patches
 from models.geometry import Native, Squash
-from models.prototype import Prototype, stretch_adjoint
+from models.methods.dense_nn import DenseNN, foreground_patches
+from models.methods.prototype import Prototype, stretch_adjoint
 from models.segmenter import Features
 
 H, W, STRIDE, CHANNELS = 5, 7, 4, 6

@@ -12,10 +12,10 @@ from models.backbones.vgg import VGG16
 from models.catalog import load_model
 from models.check import check_segmenter
 from models.errors import ModelError
-from models.hsnet.correlation import Cosine, correlate
-from models.hsnet.levels import bare_backbone
-from models.hsnet.network import tiny_backbone
-from models.patnet import Anchored, PATNetwork
+from models.methods.hsnet.correlation import Cosine, correlate
+from models.methods.hsnet.levels import bare_backbone
+from models.methods.hsnet.network import tiny_backbone
+from models.methods.patnet import Anchored, PATNetwork
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:

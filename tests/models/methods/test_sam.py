@@ -16,11 +16,11 @@ from models.backbones.base import IMAGENET_MEAN
 from models.catalog import MODELS
 from models.errors import ModelError
 from models.geometry import LongestSide
-from models.published import MODELS as PUBLISHED_MODELS
-from models.sam import Guidance, Sam, load_sam
-from models.sam.checkpoint import bare_network, renamed
-from models.sam.network import PUBLISHED, content, tiny_network
-from models.sam.target import box, peak, similarity, target_rows
+from models.methods.sam import Guidance, Sam, load_sam
+from models.methods.sam.checkpoint import bare_network, renamed
+from models.methods.sam.network import PUBLISHED, content, tiny_network
+from models.methods.sam.target import box, peak, similarity, target_rows
+from models.weights.published import MODELS as PUBLISHED_MODELS
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +283,7 @@ def original_of(network: torch.nn.Module, depth: int) -> dict[str, Tensor]:
 def test_an_original_checkpoint_gives_the_same_network(
     sam: Sam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.sam.network.bare_network", lambda tensors: tiny_network())
+    monkeypatch.setattr("models.methods.sam.network.bare_network", lambda tensors: tiny_network())
     path = tmp_path / "sam_vit_tiny.pth"
     torch.save(original_of(sam.pretrained.network, 2), path)
     loaded = load_sam("persam", weights=str(path), random=None, device="cpu", dtype="fp32")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.catalog import parse_options
 from models.check import check_segmenter
-from models.sam2_memory import SAM2Memory
+from models.methods.sam2_memory import SAM2Memory
 
 
 @pytest.fixture(scope="module")

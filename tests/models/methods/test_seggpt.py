@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.catalog import parse_options
 from models.check import check_segmenter
-from models.seggpt import SegGPT, mended, tiny_network, whiteness
+from models.methods.seggpt import SegGPT, mended, tiny_network, whiteness
 from models.segmenter import Features
 
 

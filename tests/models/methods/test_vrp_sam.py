@@ -13,9 +13,9 @@ from models.backbones.resnet import Bottleneck
 from models.catalog import load_model
 from models.check import check_segmenter
 from models.errors import ModelError
-from models.vrp_sam.attention import sine_positions
-from models.vrp_sam.backbone import advance, bare_layers, resnet_layers, vgg_layers
-from models.vrp_sam.encoder import ReferenceEncoder, prior
+from models.methods.vrp_sam.attention import sine_positions
+from models.methods.vrp_sam.backbone import advance, bare_layers, resnet_layers, vgg_layers
+from models.methods.vrp_sam.encoder import ReferenceEncoder, prior
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:

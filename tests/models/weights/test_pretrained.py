@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from models.catalog import GROUPS, MODELS, Options, load_model
 from models.errors import ModelError
-from models.networks import architecture
-from models.pretrained import normalised
+from models.weights.networks import architecture
+from models.weights.pretrained import normalised
 
 # Those that are one network of transformers, which can be saved and read back.
 NAMES = ("seggpt", "clipseg", "persam", "persam-f", "sam2-memory")

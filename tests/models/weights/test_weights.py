@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.errors import ModelError
-from models.weights import (
+from models.weights.source import (
     Weights,
     file_digest,
     fill,

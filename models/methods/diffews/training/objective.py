@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from models.diffews import injection
-from models.diffews.attention import AttentionBank, Kept, SupportBank
-from models.diffews.design import Design
-from models.diffews.generation import Generation
-from models.diffews.parts import Parts
-from models.diffews.unet import TwoPass
+from models.methods.diffews import injection
+from models.methods.diffews.attention import AttentionBank, Kept, SupportBank
+from models.methods.diffews.design import Design
+from models.methods.diffews.generation import Generation
+from models.methods.diffews.parts import Parts
+from models.methods.diffews.unet import TwoPass
 
 
 class DiffewSLoss(nn.Module):

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.catalog import load_model
-from models.diffews import DiffewS
+from models.methods.diffews import DiffewS
 from models.segmenter import Features
 
 

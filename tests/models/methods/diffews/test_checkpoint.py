@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.catalog import load_model
-from models.diffews import DiffewS
-from models.diffews.checkpoint import WEIGHTS
 from models.errors import ModelError
-from tests.models.diffews.conftest import Scene, make_scene
+from models.methods.diffews import DiffewS
+from models.methods.diffews.checkpoint import WEIGHTS
+from tests.models.methods.diffews.conftest import Scene, make_scene
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from models.diffews import DiffewS
-from models.diffews.checkpoint import WEIGHTS
-from models.diffews.convert import convert_sd2
-from models.diffews.unet import stock_config
 from models.errors import ModelError
-from tests.models.diffews.conftest import make_scene
+from models.methods.diffews import DiffewS
+from models.methods.diffews.checkpoint import WEIGHTS
+from models.methods.diffews.convert import convert_sd2
+from models.methods.diffews.unet import stock_config
+from tests.models.methods.diffews.conftest import make_scene
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_crash_leaves_no_target(
     def crash(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("models.diffews.convert.copy_folders", crash)
+    monkeypatch.setattr("models.methods.diffews.convert.copy_folders", crash)
     with pytest.raises(OSError, match="disk full"):
         convert_sd2(sd2, tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["sd2"]

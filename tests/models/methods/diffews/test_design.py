@@ -2,9 +2,9 @@ import pytest
 from pydantic import ValidationError
 
 from models.catalog import load_model
-from models.diffews import Design
-from models.diffews.design import CONFIG_KEY
 from models.errors import ModelError
+from models.methods.diffews import Design
+from models.methods.diffews.design import CONFIG_KEY
 
 
 def test_the_default_is_the_papers_choice() -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.diffews import Design
-from models.diffews.generation import Generation
+from models.methods.diffews import Design
+from models.methods.diffews.generation import Generation
 
 # Of arXiv 2410.02369, with Stable Diffusion's way from the first beta to the last.
 RANGES = {"sd": (0.00085, 0.012), "strong": (0.0272, 0.384)}

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from models.diffews.design import Injection
-from models.diffews.injection import (
+from models.methods.diffews.design import Injection
+from models.methods.diffews.injection import (
     OUTSIDE,
     composed,
     masked_latents,

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.diffews.layout import ChannelsLastNorm, lay_channels_last
+from models.methods.diffews.layout import ChannelsLastNorm, lay_channels_last
 
 
 def norm(groups: int = 4, channels: int = 16) -> ChannelsLastNorm:

@@ -7,10 +7,10 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 
 from models.catalog import load_model
-from models.diffews import DiffewS
 from models.errors import ModelError
+from models.methods.diffews import DiffewS
 from models.segmenter import Features, Segmenter
-from tests.models.diffews.conftest import Scene, make_scene
+from tests.models.methods.diffews.conftest import Scene, make_scene
 
 
 def test_it_is_a_segmenter_with_scores_on_the_grid(tiny: DiffewS, scene: Scene) -> None:

@@ -8,11 +8,11 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from models.catalog import load_model
-from models.diffews import DiffewS
-from models.diffews.attention import AttentionBank
-from models.diffews.unet import TIMESTEP, by_layer, stock_config
+from models.methods.diffews import DiffewS
+from models.methods.diffews.attention import AttentionBank
+from models.methods.diffews.unet import TIMESTEP, by_layer, stock_config
 from models.segmenter import Features
-from tests.models.diffews.conftest import Scene, make_scene
+from tests.models.methods.diffews.conftest import Scene, make_scene
 
 ROUNDING = 2e-5
 

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.diffews import DiffewS
-from models.diffews.prompt import empty_prompt, encode
 from models.geometry import Squash
+from models.methods.diffews import DiffewS
+from models.methods.diffews.prompt import empty_prompt, encode
 
 Case = Callable[[str], dict[str, Tensor]]
 

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.diffews.scoring import Rule, Scoring, margins
 from models.geometry import Squash
+from models.methods.diffews.scoring import Rule, Scoring, margins
 
 pixels = st.integers(0, 2**32 - 1).map(
     lambda seed: torch.randn(2, 3, 9, 7, generator=torch.Generator().manual_seed(seed))

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from models.catalog import load_model
-from models.diffews.convert import convert_half
-from models.diffews.parts import load_parts
-from models.diffews.shipped import WEIGHTS
+from models.methods.diffews.convert import convert_half
+from models.methods.diffews.parts import load_parts
+from models.methods.diffews.shipped import WEIGHTS
 
 MEGABYTES = 10
 

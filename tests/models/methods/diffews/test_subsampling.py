@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from models.catalog import load_model
-from models.diffews.attention import Kept
-from models.diffews.subsampling import Inside, subsampled
 from models.errors import ModelError
-from tests.models.diffews.conftest import make_scene
+from models.methods.diffews.attention import Kept
+from models.methods.diffews.subsampling import Inside, subsampled
+from tests.models.methods.diffews.conftest import make_scene
 
 TOKENS = (16, 4, 4)  # of three layers
 

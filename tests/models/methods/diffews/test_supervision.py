@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from models.catalog import load_model
-from tests.models.diffews.conftest import make_scene
+from tests.models.methods.diffews.conftest import make_scene
 
 
 def distance(one: Tensor, other: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from models.diffews.tokens import load_clip
 from models.errors import ModelError
+from models.methods.diffews.tokens import load_clip
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.diffews import Design, DiffewS
-from models.diffews.injection import composed, mask_image
-from models.diffews.options import DiffewSOptions
-from models.diffews.parts import Parts, load_parts, save_parts
-from models.diffews.supervision import foreground, target_image
-from models.diffews.synthetic import random_parts
-from models.diffews.training.objective import DiffewSLoss
-from models.diffews.unet import learn
+from models.methods.diffews import Design, DiffewS
+from models.methods.diffews.injection import composed, mask_image
+from models.methods.diffews.options import DiffewSOptions
+from models.methods.diffews.parts import Parts, load_parts, save_parts
+from models.methods.diffews.supervision import foreground, target_image
+from models.methods.diffews.synthetic import random_parts
+from models.methods.diffews.training.objective import DiffewSLoss
+from models.methods.diffews.unet import learn
 from models.segmenter import Features
 
 Case = Callable[[str], dict[str, Tensor]]

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.diffews.upsample import FoldedUpsample
+from models.methods.diffews.upsample import FoldedUpsample
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 4)])

@@ -1,0 +1,1 @@
+"""One model on one list of episodes: the plan, the pixels, the cache, the masks, the counts."""

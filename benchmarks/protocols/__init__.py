@@ -1,0 +1,1 @@
+"""Protocols, and what is known of an episode list before anything is run."""

@@ -1,0 +1,1 @@
+"""Original archives: fetched, checked, unpacked."""

@@ -1,0 +1,1 @@
+"""Prepared datasets for programs that know nothing of this suite."""

@@ -1,0 +1,1 @@
+"""What of a test a model may have seen before."""

@@ -1,0 +1,1 @@
+"""The prepared form of a dataset: made by `prepare`, read by `dataset`."""

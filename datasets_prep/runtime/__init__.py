@@ -1,0 +1,1 @@
+"""Processes, disk space, locks and progress: what long preparations stand on."""

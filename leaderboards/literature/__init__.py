@@ -1,0 +1,1 @@
+"""Numbers that papers report, each with where it was read."""

@@ -1,0 +1,1 @@
+"""Boards and reports for a browser, and the plots in them."""

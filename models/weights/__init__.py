@@ -1,0 +1,1 @@
+"""Where weights come from: local files, the hub, transformers' networks, seeded random ones."""
