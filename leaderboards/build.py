@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from benchmarks.errors import BenchError
-from benchmarks.pictures.panel import Gallery
+from benchmarks import BenchError, Gallery
 from leaderboards.committed.collect import LeftOut, Places, collect
 from leaderboards.literature.numbers import reported
 from leaderboards.literature.table import PAGE, reported_page

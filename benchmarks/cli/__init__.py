@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from benchmarks.cli.ablate import ablate
-from benchmarks.cli.compare import compare
+from benchmarks.cli.compare import command as compare
 from benchmarks.cli.datasets import datasets
 from benchmarks.cli.doctor import doctor
 from benchmarks.cli.episodes import episodes
 from benchmarks.cli.export import export
-from benchmarks.cli.leaderboard import leaderboard
+from benchmarks.cli.leaderboard import command as leaderboard
 from benchmarks.cli.merge import merge
 from benchmarks.cli.models import models
 from benchmarks.cli.options.layout import VerbGroup

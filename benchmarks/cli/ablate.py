@@ -134,8 +134,9 @@ def diffews(quiet: bool, page: Path, device: str, threads: int, **given: Any) ->
     the paper's choice with one answer changed, and learns from as many episodes in as many steps.
     An interrupted table goes on with the same command.
     """
-    from benchmarks.cli.console import RunListener, progress
+    from benchmarks.cli.console import progress
     from benchmarks.config.file import root
+    from benchmarks.engines.listener import ProgressListener
     from benchmarks.train.ablation import Ablation, ablate
     from benchmarks.train.job import load_job
     from leaderboards.tables.design import write_design_page
@@ -145,7 +146,7 @@ def diffews(quiet: bool, page: Path, device: str, threads: int, **given: Any) ->
     data_root = root("data_root", given.pop("data_root"))
     ablation = Ablation(data_root=data_root, job=job, **given)
     with progress(quiet=quiet) as shown:
-        listener = RunListener(shown)
+        listener = ProgressListener(shown)
         table = ablate(ablation, shown, listener, device=device, threads=threads, only=only)
     if table is None:
         click.echo(f"trained {', '.join(only)}; other rows are missing, and no page is written")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    "compare",
     cls=Verb,
     examples=(
         "bench compare dense-nn prototype                     wherever both were measured",
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 @boards
 @data_root
 @as_json
-def compare(
+def command(
     names: Sequence[str],
     dataset: str | None,
     protocol: str | None,
@@ -65,10 +66,11 @@ def compare(
     """
     from dataclasses import asdict
 
+    from benchmarks import evaluations
     from benchmarks.config.file import root
+    from leaderboards import compare
     from leaderboards.committed.collect import Places
     from leaderboards.committed.select import select
-    from leaderboards.statistics.comparison import compare_all
 
     places = Places(root("results_root", results_root), boards / "results")
     wanted = {"dataset": dataset, "protocol": protocol, "shots": shots}
@@ -78,7 +80,7 @@ def compare(
         if all(value in (None, getattr(key, name)) for name, value in wanted.items())
     ]
     keys = dict.fromkeys(key for name in names for key in select(known, name))
-    comparisons = compare_all(places.read(key) for key in keys)
+    comparisons = compare(*evaluations(places.read(key) for key in keys))
     if as_json:
         print_json([asdict(comparison) for comparison in comparisons])
     else:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import Literal, TextIO
 
 from rich import box
 from rich.console import Console
@@ -20,10 +20,6 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from datasets_prep.runtime.progress import SILENT, Progress
-
-if TYPE_CHECKING:
-    from benchmarks.engines.run import Outcome
-    from benchmarks.results.store import RunKey
 
 _PLAIN_WIDTH = 10_000
 _RECORDS = 2  # a table so many times wider than the terminal is taken apart
@@ -186,52 +182,3 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
             yield Bars(bars)
     else:
         yield Lines(sys.stderr)
-
-
-class RunListener:
-    """Tells a `Progress` what the runner says: one bar over all runs, and a line for each.
-
-    Args:
-        shown: where it is shown.
-    """
-
-    def __init__(self, shown: Progress) -> None:
-        self._shown = shown
-        self._runs = self._finished = 0
-        self._done = self._total = 0
-
-    def matrix_started(self, runs: int, episodes: int) -> None:
-        """The bar begins."""
-        self._runs, self._total = runs, episodes
-
-    def run_started(self, key: "RunKey", total: int, done: int) -> None:
-        """A run begins, or goes on: what is done already is no progress."""
-        self._total -= done
-        self._shown.update(self._label, self._done, self._total)
-
-    def advanced(self, episodes: int) -> None:
-        """Some more episodes are through."""
-        self._done += episodes
-        self._shown.update(self._label, self._done, self._total)
-
-    @property
-    def _label(self) -> str:
-        return "episodes of 1 run" if self._runs == 1 else f"episodes of {self._runs} runs"
-
-    def run_finished(self, outcome: "Outcome") -> None:
-        """Print the run's numbers, or how far it came."""
-        self._finished += 1
-        label = f"[{self._finished}/{self._runs}] {outcome.key}"
-        record = outcome.record
-        if record is None:
-            self._shown.note(f"{label}  {outcome.unfinished or outcome.status}")
-            return
-        self._shown.note(
-            f"{label}  mIoU {100 * record.miou:.1f}  "
-            f"FB-IoU {100 * record.fb_iou:.1f}  {record.milliseconds_per_episode:.1f} ms/episode"
-            + ("  (already complete)" if outcome.status == "already complete" else "")
-        )
-
-    def note(self, text: str) -> None:
-        """Print one line."""
-        self._shown.note(text)

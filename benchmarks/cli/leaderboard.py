@@ -9,6 +9,7 @@ from benchmarks.cli.options.params import PATH, data_root, option, quiet, result
 
 
 @click.command(
+    "leaderboard",
     cls=Verb,
     examples=(
         "bench leaderboard                    write leaderboards/ and print its tables",
@@ -38,7 +39,7 @@ from benchmarks.cli.options.params import PATH, data_root, option, quiet, result
 )
 @data_root
 @quiet
-def leaderboard(
+def command(
     results_root: Path | None,
     output: Path,
     plots: bool,
@@ -53,13 +54,13 @@ def leaderboard(
     """
     from benchmarks.config.file import root
     from datasets_prep.catalog import GROUPS
-    from leaderboards.build import build
+    from leaderboards import leaderboard
 
     store, pictures = root("results_root", results_root), None
     if gallery:
         from benchmarks.pictures.gallery import draw_gallery
 
         pictures = draw_gallery(root("data_root", data_root), store)
-    built = build(store, output, groups=GROUPS, plots=plots, gallery=pictures)
+    built = leaderboard(store, output, groups=GROUPS, plots=plots, gallery=pictures)
     if not quiet:
         click.echo(built.text, nl=False)

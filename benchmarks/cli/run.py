@@ -255,9 +255,10 @@ def _check_chosen(matrix: "BenchConfig") -> None:
 def _measure(
     matrix: "BenchConfig", resume: bool, shard: "Shard | None", quiet: bool
 ) -> list["Outcome"]:
-    from benchmarks.cli.console import RunListener, progress
+    from benchmarks.cli.console import progress
     from benchmarks.cli.options.segmenters import import_from_here
     from benchmarks.config.matrix import open_datasets
+    from benchmarks.engines.listener import ProgressListener
     from benchmarks.engines.runner import run_matrix
     from benchmarks.protocols.seen_classes import class_notes
 
@@ -266,7 +267,7 @@ def _measure(
     with progress(quiet=quiet) as shown:
         for note in dict.fromkeys(class_notes(matrix, prepared)):
             shown.note(note)
-        listener = RunListener(shown)
+        listener = ProgressListener(shown)
         return run_matrix(
             matrix, resume="resume" if resume else "fresh", listener=listener, shard=shard
         )

@@ -79,23 +79,23 @@ def score(
     image or as the protocol's grid. Missing, extra and wrong files are named, and nothing is then
     scored.
     """
+    from benchmarks import load_dataset, score_masks
     from benchmarks.cli.console import progress
-    from benchmarks.config.file import check_name, root
-    from benchmarks.protocols.catalog import get_protocol
-    from benchmarks.results.outside_masks import Predictions
-    from benchmarks.results.outside_masks import score as score_masks
-    from datasets_prep.prepared.dataset import PreparedDataset
 
-    check_name(name)
-    prepared = PreparedDataset(root("data_root", data_root), dataset)
-    predictions = Predictions(
-        folder, prepared, get_protocol(protocol), fold, shots, name, sees_test_classes
-    )
     with progress(quiet=quiet) as shown:
-        record = score_masks(predictions, root("results_root", results_root), shown)
-    if as_json:
-        print_json({"run": str(predictions.key), **record.model_dump(mode="json")})
-    else:
-        click.echo(
-            f"{predictions.key}  mIoU {100 * record.miou:.2f}  FB-IoU {100 * record.fb_iou:.2f}"
+        scores = score_masks(
+            folder,
+            load_dataset(dataset, data_root),
+            fold=fold,
+            shots=shots,
+            name=name,
+            protocol=protocol,
+            sees_test_classes=sees_test_classes,
+            results_root=results_root,
+            progress=shown,
         )
+    key, record = scores.results[0].key, scores.results[0].record
+    if as_json:
+        print_json({"run": str(key), **record.model_dump(mode="json")})
+    else:
+        click.echo(f"{key}  mIoU {100 * record.miou:.2f}  FB-IoU {100 * record.fb_iou:.2f}")

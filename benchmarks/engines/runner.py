@@ -6,39 +6,20 @@ back in each run's journal; so a killed run goes on with any number of workers o
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 from benchmarks.config.matrix import Cell, cells
 from benchmarks.config.schema import BenchConfig, ModelConfig
 from benchmarks.engines import Executor, make_executor
+from benchmarks.engines.listener import Listener
 from benchmarks.engines.messages import Done, Event, Load, Loaded, Lost, Measured
 from benchmarks.engines.run import Outcome, Run
 from benchmarks.engines.scheduler import Lease, LoadModel, OpenRun, Schedule
 from benchmarks.errors import BenchError
 from benchmarks.results.shards import Shard
-from benchmarks.results.store import Resume, RunKey
+from benchmarks.results.store import Resume
 
 _PATIENCE = 1.0  # seconds after which idle workers are asked again
 _QUICK = 0.2  # seconds: where batches take less, a worker gets the next before it is through
-
-
-class Listener(Protocol):
-    """Hears how the matrix comes along."""
-
-    def matrix_started(self, runs: int, episodes: int) -> None:
-        """So many runs of so many episodes in all will be there."""
-
-    def run_started(self, key: RunKey, total: int, done: int) -> None:
-        """A run of `total` episodes begins, `done` of them are there already."""
-
-    def advanced(self, episodes: int) -> None:
-        """So many more episodes are through."""
-
-    def run_finished(self, outcome: Outcome) -> None:
-        """A run is whole, or has tried all of its episodes."""
-
-    def note(self, text: str) -> None:
-        """One line worth reading."""
 
 
 def run_matrix(

@@ -29,11 +29,18 @@ class Worker:
     Args:
         config: the matrix.
         device: where models are loaded.
+        models: those that are there already, by the name that their results get.
     """
 
-    def __init__(self, config: BenchConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: BenchConfig,
+        device: torch.device,
+        models: Mapping[str, Segmenter] | None = None,
+    ) -> None:
         self._config = config
         self._device = device
+        self._models = models or {}
         if device.index is not None:
             # Results name the device by its type, and so ask of the one that is current.
             torch.cuda.set_device(device)
@@ -71,7 +78,9 @@ class Worker:
     def _load(self, task: Load) -> Loaded:
         begin = time.perf_counter()
         self._free()
-        model = load_segmenter(task.model, self._device, self._config.dtype)
+        model = self._models.get(task.model.name) or load_segmenter(
+            task.model, self._device, self._config.dtype
+        )
         batch = trait(model, "encode_batch") if self._device.type == "cuda" else 1
         self._evaluators = {
             name: Evaluator(model, loader, self._cache, self._device, encode_batch=batch)

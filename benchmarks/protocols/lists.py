@@ -8,8 +8,9 @@ from pathlib import Path
 from benchmarks.protocols.consecutive import Place, has_neighbour
 from benchmarks.results.records import Setup
 from datasets_prep.episodes.episode import Episode, digest
+from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.episodes.published import check_digest, list_name, published_digest
-from datasets_prep.episodes.recipes import EpisodePool, recipes
+from datasets_prep.episodes.recipes import recipes
 from datasets_prep.formats.splitfiles import read_lists
 from datasets_prep.prepared.dataset import PreparedDataset
 

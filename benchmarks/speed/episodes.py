@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.speed.measure import SpeedReport
 from datasets_prep.episodes import hsnet
 from datasets_prep.episodes.episode import Episode
-from datasets_prep.episodes.recipes import EpisodePool
+from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.prepared.folds import FoldSet, contiguous, split
 
 # Test images per class of PASCAL-5i's fold 0; 345 images hold its 346 pairs.

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config.schema import BenchConfig, DatasetConfig, ModelConfig
-from benchmarks.engines.runner import Listener, run_matrix
+from benchmarks.engines.listener import Listener
+from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import miou
 from benchmarks.protocols.catalog import PROTOCOLS

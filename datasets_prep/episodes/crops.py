@@ -14,7 +14,7 @@ from numpy.random import RandomState
 
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.episodes.legacy import SEED, choice
-from datasets_prep.episodes.recipes import EpisodePool
+from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import Crops
 

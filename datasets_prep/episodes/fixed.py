@@ -11,7 +11,7 @@ import hashlib
 from numpy.random import RandomState
 
 from datasets_prep.episodes.episode import Episode
-from datasets_prep.episodes.recipes import EpisodePool
+from datasets_prep.episodes.pool import EpisodePool
 
 EPISODES = 1000
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from numpy.random import RandomState
 
 from datasets_prep.episodes.episode import Episode
-from datasets_prep.episodes.recipes import EpisodePool
+from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.errors import DatasetError
 
 T = TypeVar("T")

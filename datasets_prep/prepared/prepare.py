@@ -19,8 +19,9 @@ from datasets_prep.archives.extract import freeze
 from datasets_prep.archives.sources import hashes, obtain
 from datasets_prep.builder import Builder, Content, Workspace
 from datasets_prep.episodes.episode import Episode, digest, storable, write_episodes
+from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.episodes.published import check_digest, list_name
-from datasets_prep.episodes.recipes import EpisodePool, recipes
+from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.dataset import SCHEMA, PreparedDataset
 from datasets_prep.prepared.faults import Faults

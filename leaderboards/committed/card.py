@@ -5,9 +5,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.errors import BenchError
-from benchmarks.results.store import Result
-from leaderboards.statistics.scores import Figure, Row, Setting, settings, trained_alone
+from benchmarks import BenchError, Figure, Result
+from leaderboards.statistics.scores import Row, Setting, settings, trained_alone
 
 
 def model_index(results: Iterable[Result]) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.errors import BenchError
-from benchmarks.results.store import (
+from benchmarks import (
+    BenchError,
     Result,
     RunKey,
     find_runs,

@@ -5,9 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.errors import BenchError
-from benchmarks.results.records import RunRecord
-from benchmarks.results.store import Result, RunKey
+from benchmarks import BenchError, Result, RunKey, RunRecord
 from leaderboards.committed.collect import LeftOut, agreeing
 from leaderboards.committed.files import (
     committed_json,

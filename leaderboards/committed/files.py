@@ -12,11 +12,16 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from benchmarks.errors import BenchError
-from benchmarks.evaluation.metrics import EpisodeCounts
-from benchmarks.results.records import RunRecord
-from benchmarks.results.store import Result, RunKey, check_key
-from benchmarks.results.table import read_table, write_table
+from benchmarks import (
+    BenchError,
+    EpisodeCounts,
+    Result,
+    RunKey,
+    RunRecord,
+    check_key,
+    read_table,
+    write_table,
+)
 
 SCHEMA = 1
 Areas = tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]

@@ -4,8 +4,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.errors import BenchError
-from benchmarks.results.store import RunKey
+from benchmarks import BenchError, RunKey
 from leaderboards.committed.files import parse_committed_record, read_committed_record
 
 CHANGES = "CHANGES.md"

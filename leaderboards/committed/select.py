@@ -3,8 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 
-from benchmarks.errors import BenchError
-from benchmarks.results.store import RunKey
+from benchmarks import BenchError, RunKey
 
 
 def select(keys: Sequence[RunKey], text: str) -> list[RunKey]:

@@ -2,11 +2,7 @@
 
 import math
 
-from benchmarks.errors import BenchError
-from benchmarks.protocols.catalog import get_protocol
-from benchmarks.protocols.lists import expected_digest
-from benchmarks.results.store import Result
-from leaderboards.statistics import figures
+from benchmarks import BenchError, Result, expected_digest, figures, get_protocol
 
 _TOLERANCE = 1e-9
 

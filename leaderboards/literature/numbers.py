@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmarks.errors import BenchError
+from benchmarks import BenchError
 from leaderboards.statistics.scores import Row, Setting
 
 _FILE = Path(__file__).with_name("published.yaml")

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pictures.panel import Gallery
+from benchmarks import Figure, Gallery
 from leaderboards.literature.numbers import Reported
-from leaderboards.statistics.scores import Figure, Row, Setting
+from leaderboards.statistics.scores import Row, Setting
 from leaderboards.tables import wording
 
 _MARK = re.compile(r"/\* ([A-Z]+) \*/")

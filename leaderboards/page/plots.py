@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from benchmarks.pictures.canvas import COLOURS, MARKERS, Canvas
-from leaderboards.statistics.scores import Figure, Setting
+from benchmarks import COLOURS, MARKERS, Canvas, Figure
+from leaderboards.statistics.scores import Setting
 
 _BINS = list(range(0, 101, 5))
 CAPTIONS = {  # of what `board_plots` draws

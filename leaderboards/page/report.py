@@ -7,8 +7,7 @@ from html import escape
 
 import numpy as np
 
-from benchmarks.errors import BenchError
-from benchmarks.results.store import Result
+from benchmarks import BenchError, Result
 from leaderboards.page import plots
 from leaderboards.page.html import fill
 from leaderboards.statistics.scores import Row, Setting, settings

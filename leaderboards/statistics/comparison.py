@@ -1,7 +1,7 @@
 """Two models on the same episodes: is one better, by how much, and where.
 
 Both models answer the same episodes, so their difference is far less uncertain than either
-figure. Its interval is the bootstrap of `leaderboards.statistics.intervals` with both models on the
+figure. Its interval is the bootstrap of `benchmarks.evaluation.intervals` with both models on the
 same draws.
 """
 
@@ -14,21 +14,8 @@ from statistics import fmean
 
 import numpy as np
 
-from benchmarks.errors import BenchError
-from benchmarks.results.store import Result, RunKey
+from benchmarks import BenchError, Figure, Result, RunKey, figures, intervals
 from leaderboards.committed.collect import episodes_digest
-from leaderboards.statistics import figures
-from leaderboards.statistics.intervals import (
-    RESAMPLES,
-    Floats,
-    draw,
-    interval,
-    over_folds,
-    pooled_iou,
-    shared_iou,
-    total_fb_iou,
-)
-from leaderboards.statistics.scores import Figure
 from leaderboards.statistics.significance import holm, permutation_test
 
 MOST_DIFFERENT = 10
@@ -161,8 +148,14 @@ def compare(a: Sequence[Result], b: Sequence[Result]) -> Comparison:
         of=a[0].record.setup.dataset.folds,
         a_miou=a_miou,
         b_miou=b_miou,
-        miou=Figure(a_miou - b_miou, interval(over_folds([own.miou for own in differences]))),
-        fb_iou=Figure(a_fb - b_fb, interval(over_folds([own.fb_iou for own in differences]))),
+        miou=Figure(
+            a_miou - b_miou,
+            intervals.interval(intervals.over_folds([own.miou for own in differences])),
+        ),
+        fb_iou=Figure(
+            a_fb - b_fb,
+            intervals.interval(intervals.over_folds([own.fb_iou for own in differences])),
+        ),
         p=p,
         adjusted_p=p,
         wins=sum(gap > 0 for gap in gaps),
@@ -221,8 +214,8 @@ def check_same(a: Result, b: Result) -> None:
 
 @dataclass(frozen=True)
 class _Difference:
-    miou: Floats
-    fb_iou: Floats
+    miou: intervals.Floats
+    fb_iou: intervals.Floats
     classes: tuple[ClassDifference, ...]
 
 
@@ -230,21 +223,21 @@ def _differ(pair: Pair) -> _Difference:
     """Draws of the differences on one fold."""
     setup = pair[0].record.setup
     a, b = (figures.class_ious(result) for result in pair)
-    mious = np.zeros(RESAMPLES)
-    totals: Floats = np.zeros(1)
+    mious = np.zeros(intervals.RESAMPLES)
+    totals: intervals.Floats = np.zeros(1)
     classes = []
     for own in figures.clusters(pair):
-        sums = draw(own, setup.fold)
-        class_gap = _gap(pooled_iou(sums))
-        mious += _gap(shared_iou(sums, own.share))
+        sums = intervals.draw(own, setup.fold)
+        class_gap = _gap(intervals.pooled_iou(sums))
+        mious += _gap(intervals.shared_iou(sums, own.share))
         totals = totals + sums
-        difference = Figure(a[own.index] - b[own.index], interval(class_gap))
+        difference = Figure(a[own.index] - b[own.index], intervals.interval(class_gap))
         name = setup.dataset.classes[own.index]
         classes.append(ClassDifference(name, a[own.index], b[own.index], difference))
-    return _Difference(mious, _gap(total_fb_iou(totals)), tuple(classes))
+    return _Difference(mious, _gap(intervals.total_fb_iou(totals)), tuple(classes))
 
 
-def _gap(models: Floats) -> Floats:
+def _gap(models: intervals.Floats) -> intervals.Floats:
     return models[..., 0] - models[..., 1]
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import hypot
 from statistics import fmean
 
-from leaderboards.statistics.intervals import Interval
-from leaderboards.statistics.scores import Figure, FoldScore, Row, Setting, order
+from benchmarks import Figure, Interval
+from leaderboards.statistics.scores import FoldScore, Row, Setting, order
 
 
 def group_settings(

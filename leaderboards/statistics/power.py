@@ -14,11 +14,8 @@ from statistics import correlation as pearson
 
 import numpy as np
 
-from benchmarks.errors import BenchError
-from benchmarks.results.store import Result
-from leaderboards.statistics import figures
+from benchmarks import BenchError, Result, figures, intervals
 from leaderboards.statistics.comparison import check_same, setting_name
-from leaderboards.statistics.intervals import over_folds
 
 POINTS = (0.005, 0.01, 0.02, 0.03, 0.05)
 
@@ -72,7 +69,9 @@ def power(
     """
     folds = _by_fold(models)
     draws = [figures.draws(own) for own in folds]
-    mious = [over_folds([fold[index].miou for fold in draws]) for index in range(len(models))]
+    mious = [
+        intervals.over_folds([fold[index].miou for fold in draws]) for index in range(len(models))
+    ]
     spread = [float(np.std(own)) for own in mious]
     if len(models) == 1:
         deviation, correlation = sqrt(2) * spread[0], 0.0

@@ -6,23 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from benchmarks.results.records import ModelRecord, ProtocolRecord, RunRecord
-from benchmarks.results.store import Result
-from leaderboards.statistics import figures
-from leaderboards.statistics.intervals import Draws, Interval, interval, over_folds
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number in 0..1 and its 95% interval."""
-
-    value: float
-    interval: Interval
-
-    def signed(self) -> str:
-        """A difference in percent points: `+1.2 (+0.4 to +2.0)`."""
-        low, high = self.interval.low, self.interval.high
-        return f"{100 * self.value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+from benchmarks import (
+    Draws,
+    Figure,
+    ModelRecord,
+    ProtocolRecord,
+    Result,
+    RunRecord,
+    figures,
+    intervals,
+)
 
 
 @dataclass(frozen=True)
@@ -207,8 +200,8 @@ def _setting(results: Sequence[Result]) -> Setting:
 def _score(result: Result, draws: Draws) -> FoldScore:
     return FoldScore(
         result.record,
-        Figure(figures.miou(result), interval(draws.miou)),
-        Figure(figures.fb_iou(result), interval(draws.fb_iou)),
+        Figure(figures.miou(result), intervals.interval(draws.miou)),
+        Figure(figures.fb_iou(result), intervals.interval(draws.fb_iou)),
         {
             index: Figure(iou, draws.class_iou[index])
             for index, iou in figures.class_ious(result).items()
@@ -226,11 +219,11 @@ def _row(model: str, folds: Mapping[int, FoldScore], draws: Mapping[tuple[str, i
         of,
         Figure(
             fmean(score.miou.value for score in folds.values()),
-            interval(over_folds([draw.miou for draw in own])),
+            intervals.interval(intervals.over_folds([draw.miou for draw in own])),
         ),
         Figure(
             fmean(score.fb_iou.value for score in folds.values()),
-            interval(over_folds([draw.fb_iou for draw in own])),
+            intervals.interval(intervals.over_folds([draw.fb_iou for draw in own])),
         ),
     )
 

@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from leaderboards.statistics.intervals import RESAMPLES, ClassClusters, Floats, shared_iou
+from benchmarks import ClassClusters, intervals
 
 _BLOCK = 500  # permutations at a time
 
 
 def permutation_test(
-    folds: Mapping[int, Sequence[ClassClusters]], permutations: int = RESAMPLES, seed: int = 0
+    folds: Mapping[int, Sequence[ClassClusters]],
+    permutations: int = intervals.RESAMPLES,
+    seed: int = 0,
 ) -> float:
     """The two-sided p-value of the mean over folds of the difference in mIoU.
 
@@ -52,7 +54,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _difference(sums: Floats, share: Floats) -> Floats:
+def _difference(sums: intervals.Floats, share: intervals.Floats) -> intervals.Floats:
     """What a class adds to the difference in mIoU, from ... × 2 models × runs × 4."""
-    ious = shared_iou(sums, share)
+    ious = intervals.shared_iou(sums, share)
     return ious[..., 0] - ious[..., 1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks.errors import BenchError
+from benchmarks import BenchError
 from leaderboards.tables.markdown import Markup, table
 from leaderboards.tables.wording import NONE
 

@@ -5,8 +5,7 @@ from collections.abc import Collection, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.pictures.panel import Gallery, Panel, Shown
-from benchmarks.results.store import protocol_folder
+from benchmarks import Gallery, Panel, Shown, protocol_folder
 from leaderboards.page.plots import CAPTIONS, plot_name
 from leaderboards.statistics.scores import Setting
 from leaderboards.tables import wording

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks.errors import BenchError
+from benchmarks import BenchError
 from leaderboards.tables.markdown import table
 
 _HEAD = (

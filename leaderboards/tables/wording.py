@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from benchmarks import Figure
 from leaderboards.committed.collect import LeftOut
-from leaderboards.statistics.scores import Figure, Row, Setting
+from leaderboards.statistics.scores import Row, Setting
 
 NONE = "–"
 

@@ -21,11 +21,6 @@ from datasets_prep.datasets.folder.options import FolderOptions
 from datasets_prep.datasets.fss1000 import FSS1000
 from datasets_prep.datasets.pascal import Pascal, PascalOptions
 from tests.datasets_prep import folders as own
-from tests.datasets_prep import test_chestxray as xray
-from tests.datasets_prep import test_deepglobe as globe
-from tests.datasets_prep import test_fss1000 as fss
-from tests.datasets_prep import test_isic2018 as isic
-from tests.datasets_prep import test_suim as suim
 from tests.datasets_prep.coco_fixture import (
     HEIGHT,
     IDS,
@@ -35,6 +30,11 @@ from tests.datasets_prep.coco_fixture import (
     box,
     write_tiny_coco,
 )
+from tests.datasets_prep.datasets import test_chestxray as xray
+from tests.datasets_prep.datasets import test_deepglobe as globe
+from tests.datasets_prep.datasets import test_fss1000 as fss
+from tests.datasets_prep.datasets import test_isic2018 as isic
+from tests.datasets_prep.datasets import test_suim as suim
 from tests.datasets_prep.pascal_fixture import (
     SBD_FOLDER,
     VOC_FOLDER,

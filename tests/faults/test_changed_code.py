@@ -61,7 +61,9 @@ def test_a_begun_run_wants_the_code_that_began_it(
 
 
 def test_documents_and_tests_are_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "benchmarks" / "environment.py"))
+    monkeypatch.setattr(
+        environment, "__file__", str(tmp_path / "benchmarks" / "results" / "environment.py")
+    )
     for package in ("benchmarks", "datasets_prep", "models"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "own.py").touch()

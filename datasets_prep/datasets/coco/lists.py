@@ -11,7 +11,8 @@ from dataclasses import replace
 from datasets_prep.builder import Areas, Splits
 from datasets_prep.datasets.coco.classes import CLASSES
 from datasets_prep.datasets.coco.release import FOLDS, MIN_AREA
-from datasets_prep.episodes.recipes import EpisodePool, recipes
+from datasets_prep.episodes.pool import EpisodePool
+from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError, refuse
 from datasets_prep.prepared.folds import (
     FoldSet,

@@ -7,15 +7,12 @@ from typing import ClassVar
 
 from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.datasets.crossdomain.suim_masks import CLASSES
 from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
 from datasets_prep.prepared.folds import FoldSet
 from datasets_prep.runtime.parallel import ordered_results
-
-# The names of the published folders, in their order: fish and vertebrates, human divers, plants,
-# reefs and invertebrates, robots, sea floor and rocks, wrecks.
-CLASSES = ("FV", "HD", "PF", "RI", "RO", "SR", "WR")
 
 _PAGE = "https://irvlab.cs.umn.edu/resources/suim-dataset"
 _NOTE = (

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets_prep.datasets.crossdomain.labelled import FOREGROUND, read_pixels
-from datasets_prep.datasets.crossdomain.suim import CLASSES
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import UNREADABLE, checked_image, keep_copy, open_image
 from datasets_prep.prepared.records import ImageRecord, label_record
+
+# The names of the published folders, in their order: fish and vertebrates, human divers, plants,
+# reefs and invertebrates, robots, sea floor and rocks, wrecks.
+CLASSES = ("FV", "HD", "PF", "RI", "RO", "SR", "WR")
 
 # Red, green and blue as bits of 4, 2 and 1.
 _BITS = (None, "HD", "PF", "WR", "RO", "RI", "FV", "SR")

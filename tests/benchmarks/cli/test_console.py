@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.progress import Progress as RichProgress
 from rich.progress import TextColumn
 
-from benchmarks.cli.console import Bars, Lines, Pace, RunListener, print_table, progress
+from benchmarks.cli.console import Bars, Lines, Pace, print_table, progress
+from benchmarks.engines.listener import ProgressListener
 from benchmarks.results.store import RunKey
 
 
@@ -108,7 +109,7 @@ def test_the_listener_numbers_runs_and_counts_what_was_done_before() -> None:
         def note(self, message: str) -> None:
             seen.append(message)
 
-    listener = RunListener(Spy())
+    listener = ProgressListener(Spy())
     listener.matrix_started(runs=2, episodes=20)
     listener.run_started(RunKey("d", "p", "m", 0, 1), total=10, done=4)
     listener.advanced(3)

@@ -16,8 +16,8 @@ from datasets_prep.builder import BuilderOptions
 from datasets_prep.datasets.fss1000 import FSS1000, FSS1000_RELEASE, Release, _folds
 from datasets_prep.episodes.episode import digest
 from datasets_prep.episodes.hsnet import draw
+from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.episodes.published import expected_digest
-from datasets_prep.episodes.recipes import EpisodePool
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats import splitfiles
 from datasets_prep.prepared.dataset import PreparedDataset

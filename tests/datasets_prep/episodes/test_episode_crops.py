@@ -6,7 +6,7 @@ from numpy.random import RandomState
 
 from datasets_prep.episodes import hsnet
 from datasets_prep.episodes.episode import Episode
-from datasets_prep.episodes.recipes import EpisodePool
+from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import Crops, Fold, FoldSet, QueryOrder, read_folds, to_json
 

@@ -18,7 +18,8 @@ from datasets_prep.episodes.episode import (
     to_jsonl,
     write_episodes,
 )
-from datasets_prep.episodes.recipes import EpisodePool, recipes
+from datasets_prep.episodes.pool import EpisodePool
+from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import FoldSet, split
 

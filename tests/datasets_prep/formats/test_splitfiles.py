@@ -10,8 +10,8 @@ import pytest
 
 from datasets_prep.episodes import hsnet
 from datasets_prep.episodes.episode import Episode, digest
+from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.episodes.published import check_digest, expected_digest, list_name
-from datasets_prep.episodes.recipes import EpisodePool
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.splitfiles import (
     lists_digest,

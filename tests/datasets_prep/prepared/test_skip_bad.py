@@ -16,9 +16,9 @@ from datasets_prep.errors import DatasetError
 from datasets_prep.prepared import prepare as prepare_module
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
-from tests.datasets_prep import test_fss1000 as fss
 from tests.datasets_prep.bad_inputs import ANNOTATIONS, CASES, folder, tear, unzipped
 from tests.datasets_prep.coco_fixture import write_tiny_coco
+from tests.datasets_prep.datasets import test_fss1000 as fss
 
 few_classes = fss.few_classes
 

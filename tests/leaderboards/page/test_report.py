@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 
 from benchmarks.errors import BenchError
+from benchmarks.evaluation.intervals import Figure, Interval
 from benchmarks.results.store import Result, read_result
 from leaderboards.build import build
 from leaderboards.page import plots
 from leaderboards.page.report import draw_plots, episodes_of, report_page, telling
-from leaderboards.statistics.intervals import Interval
-from leaderboards.statistics.scores import Figure
 from tests.leaderboards.synthetic import write_model
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.errors import BenchError
 from benchmarks.evaluation import metrics
+from benchmarks.evaluation.intervals import ClassClusters
 from benchmarks.evaluation.metrics import EpisodeCounts
 from benchmarks.results.store import Result, RunKey, read_result
 from leaderboards.statistics.comparison import Comparison, compare, compare_all
-from leaderboards.statistics.intervals import ClassClusters
 from leaderboards.statistics.significance import holm, permutation_test
 from tests.leaderboards.synthetic import write_model, write_run
 

@@ -6,13 +6,13 @@ from statistics import fmean
 import numpy as np
 import pytest
 
+from benchmarks.evaluation.intervals import Figure, Interval
 from datasets_prep.catalog import GROUPS
 from leaderboards.build import Built, build
 from leaderboards.literature.numbers import reported
 from leaderboards.page.html import board_data
 from leaderboards.statistics.groups import mean
-from leaderboards.statistics.intervals import Interval
-from leaderboards.statistics.scores import Figure, Setting
+from leaderboards.statistics.scores import Setting
 from tests.leaderboards.synthetic import write_run
 from tests.leaderboards.test_build import cells, page, section
 

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import EpisodeCounts
+from benchmarks.results import figures
 from benchmarks.results.store import Result, Row, RunKey, read_result
-from leaderboards.statistics import figures
 from leaderboards.statistics.power import power
 from tests.leaderboards.synthetic import make_record, make_setup, write_model, write_run
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.evaluation.intervals import bootstrap, interval, over_folds
 from benchmarks.results.store import read_result
 from leaderboards.committed.collect import Places, collect
-from leaderboards.statistics.intervals import bootstrap, interval, over_folds
 from leaderboards.statistics.scores import Row, Setting, settings
 from tests.leaderboards.synthetic import write_model, write_run
 

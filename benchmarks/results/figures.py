@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.evaluation import metrics
+from benchmarks.evaluation import intervals, metrics
 from benchmarks.results.store import Result
-from leaderboards.statistics import intervals
 
 
 def classes(result: Result) -> list[int]:

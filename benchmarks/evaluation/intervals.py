@@ -35,6 +35,19 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A number in 0..1 and its 95% interval."""
+
+    value: float
+    interval: Interval
+
+    def signed(self) -> str:
+        """A difference in percent points: `+1.2 (+0.4 to +2.0)`."""
+        low, high = self.interval.low, self.interval.high
+        return f"{100 * self.value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+@dataclass(frozen=True)
 class Draws:
     """One model's figures on one fold, drawn again and again.
 

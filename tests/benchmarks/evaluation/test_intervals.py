@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.evaluation import metrics
+from benchmarks.evaluation import intervals, metrics
+from benchmarks.evaluation.intervals import Interval, bootstrap, interval, over_folds
 from benchmarks.evaluation.metrics import EpisodeCounts
-from leaderboards.statistics import intervals
-from leaderboards.statistics.intervals import Interval, bootstrap, interval, over_folds
 
 
 def counts(classes: list[int], areas: object) -> EpisodeCounts:
