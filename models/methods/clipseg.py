@@ -6,20 +6,22 @@ keep their aspect as in its PASCAL-5i evaluation (`experiments/pascal_1shot.yaml
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models import catalog
 from models.catalog import Card
 from models.geometry import LongestSide
 from models.segmenter import Features
-from models.weights.pretrained import OverNetwork, Pretrained, load_pretrained, normalised
+from models.weights.pretrained import (
+    OverTransformers,
+    Pretrained,
+    PretrainedOptions,
+    normalised,
+)
 
-_PUBLISHED = "CIDAS/clipseg-rd64-refined"
 _SIZE = 352  # what the published decoders were trained on, finer than CLIP's own 224
 
 _BACKGROUND = 0.1  # what is left of the background
@@ -27,17 +29,9 @@ _CONTEXT = 0.1  # how far a crop reaches over the object on each side, as a shar
 _KERNEL, _SIGMA = 15, 3.0  # of the Gaussian blur, in pixels
 
 
-class CLIPSegOptions(catalog.Options):
+class CLIPSegOptions(PretrainedOptions):
     """Options of CLIPSeg."""
 
-    weights: str | None = Field(
-        default=None,
-        description="a folder with config.json and model.safetensors, or a hub id "
-        "owner/name[@revision]",
-    )
-    random: Literal["tiny"] | None = Field(
-        default=None, description="random weights of this size in their place, for tests"
-    )
     threshold: float = Field(
         default=0.24,
         gt=0,
@@ -47,7 +41,43 @@ class CLIPSegOptions(catalog.Options):
     )
 
 
-class CLIPSeg(OverNetwork):
+def tiny_network() -> nn.Module:
+    """CLIPSeg on 32×32 pixels, with 64,000 random parameters, large enough to give clear masks."""
+    import transformers
+
+    text = {
+        "vocab_size": 100,
+        "hidden_size": 32,
+        "intermediate_size": 37,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 16,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    }
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 37,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "image_size": 32,
+        "patch_size": 8,
+    }
+    config = transformers.CLIPSegConfig(
+        text_config=text,
+        vision_config=vision,
+        projection_dim=32,
+        extract_layers=[1, 2, 3],
+        reduce_dim=16,
+        decoder_num_attention_heads=4,
+        decoder_intermediate_size=32,
+        conditional_layer=0,
+    )
+    network: nn.Module = transformers.CLIPSegForImageSegmentation(config)
+    return network
+
+
+class CLIPSeg(OverTransformers):
     """A decoder over CLIP's activations, conditioned on CLIP's embedding of a prompt image.
 
     The prompt is the support cropped to its object, its background blurred and faded to the mean
@@ -56,12 +86,16 @@ class CLIPSeg(OverNetwork):
     """
 
     Options = CLIPSegOptions
+    name = "clipseg"
+    architecture = "CLIPSegForImageSegmentation"
+    published = "CIDAS/clipseg-rd64-refined"
+    tiny_network = tiny_network
     card = Card(
         title="CLIPSeg",
         summary="a decoder over CLIP ViT-B/16, conditioned on a cropped and blurred support",
         source="https://arxiv.org/abs/2112.10003",
         year=2022,
-        weights=_PUBLISHED,
+        weights=published,
         licence="Apache-2.0 (as the hub says; the repository's MIT excludes weights)",
         training_data="PhraseCut: phrases and masks on Visual Genome; CLIP: 400 million web images",
         sees_test_classes={
@@ -83,25 +117,6 @@ class CLIPSeg(OverNetwork):
         self.geometry = LongestSide(size)
         self.threshold = threshold
         self.image_key = f"clipseg@{pretrained.digest[:16]}:{self.network.dtype}"
-
-    @classmethod
-    def load(cls, options: CLIPSegOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
-        """CLIPSeg with the weights that `options` name.
-
-        Raises:
-            ModelError: for weights that are not named, missing or do not fit.
-        """
-        pretrained = load_pretrained(
-            "clipseg",
-            "CLIPSegForImageSegmentation",
-            _PUBLISHED,
-            tiny_network,
-            weights=options.weights,
-            random=options.random,
-            device=device,
-            dtype=dtype,
-        )
-        return cls(pretrained, options.threshold)
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> list[Features]:
@@ -181,39 +196,3 @@ def _span(inside: Tensor) -> tuple[int, int]:
     first, last = int(places[0]), int(places[-1]) + 1
     context = _CONTEXT * (last - first)
     return int(max(0, first - context)), int(min(len(inside), last + context))
-
-
-def tiny_network() -> nn.Module:
-    """CLIPSeg on 32×32 pixels, with 64,000 random parameters, large enough to give clear masks."""
-    import transformers
-
-    text = {
-        "vocab_size": 100,
-        "hidden_size": 32,
-        "intermediate_size": 37,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 16,
-        "bos_token_id": 0,
-        "eos_token_id": 2,
-    }
-    vision = {
-        "hidden_size": 32,
-        "intermediate_size": 37,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "image_size": 32,
-        "patch_size": 8,
-    }
-    config = transformers.CLIPSegConfig(
-        text_config=text,
-        vision_config=vision,
-        projection_dim=32,
-        extract_layers=[1, 2, 3],
-        reduce_dim=16,
-        decoder_num_attention_heads=4,
-        decoder_intermediate_size=32,
-        conditional_layer=0,
-    )
-    network: nn.Module = transformers.CLIPSegForImageSegmentation(config)
-    return network

@@ -7,7 +7,7 @@ with its mask, enter the session ready-made, so that neither is computed twice.
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,21 +15,72 @@ from torch import Tensor, nn
 from models.catalog import Card
 from models.geometry import Squash
 from models.segmenter import Features
-from models.weights.pretrained import (
-    OverNetwork,
-    Pretrained,
-    PretrainedOptions,
-    load_pretrained,
-    normalised,
-)
+from models.weights.pretrained import OverTransformers, Pretrained, normalised
 
-_PUBLISHED = "facebook/sam2.1-hiera-large"
 _OBJECT = 0  # the session's number of the one object
 # What later frames read of a frame with a mask.
 _KEPT = ("maskmem_features", "maskmem_pos_enc", "object_pointer")
 
 
-class SAM2Memory(OverNetwork):
+def tiny_network() -> nn.Module:
+    """SAM 2 on 64×64 pixels, with random parameters large enough to give clear masks."""
+    import transformers
+
+    backbone = transformers.Sam2HieraDetConfig(
+        hidden_size=8,
+        num_attention_heads=1,
+        image_size=[64, 64],
+        blocks_per_stage=[1, 1, 2, 1],
+        embed_dim_per_stage=[8, 16, 32, 64],
+        num_attention_heads_per_stage=[1, 2, 4, 8],
+        window_size_per_stage=[4, 2, 2, 2],
+        global_attention_blocks=[3],
+        window_positional_embedding_background_size=[4, 4],
+        initializer_range=0.2,
+    )
+    vision = transformers.Sam2VisionConfig(
+        backbone_config=backbone,
+        backbone_channel_list=[64, 32, 16, 8],
+        fpn_hidden_size=128,
+        num_feature_levels=3,
+        backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
+        initializer_range=0.2,
+    )
+    config = transformers.Sam2VideoConfig(
+        vision_config=vision,
+        prompt_encoder_config={
+            "hidden_size": 128,
+            "image_size": 64,
+            "patch_size": 16,
+            "mask_input_channels": 8,
+        },
+        mask_decoder_config={
+            "hidden_size": 128,
+            "mlp_dim": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "iou_head_depth": 2,
+            "iou_head_hidden_dim": 16,
+        },
+        image_size=64,
+        memory_attention_hidden_size=128,
+        memory_attention_num_layers=2,
+        memory_attention_feed_forward_hidden_size=32,
+        memory_attention_rope_feat_sizes=[4, 4],
+        memory_encoder_hidden_size=128,
+        memory_encoder_output_channels=64,
+        mask_downsampler_embed_dim=128,
+        memory_fuser_embed_dim=128,
+        memory_fuser_intermediate_dim=32,
+        initializer_range=0.2,
+    )
+    network: nn.Module = transformers.Sam2VideoModel(config)
+    # Random weights would as likely say that there is no object, and then nothing else.
+    network.get_parameter("mask_decoder.pred_obj_score_head.proj_out.bias").data.fill_(10)
+    return network
+
+
+class SAM2Memory(OverTransformers):
     """Supports are frames 0 to K-1 with their masks, the query is frame K.
 
     The query attends to the memory of all supports and to their object pointers, which carry how
@@ -39,13 +90,16 @@ class SAM2Memory(OverNetwork):
     does; its filling of small holes, which needs its own CUDA kernels, is left out.
     """
 
-    Options = PretrainedOptions
+    name = "sam2-memory"
+    architecture = "Sam2VideoModel"
+    published = "facebook/sam2.1-hiera-large"
+    tiny_network = tiny_network
     card = Card(
         title="SAM 2 memory",
         summary="SAM 2's video memory: supports as frames with masks, the query as the next frame",
         source="https://arxiv.org/abs/2408.00714",
         year=2024,
-        weights=_PUBLISHED,
+        weights=published,
         licence="Apache-2.0 (as the hub says)",
         training_data="SA-1B and SA-V: masks in photographs and videos, without class names",
         sees_test_classes={
@@ -59,31 +113,12 @@ class SAM2Memory(OverNetwork):
     )
     support_reads_pixels = False
 
-    def __init__(self, pretrained: Pretrained, dtype: str = "fp32") -> None:
+    def __init__(self, pretrained: Pretrained) -> None:
         self.network = pretrained.network
         size = int(self.network.config.image_size)
         super().__init__(pretrained, size=size)
         self.geometry = Squash(size, "bicubic")
-        self.image_key = f"sam2@{pretrained.digest[:16]}:{dtype}"
-
-    @classmethod
-    def load(cls, options: PretrainedOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
-        """SAM 2 with the weights that `options` name.
-
-        Raises:
-            ModelError: for weights that are not named, missing or do not fit.
-        """
-        pretrained = load_pretrained(
-            "sam2-memory",
-            "Sam2VideoModel",
-            _PUBLISHED,
-            tiny_network,
-            weights=options.weights,
-            random=options.random,
-            device=device,
-            dtype=dtype,
-        )
-        return cls(pretrained, dtype)
+        self.image_key = f"sam2@{pretrained.digest[:16]}:{self.network.dtype}"
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> list[Features]:
@@ -159,61 +194,3 @@ class SAM2Memory(OverNetwork):
     def _image_features(self, images: Tensor) -> Any:
         pixels = normalised(images, next(self.network.parameters()))
         return self.network.get_image_features(pixels)
-
-
-def tiny_network() -> nn.Module:
-    """SAM 2 on 64×64 pixels, with random parameters large enough to give clear masks."""
-    import transformers
-
-    backbone = transformers.Sam2HieraDetConfig(
-        hidden_size=8,
-        num_attention_heads=1,
-        image_size=[64, 64],
-        blocks_per_stage=[1, 1, 2, 1],
-        embed_dim_per_stage=[8, 16, 32, 64],
-        num_attention_heads_per_stage=[1, 2, 4, 8],
-        window_size_per_stage=[4, 2, 2, 2],
-        global_attention_blocks=[3],
-        window_positional_embedding_background_size=[4, 4],
-        initializer_range=0.2,
-    )
-    vision = transformers.Sam2VisionConfig(
-        backbone_config=backbone,
-        backbone_channel_list=[64, 32, 16, 8],
-        fpn_hidden_size=128,
-        num_feature_levels=3,
-        backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
-        initializer_range=0.2,
-    )
-    config = transformers.Sam2VideoConfig(
-        vision_config=vision,
-        prompt_encoder_config={
-            "hidden_size": 128,
-            "image_size": 64,
-            "patch_size": 16,
-            "mask_input_channels": 8,
-        },
-        mask_decoder_config={
-            "hidden_size": 128,
-            "mlp_dim": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "iou_head_depth": 2,
-            "iou_head_hidden_dim": 16,
-        },
-        image_size=64,
-        memory_attention_hidden_size=128,
-        memory_attention_num_layers=2,
-        memory_attention_feed_forward_hidden_size=32,
-        memory_attention_rope_feat_sizes=[4, 4],
-        memory_encoder_hidden_size=128,
-        memory_encoder_output_channels=64,
-        mask_downsampler_embed_dim=128,
-        memory_fuser_embed_dim=128,
-        memory_fuser_intermediate_dim=32,
-        initializer_range=0.2,
-    )
-    network: nn.Module = transformers.Sam2VideoModel(config)
-    # Random weights would as likely say that there is no object, and then nothing else.
-    network.get_parameter("mask_decoder.pred_obj_score_head.proj_out.bias").data.fill_(10)
-    return network

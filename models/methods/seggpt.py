@@ -7,7 +7,7 @@ streams in the merging layer itself, so that even equal examples change the resu
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +16,31 @@ from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 from models.catalog import Card
 from models.geometry import Squash
 from models.segmenter import Features
-from models.weights.pretrained import (
-    OverNetwork,
-    Pretrained,
-    PretrainedOptions,
-    load_pretrained,
-    normalised,
-)
-
-_PUBLISHED = "BAAI/seggpt-vit-large"
+from models.weights.pretrained import OverTransformers, Pretrained, normalised
 
 
-class SegGPT(OverNetwork):
+def tiny_network() -> nn.Module:
+    """SegGPT on 32×32 pixels, with 185,000 random parameters, large enough to paint clearly."""
+    import transformers
+
+    config = transformers.SegGptConfig(
+        hidden_size=32,
+        num_hidden_layers=5,
+        num_attention_heads=4,
+        image_size=(64, 32),
+        patch_size=8,
+        pretrain_image_size=32,
+        merge_index=1,
+        intermediate_hidden_state_indices=[1, 2, 3, 4],
+        decoder_hidden_size=16,
+        mlp_dim=64,
+        initializer_range=0.2,
+    )
+    network: nn.Module = transformers.SegGptForImageSegmentation(config)
+    return network
+
+
+class SegGPT(OverTransformers):
     """SegGPT with white foreground, black background and the semantic embedding.
 
     Several supports are an ensemble: the model reads the query beside each, and the query's
@@ -35,13 +48,16 @@ class SegGPT(OverNetwork):
     first layer on, so nothing but pixels can be kept.
     """
 
-    Options = PretrainedOptions
+    name = "seggpt"
+    architecture = "SegGptForImageSegmentation"
+    published = "BAAI/seggpt-vit-large"
+    tiny_network = tiny_network
     card = Card(
         title="SegGPT",
         summary="a ViT-L that paints masks after painted examples, feature ensemble",
         source="https://arxiv.org/abs/2304.03284",
         year=2023,
-        weights=_PUBLISHED,
+        weights=published,
         licence="Apache-2.0 (as the hub says; the authors' own repository says MIT)",
         training_data=(
             "masks of ADE20K, COCO, PASCAL VOC, Cityscapes, LIP, PACO, iSAID, loveDA and of retinal"
@@ -67,25 +83,6 @@ class SegGPT(OverNetwork):
         super().__init__(pretrained, size=size, embedding="semantic")
         self.geometry = Squash(size, "bicubic")
         self.image_key = f"imagenet-pixels:{self.network.dtype}"
-
-    @classmethod
-    def load(cls, options: PretrainedOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
-        """SegGPT with the weights that `options` name.
-
-        Raises:
-            ModelError: for weights that are not named, missing or do not fit.
-        """
-        pretrained = load_pretrained(
-            "seggpt",
-            "SegGptForImageSegmentation",
-            _PUBLISHED,
-            tiny_network,
-            weights=options.weights,
-            random=options.random,
-            device=device,
-            dtype=dtype,
-        )
-        return cls(pretrained)
 
     def encode_image(self, images: Tensor) -> list[Features]:
         """Per image, `pixels`: normalised, 3×H×W."""
@@ -159,25 +156,4 @@ def mended(network: Any) -> Any:
         return forward(hidden_states, 2, *args, **kwargs)
 
     layer.forward = within_streams
-    return network
-
-
-def tiny_network() -> nn.Module:
-    """SegGPT on 32×32 pixels, with 185,000 random parameters, large enough to paint clearly."""
-    import transformers
-
-    config = transformers.SegGptConfig(
-        hidden_size=32,
-        num_hidden_layers=5,
-        num_attention_heads=4,
-        image_size=(64, 32),
-        patch_size=8,
-        pretrain_image_size=32,
-        merge_index=1,
-        intermediate_hidden_state_indices=[1, 2, 3, 4],
-        decoder_hidden_size=16,
-        mlp_dim=64,
-        initializer_range=0.2,
-    )
-    network: nn.Module = transformers.SegGptForImageSegmentation(config)
     return network

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -65,25 +65,6 @@ class Pretrained:
         )
 
 
-class OverNetwork(BaseSegmenter):
-    """A segmenter over one frozen network, which says in results what its weights are."""
-
-    card: Card
-
-    def __init__(self, pretrained: Pretrained, **config: object) -> None:
-        """Take what a result tells of the network.
-
-        Args:
-            pretrained: the network.
-            config: the options that a result tells beside the weights.
-        """
-        self.config = {"weights": pretrained.source, **config}
-        self.weights_digest = pretrained.digest
-        self.parameters = pretrained.parameters
-        self.comparable = not pretrained.random
-        self.card = pretrained.card(type(self).card)
-
-
 def load_pretrained(
     model: str,
     network: str,
@@ -121,6 +102,62 @@ def load_pretrained(
     else:
         module, source, digest = read_network(cls, spec, name=model, hint=hint(published, option))
     return Pretrained(freeze(module, device, torch_dtype(dtype)), source, digest)
+
+
+class OverNetwork(BaseSegmenter):
+    """A segmenter over one frozen network, which says in results what its weights are."""
+
+    card: Card
+
+    def __init__(self, pretrained: Pretrained, **config: object) -> None:
+        """Take what a result tells of the network.
+
+        Args:
+            pretrained: the network.
+            config: the options that a result tells beside the weights.
+        """
+        self.config = {"weights": pretrained.source, **config}
+        self.weights_digest = pretrained.digest
+        self.parameters = pretrained.parameters
+        self.comparable = not pretrained.random
+        self.card = pretrained.card(type(self).card)
+
+
+class OverTransformers(OverNetwork):
+    """A segmenter over one network of the transformers library.
+
+    Attributes:
+        name: the model's name, for messages.
+        architecture: the network's class in `transformers`.
+        published: hub id of the usual weights, for messages; none are fetched unless asked for.
+        tiny_network: builds the network at a tiny size.
+    """
+
+    Options: ClassVar[type[PretrainedOptions]] = PretrainedOptions
+    name: ClassVar[str]
+    architecture: ClassVar[str]
+    published: ClassVar[str]
+    tiny_network: ClassVar[Callable[[], nn.Module]]
+
+    @classmethod
+    def load(cls, options: PretrainedOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
+        """The model with the weights that `options` name; its other options go to its class.
+
+        Raises:
+            ModelError: for weights that are not named, missing or do not fit.
+        """
+        given = options.model_dump()
+        pretrained = load_pretrained(
+            cls.name,
+            cls.architecture,
+            cls.published,
+            cls.tiny_network,
+            weights=given.pop("weights"),
+            random=given.pop("random"),
+            device=device,
+            dtype=dtype,
+        )
+        return cls(pretrained, **given)
 
 
 def chosen_weights(
