@@ -7,7 +7,6 @@ basis, Rᵀ = QT, the vectors T(C⁺)ᵀf have the lengths and products of Pf.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,6 @@ from models.errors import ModelError
 from models.methods.hsnet.correlation import masked, unit
 from models.methods.hsnet.learner import HPNLearner
 from models.methods.hsnet.levels import Backbone, backbone_name, depths, widths
-from models.methods.hsnet.network import HSNetOptions, load_network
 from models.methods.hsnet.segmenter import OverLevels
 
 _EPS = 1e-6
@@ -98,6 +96,9 @@ class PATNet(OverLevels):
     Source: ECCV 2022; github.com/slei109/PATNet.
     """
 
+    name = "patnet"
+    where = "a best_model.pt (none is released: train it with github.com/slei109/PATNet)"
+    build = PATNetwork
     card = Card(
         title="PATNet",
         summary="HSNet on features moved to learned, domain-agnostic anchors",
@@ -118,19 +119,6 @@ class PATNet(OverLevels):
         },
     )
 
-    @classmethod
-    def load(cls, options: HSNetOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
-        """PATNet with the checkpoint that `options` name.
-
-        Raises:
-            ModelError: for weights that are not named, missing or do not fit.
-        """
-        pretrained = load_network(
-            "patnet",
-            PATNetwork,
-            options,
-            where="a best_model.pt (none is released: train it with github.com/slei109/PATNet)",
-            device=device,
-            dtype=dtype,
-        )
-        return cls(pretrained, Anchored(pretrained.network.anchors()), options.side, dtype)
+    def compare(self) -> Anchored:
+        """By features moved to the network's anchors."""
+        return Anchored(self.network.anchors())

@@ -1,11 +1,11 @@
 """HSNet as a `Segmenter`, and what PATNet has in common with it."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.catalog import Card
 from models.geometry import Geometry, Squash
@@ -28,25 +28,46 @@ class OverLevels(OverNetwork):
 
     Args:
         pretrained: a network with `backbone` and `hpn_learner`, with its origin.
-        comparison: how a query's maps meet a support's.
         side: of the square that images are squashed to.
-        dtype: the network's, by its short name.
+
+    Attributes:
+        name: the model's name, for messages.
+        where: where checkpoints come from, for the message when there is none.
+        build: makes the bare network over a bare backbone.
     """
 
     Options = HSNetOptions
     support_reads_pixels = False
+    name: ClassVar[str]
+    where: ClassVar[str]
+    build: ClassVar[type[nn.Module]]
 
-    def __init__(
-        self, pretrained: Pretrained, comparison: Comparison, side: int, dtype: str
-    ) -> None:
+    def __init__(self, pretrained: Pretrained, side: int) -> None:
         self.network = pretrained.network
         super().__init__(pretrained, backbone=backbone_name(self.network.backbone), size=side)
-        self.comparison = comparison
+        self.comparison = self.compare()
         self.side = side
         self.geometry: Geometry = Squash(side)
         # The backbone is frozen in training: checkpoints of all folds share its features.
         backbone = tensor_digest(self.network.backbone)
+        dtype = next(self.network.parameters()).dtype
         self.image_key: str | None = f"levels@{backbone[:16]}:{dtype}"
+
+    def compare(self) -> Comparison:
+        """How a query's maps meet a support's."""
+        return Cosine()
+
+    @classmethod
+    def load(cls, options: HSNetOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
+        """The model with the checkpoint that `options` name.
+
+        Raises:
+            ModelError: for weights that are not named, missing or do not fit.
+        """
+        pretrained = load_network(
+            cls.name, cls.build, options, where=cls.where, device=device, dtype=dtype
+        )
+        return cls(pretrained, options.side)
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> list[Features]:
@@ -123,6 +144,9 @@ class HSNet(OverLevels):
     Source: arXiv 2104.01538; github.com/juhongm999/hsnet.
     """
 
+    name = "hsnet"
+    where = "a best_model.pt from the folders that github.com/juhongm999/hsnet#testing links"
+    build = HSNetwork
     card = Card(
         title="HSNet",
         summary="4D convolutions over the correlations of a frozen backbone's layers; strict",
@@ -140,20 +164,3 @@ class HSNet(OverLevels):
             "shapes": "no",
         },
     )
-
-    @classmethod
-    def load(cls, options: HSNetOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
-        """HSNet with the checkpoint that `options` name.
-
-        Raises:
-            ModelError: for weights that are not named, missing or do not fit.
-        """
-        pretrained = load_network(
-            "hsnet",
-            HSNetwork,
-            options,
-            where="a best_model.pt from the folders that github.com/juhongm999/hsnet#testing links",
-            device=device,
-            dtype=dtype,
-        )
-        return cls(pretrained, Cosine(), options.side, dtype)
