@@ -24,7 +24,7 @@ MODELS = Registry(
         "seggpt": "models.methods.seggpt:SegGPT",
         "clipseg": "models.methods.clipseg:CLIPSeg",
         "persam": "models.methods.persam:PerSAM",
-        "persam-f": "models.methods.persam_f:PerSAMF",
+        "persam-f": "models.methods.persam:PerSAMF",
         "sam2-memory": "models.methods.sam2_memory:SAM2Memory",
         "hsnet": "models.methods.hsnet:HSNet",
         "patnet": "models.methods.patnet:PATNet",

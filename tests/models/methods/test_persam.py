@@ -12,8 +12,8 @@ from torch import Tensor
 
 from models.catalog import Options, parse_options
 from models.check import check_segmenter
-from models.methods.persam import PerSAM, attention_similarity
-from models.methods.persam_f import PerSAMF, loss_gradient, trained_mixture
+from models.methods.persam.plain import PerSAM, attention_similarity
+from models.methods.persam.trained import PerSAMF, loss_gradient, trained_mixture
 from models.methods.sam import Guidance, Sam
 from models.segmenter import Features
 
@@ -251,7 +251,7 @@ def test_supports_without_foreground_are_left_out(
 def test_an_empty_first_refinement_is_the_result(persam: PerSAM) -> None:
     low = torch.full((1, 16, 16), -1.0)
     image = persam.encode_image(episode(persam)[0][:1])[0]
-    from models.methods.sam.refine import refined
+    from models.methods.persam.refine import refined
 
     points, labels = torch.tensor([[[3.0, 4.0]]]), torch.tensor([[1]])
     assert refined(persam.sam, image, points, labels, low) is low

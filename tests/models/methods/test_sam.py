@@ -16,10 +16,10 @@ from models.backbones.base import IMAGENET_MEAN
 from models.catalog import MODELS
 from models.errors import ModelError
 from models.geometry import LongestSide
+from models.methods.persam.target import box, peak, similarity, target_rows
 from models.methods.sam import Guidance, Sam, load_sam
 from models.methods.sam.checkpoint import bare_network, renamed
 from models.methods.sam.network import PUBLISHED, content, tiny_network
-from models.methods.sam.target import box, peak, similarity, target_rows
 from models.weights.published import MODELS as PUBLISHED_MODELS
 
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from models.methods.persam.target import box, cropped
 from models.methods.sam.network import Sam
-from models.methods.sam.target import box, cropped
 from models.segmenter import Features
 
 _NOTHING = -1.0  # the score everywhere where no support has foreground

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.catalog import Card
+from models.methods.persam.refine import best, empty, refined
+from models.methods.persam.target import cropped, peak, similarity, target_rows
 from models.methods.sam import Guidance, Sam, load_sam
 from models.methods.sam.network import (
     ENCODE_BATCH,
@@ -22,8 +24,6 @@ from models.methods.sam.network import (
     TRAINING_DATA,
     SamOptions,
 )
-from models.methods.sam.refine import best, empty, refined
-from models.methods.sam.target import cropped, peak, similarity, target_rows
 from models.segmenter import Features
 from models.weights.pretrained import OverNetwork
 

@@ -1,7 +1,7 @@
 """PerSAM-F (Zhang et al., ICLR 2024): PerSAM with two numbers trained on each support.
 
 After `persam_f.py` of ZrrSkywalker/Personalize-SAM (MIT). What differs: see
-`models.methods.persam`; and SAM runs once per support, not at every step of the training, in which
+`models.methods.persam.plain`; and SAM runs once per support, not at every step of the training, in which
 its masks do not change.
 """
 
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from models import catalog
 from models.catalog import Card
+from models.methods.persam.refine import empty, refined
+from models.methods.persam.target import cropped, peak, similarity, target_rows
 from models.methods.sam import Sam, load_sam
 from models.methods.sam.network import (
     ENCODE_BATCH,
@@ -23,8 +25,6 @@ from models.methods.sam.network import (
     SEES_TEST_CLASSES,
     TRAINING_DATA,
 )
-from models.methods.sam.refine import empty, refined
-from models.methods.sam.target import cropped, peak, similarity, target_rows
 from models.segmenter import Features
 from models.weights.pretrained import OverNetwork
 
