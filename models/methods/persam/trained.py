@@ -1,97 +1,54 @@
 """PerSAM-F (Zhang et al., ICLR 2024): PerSAM with two numbers trained on each support.
 
 After `persam_f.py` of ZrrSkywalker/Personalize-SAM (MIT). What differs: see
-`models.methods.persam.plain`; and SAM runs once per support, not at every step of the training, in which
-its masks do not change.
+`models.methods.persam.plain`; and SAM runs once per support, not at every step of the training,
+in which its masks do not change.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from models import catalog
-from models.catalog import Card
-from models.methods.persam.refine import empty, refined
+from models.methods.persam.common import OverSam, persam_card
+from models.methods.persam.refine import refined
 from models.methods.persam.target import cropped, peak, similarity, target_rows
-from models.methods.sam import Sam, load_sam
-from models.methods.sam.network import (
-    ENCODE_BATCH,
-    LICENCE,
-    PUBLISHED,
-    SEES_TEST_CLASSES,
-    TRAINING_DATA,
-)
+from models.methods.sam import Sam
+from models.methods.sam.network import SamOptions
 from models.segmenter import Features
-from models.weights.pretrained import OverNetwork
 
 
-class PerSAMFOptions(catalog.Options):
+class PerSAMFOptions(SamOptions):
     """Options of PerSAM-F."""
 
-    weights: str | None = Field(
-        default=None,
-        description="a folder with config.json and model.safetensors, a hub id "
-        "owner/name[@revision], or an original file sam_vit_*.pth",
-    )
-    random: Literal["tiny"] | None = Field(
-        default=None, description="random weights of this size in their place, for tests"
-    )
     steps: PositiveInt = Field(
         default=1000, description="steps of training the two weights of a support"
     )
 
 
-class PerSAMF(OverNetwork):
+class PerSAMF(OverSam):
     """PerSAM with two trained numbers: how to mix SAM's three masks of different extent.
 
     They are trained on each support with its own mask, from the point most similar to the target,
     which is half the mean and half the maximum of the embedding under the mask. The query has the
-    same point, and its mixed mask is refined twice with its logits and box. Of several shots, the
-    unit targets and the weights are averaged. Supports without foreground are left out; where all
-    are, the prediction is empty. An empty mask has no box and is not refined.
+    same point, and its mixed mask is refined twice with its logits and box. An empty mask has no
+    box and is not refined.
     """
 
     Options = PerSAMFOptions
-    card = Card(
-        title="PerSAM-F",
-        summary="SAM prompted by the target's embedding, two weights trained per support",
-        source="https://arxiv.org/abs/2305.03048",
-        year=2023,
-        weights=PUBLISHED,
-        licence=LICENCE,
-        training_data=TRAINING_DATA,
-        sees_test_classes=SEES_TEST_CLASSES,
+    name = "persam-f"
+    card = persam_card(
+        "PerSAM-F", "SAM prompted by the target's embedding, two weights trained per support"
     )
-    support_reads_pixels = False
-    encode_batch = ENCODE_BATCH
     # The full training of every support would take longer than all other tiny models together.
     tiny: ClassVar[Mapping[str, Any]] = {"random": "tiny", "steps": 100}
 
     def __init__(self, sam: Sam, steps: int = 1000) -> None:
-        super().__init__(sam.pretrained, size=sam.size, steps=steps)
-        self.sam = sam
+        super().__init__(sam, steps=steps)
         self.steps = steps
-        self.geometry = sam.geometry
-        self.image_key = sam.key
-
-    @classmethod
-    def load(cls, options: PerSAMFOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
-        """PerSAM-F over the SAM that `options` name.
-
-        Raises:
-            ModelError: for weights that are not named, missing or do not fit.
-        """
-        weights, random = options.weights, options.random
-        sam = load_sam("persam-f", weights=weights, random=random, device=device, dtype=dtype)
-        return cls(sam, options.steps)
-
-    def encode_image(self, images: Tensor) -> list[Features]:
-        """Per image, SAM's `embedding` and the `content` without padding; see `Sam.encode`."""
-        return self.sam.encode(images)
 
     def encode_support(
         self, images: Tensor, masks: Tensor, features: Sequence[Features]
@@ -111,25 +68,10 @@ class PerSAMF(OverNetwork):
             encoded.append(Features({"target": target, "mixture": mixture}))
         return encoded
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
-        """SAM's logits of the refined mask on the whole grid: B×size×size, foreground > 0."""
-        scores = []
-        for query, shots in zip(queries, supports, strict=True):
-            used = [shot for shot in shots if shot["target"].any()]
-            if used:
-                target = torch.stack([shot["target"] for shot in used]).mean(0)
-                mixture = torch.stack([shot["mixture"] for shot in used]).mean(0)
-                scores.append(self._segment(query, target, mixture))
-            else:
-                scores.append(empty(self.sam, query))
-        return torch.stack(scores)
-
-    def _segment(self, query: Features, target: Tensor, mixture: Tensor) -> Tensor:
-        """Scores of one query for one target and mixture: size×size."""
-        masks, points, labels = self._ambiguous(query, target)
-        logits = torch.einsum("m,mhw->hw", mixture, masks)[None]
+    def score(self, query: Features, support: Features) -> Tensor:
+        """Scores of one query for the support's target and mixture: size×size."""
+        masks, points, labels = self._ambiguous(query, support["target"])
+        logits = torch.einsum("m,mhw->hw", support["mixture"], masks)[None]
         for _ in range(2):
             logits = refined(self.sam, query, points, labels, logits)
         return self.sam.enlarge(logits)[0]
