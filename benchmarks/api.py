@@ -21,6 +21,7 @@ from benchmarks.protocols.catalog import DEFAULT_PROTOCOL, get_protocol
 from benchmarks.protocols.lists import expected_digest
 from benchmarks.results import figures
 from benchmarks.results.evaluation import Evaluation, evaluations
+from benchmarks.results.journal import is_complete
 from benchmarks.results.records import ModelRecord, ProtocolRecord, RunRecord
 from benchmarks.results.store import (
     Result,
@@ -28,7 +29,6 @@ from benchmarks.results.store import (
     check_key,
     find_runs,
     find_unfinished,
-    is_complete,
     protocol_folder,
     read_result,
 )
@@ -96,7 +96,7 @@ def load_dataset(name: str, data_root: Path | str | None = None) -> PreparedData
 
     >>> dataset = load_dataset("shapes")
     >>> dataset.classes[3], len(dataset.folds.folds), dataset.size(dataset.image_ids[0])
-    ('butterfly', 4, (128, 128))
+    ('arrow', 4, (128, 128))
     """
     return PreparedDataset(root("data_root", _path(data_root)), name)
 
@@ -166,7 +166,7 @@ def evaluate(
     >>> print(f"{100 * scores.miou.value:.1f}, 95% in {100 * scores.miou.interval.low:.1f} to ...")
     1..., 95% in ... to ...
     >>> sorted(scores.class_iou)[:2]
-    ['arrow', 'bell']
+    ['bolt', 'bracket']
     >>> scores.table().to_pandas()[["fold", "class", "fg_intersection", "fg_union"]].shape
     (80, 4)
     """
@@ -280,8 +280,8 @@ def load_results(results_root: Path | str | None = None) -> list[Evaluation]:
         BenchError: naming the first file that is damaged.
 
     >>> _ = evaluate("centre-prior", "shapes", folds=[0], limit=20, results_root="results")
-    >>> [scores.model for scores in load_results("results") if scores.shots == 1]
-    ['centre-prior', ...]
+    >>> [(scores.model, scores.protocol) for scores in load_results("results")]
+    [('centre-prior', 'fixed-v1-first20')]
     """
     store = root("results_root", _path(results_root))
     return evaluations(read_result(store, key) for key in find_runs(store))

@@ -7,7 +7,7 @@ evaluator keeps the first two in a byte-bounded cache and every model profits wi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -140,3 +140,8 @@ class BaseSegmenter:
     def binarize(self, scores: Tensor) -> Tensor:
         """Foreground where the score is positive."""
         return scores > 0
+
+
+def trait(model: Segmenter, name: str) -> Any:
+    """An attribute that a segmenter may leave out; `BaseSegmenter` holds the defaults."""
+    return getattr(model, name, getattr(BaseSegmenter, name))

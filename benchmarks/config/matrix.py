@@ -7,8 +7,9 @@ from typing import Literal
 from benchmarks.config.schema import BenchConfig
 from benchmarks.evaluation.plan import make_plan
 from benchmarks.protocols.catalog import Protocol, get_protocol
+from benchmarks.results.journal import is_begun, is_complete
 from benchmarks.results.records import EpisodesRecord
-from benchmarks.results.store import RunKey, is_begun, is_complete, protocol_folder
+from benchmarks.results.store import RunKey, protocol_folder
 from datasets_prep.episodes.episode import Episode, digest
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.dataset import PreparedDataset

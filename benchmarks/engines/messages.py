@@ -6,8 +6,8 @@ from typing import Protocol
 
 from benchmarks.config.schema import ModelConfig
 from benchmarks.evaluation.plan import Batch
+from benchmarks.results.journal import Row
 from benchmarks.results.records import CacheRecord, ModelRecord, StagesRecord
-from benchmarks.results.store import Row
 from models.geometry import Size
 
 

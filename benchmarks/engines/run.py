@@ -14,6 +14,7 @@ from benchmarks.evaluation.plan import Batch, make_plan
 from benchmarks.results import environment
 from benchmarks.results.agreement import check_same
 from benchmarks.results.describe import dataset_record, make_record, protocol_record
+from benchmarks.results.journal import Journal, Resume, is_complete
 from benchmarks.results.records import (
     CacheRecord,
     Course,
@@ -24,15 +25,7 @@ from benchmarks.results.records import (
     write_record,
 )
 from benchmarks.results.shards import SHARD_FILE, Shard, read_found
-from benchmarks.results.store import (
-    Journal,
-    Resume,
-    RunKey,
-    Unfinished,
-    is_complete,
-    previous_setup,
-    read_result,
-)
+from benchmarks.results.store import RunKey, Unfinished, previous_setup, read_result
 
 GIVE_UP = 10  # episodes that may fail in one sitting before the rest is not tried
 _NOTHING = CacheRecord(

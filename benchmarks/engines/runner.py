@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from benchmarks.config.matrix import Cell, cells
 from benchmarks.config.schema import BenchConfig, ModelConfig
 from benchmarks.engines import Executor, make_executor
+from benchmarks.engines.leases import Lease, LoadModel, OpenRun
 from benchmarks.engines.listener import Listener
 from benchmarks.engines.messages import Done, Event, Load, Loaded, Lost, Measured
 from benchmarks.engines.run import Outcome, Run
-from benchmarks.engines.scheduler import Lease, LoadModel, OpenRun, Schedule
+from benchmarks.engines.scheduler import Schedule
 from benchmarks.errors import BenchError
+from benchmarks.results.journal import Resume
 from benchmarks.results.shards import Shard
-from benchmarks.results.store import Resume
 
 _PATIENCE = 1.0  # seconds after which idle workers are asked again
 _QUICK = 0.2  # seconds: where batches take less, a worker gets the next before it is through

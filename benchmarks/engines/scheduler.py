@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.engines.leases import Lease, LoadModel, OpenRun
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.plan import Batch, cut_near
 
@@ -20,35 +21,6 @@ _SLOW = 3.0  # times the usual duration after which a batch is given to another 
 _SLOW_SECONDS = 2.0  # and so many seconds at least
 _NEAR = 8  # a cut may move by one in so many batches to fall between two classes
 _STRIKES = 3  # times that workers may be lost over one task
-
-
-@dataclass(frozen=True)
-class LoadModel:
-    """The worker shall load a model."""
-
-    load: int
-
-
-@dataclass(frozen=True)
-class OpenRun:
-    """The next run is due: `opened` wants its batches, before this worker is asked again."""
-
-    run: int
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The worker shall measure a batch.
-
-    Attributes:
-        run: its number.
-        batch: the batch.
-        ahead: the batches of the stretch that begins with it; None within a stretch.
-    """
-
-    run: int
-    batch: Batch
-    ahead: tuple[Batch, ...] | None
 
 
 @dataclass

@@ -10,14 +10,14 @@ from benchmarks.config.loading import load_segmenter
 from benchmarks.config.schema import BenchConfig
 from benchmarks.engines.messages import Answer, Load, Loaded, Measure, Measured, NoMemory, Task
 from benchmarks.evaluation.cache import FeatureCache, Tier
-from benchmarks.evaluation.evaluator import Evaluator, trait
+from benchmarks.evaluation.evaluator import Evaluator
 from benchmarks.evaluation.loader import Loader
 from benchmarks.protocols.catalog import get_protocol
 from benchmarks.results import environment
 from benchmarks.results.describe import model_record
 from benchmarks.results.records import CacheRecord
 from datasets_prep.prepared.dataset import PreparedDataset
-from models.segmenter import Segmenter
+from models.segmenter import Segmenter, trait
 
 
 class Worker:

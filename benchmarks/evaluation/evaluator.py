@@ -17,26 +17,16 @@ from benchmarks.evaluation.metrics import count
 from benchmarks.evaluation.plan import Batch
 from benchmarks.evaluation.prediction import check_scores, encode_mask, predict
 from benchmarks.evaluation.timing import Stages
+from benchmarks.evaluation.tried import EncodeCounts, Tried
 from benchmarks.protocols.catalog import Protocol
-from benchmarks.results.records import StagesRecord
-from benchmarks.results.store import Row
+from benchmarks.results.journal import Row
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.errors import DatasetError
 from models.geometry import Size
-from models.segmenter import BaseSegmenter, Features, Segmenter
+from models.segmenter import Features, Segmenter, trait
 
 _AHEAD = 2  # batches whose images are decoded while one runs
 _REASON = 300  # characters of a failure that are kept
-
-
-@dataclass
-class EncodeCounts:
-    """How often a model has encoded for a batch, and how often it would have without a cache."""
-
-    images: int = 0
-    supports: int = 0
-    naive_images: int = 0
-    naive_supports: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,27 +36,6 @@ class _Counted:
     episode: Episode
     areas: tuple[int, int, int, int]
     mask: bytes | None
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What came of one batch.
-
-    Attributes:
-        rows: of the episodes that could be measured.
-        failed: what was raised by those that could not, by number.
-        masks: PNGs (0 and 255) of the predicted masks by number, where they are wanted.
-        seconds: that it took.
-        encodes: that it took.
-        stages: where the time went.
-    """
-
-    rows: tuple[Row, ...]
-    failed: Mapping[int, str]
-    masks: Mapping[int, bytes]
-    seconds: float
-    encodes: EncodeCounts
-    stages: StagesRecord
 
 
 class Evaluator:
@@ -351,11 +320,6 @@ class Evaluator:
                 areas = count(mask, truth.numpy())
                 counted.append(_Counted(episode, areas, encode_mask(mask) if masks else None))
         return counted
-
-
-def trait(model: Segmenter, name: str) -> Any:
-    """An attribute that a segmenter may leave out; `BaseSegmenter` holds the defaults."""
-    return getattr(model, name, getattr(BaseSegmenter, name))
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.evaluation import metrics
-from benchmarks.evaluation.evaluator import trait
 from benchmarks.protocols.catalog import Protocol
 from benchmarks.results import environment
+from benchmarks.results.journal import Journal
 from benchmarks.results.records import (
     Course,
     DatasetRecord,
@@ -19,10 +19,9 @@ from benchmarks.results.records import (
     RunRecord,
     Setup,
 )
-from benchmarks.results.store import Journal
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.catalog import Card
-from models.segmenter import Segmenter
+from models.segmenter import Segmenter, trait
 
 
 def model_record(name: str, model: Segmenter, dataset: str) -> ModelRecord:

@@ -8,16 +8,10 @@ from pathlib import Path
 from benchmarks.errors import BenchError
 from benchmarks.results.agreement import differences
 from benchmarks.results.describe import make_record
+from benchmarks.results.journal import Journal, is_complete, read_rows
 from benchmarks.results.records import Course, RunRecord
 from benchmarks.results.shards import FoundShard, Shard, find_shards, read_found
-from benchmarks.results.store import (
-    Journal,
-    RunKey,
-    is_complete,
-    previous_setup,
-    read_result,
-    read_rows,
-)
+from benchmarks.results.store import RunKey, previous_setup, read_result
 
 _NAMED = 5  # shards that a message names
 

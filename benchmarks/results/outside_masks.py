@@ -19,8 +19,9 @@ from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import count
 from benchmarks.protocols.catalog import Protocol
 from benchmarks.results.describe import course_here, dataset_record, make_record, protocol_record
+from benchmarks.results.journal import Journal, Row
 from benchmarks.results.records import EpisodesRecord, ModelRecord, RunRecord, Setup
-from benchmarks.results.store import Journal, Row, RunKey, previous_setup
+from benchmarks.results.store import RunKey, previous_setup
 from datasets_prep.episodes.episode import Episode, digest
 from datasets_prep.formats.imagefile import UNREADABLE, open_image
 from datasets_prep.prepared.dataset import PreparedDataset

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.plan import Batch, cut_near
+from benchmarks.results.journal import read_rows
 from benchmarks.results.records import ShardRecord, read_shard
-from benchmarks.results.store import RunKey, read_rows
+from benchmarks.results.store import RunKey
 
 SHARD_FILE = "shard.json"
 _NEAR = 8  # a cut may move by one in so many batches of a shard to fall between two classes

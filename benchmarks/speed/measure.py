@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.errors import BenchError
-from benchmarks.evaluation.evaluator import trait
 from benchmarks.evaluation.plan import Batch, Plan, make_plan
 from benchmarks.speed.cached import CachedPath
 from benchmarks.speed.clock import Clock
@@ -17,7 +16,7 @@ from benchmarks.speed.memory import PeakMemory
 from benchmarks.speed.naive import NaivePath
 from datasets_prep.episodes.episode import Episode
 from models.geometry import Size
-from models.segmenter import Segmenter
+from models.segmenter import Segmenter, trait
 
 CACHE_BYTES = 4 * 2**30
 # Other batches and another memory layout may round differently.

@@ -12,7 +12,8 @@ from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import miou
 from benchmarks.protocols.catalog import PROTOCOLS
-from benchmarks.results.store import RunKey, is_complete, protocol_folder, read_result
+from benchmarks.results.journal import is_complete
+from benchmarks.results.store import RunKey, protocol_folder, read_result
 from benchmarks.train.job import Job
 from benchmarks.train.launch import Places, run_job
 from benchmarks.train.state import SETTINGS, STATE, open_run

@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
-from benchmarks.results.store import is_complete, read_result
+from benchmarks.results.journal import is_complete
+from benchmarks.results.store import read_result
 from tests.benchmarks.evaluation.test_evaluator import Quiet
 from tests.benchmarks.results.test_store import KEY as TOY
 from tests.benchmarks.results.test_store import ROWS, go_on

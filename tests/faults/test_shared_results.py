@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import BenchError
-from benchmarks.results.store import Journal
+from benchmarks.results.journal import Journal
 from tests.faults.runs import KEY, counts, run
 from tests.leaderboards.synthetic import make_setup
 

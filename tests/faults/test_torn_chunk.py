@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.results.store import Journal
+from benchmarks.results.journal import Journal
 from tests.faults.runs import EPISODES, KEY, counts, run
 from tests.faults.sandbox import forked
 

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.config.file import read_config
+from benchmarks.results.journal import Journal
 from benchmarks.results.records import read_record, read_shard
-from benchmarks.results.store import Journal, RunKey, previous_setup, read_result, read_unfinished
+from benchmarks.results.store import RunKey, previous_setup, read_result, read_unfinished
 from leaderboards.committed.collect import Places, collect
 from leaderboards.committed.files import read_committed, write_committed
 from leaderboards.committed.verify import check_result

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.evaluation import metrics
 from benchmarks.evaluation.metrics import EpisodeCounts
 from benchmarks.protocols.catalog import get_protocol
+from benchmarks.results.journal import Journal, Row
 from benchmarks.results.records import (
     CacheRecord,
     DatasetRecord,
@@ -19,7 +20,7 @@ from benchmarks.results.records import (
     Setup,
     StagesRecord,
 )
-from benchmarks.results.store import Journal, Row, RunKey, protocol_folder
+from benchmarks.results.store import RunKey, protocol_folder
 
 CLASSES = ("disc", "ring", "star", "cross", "wave", "leaf", "gear", "moon")
 

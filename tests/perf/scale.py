@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.engines.scheduler import Lease, LoadModel, OpenRun, Schedule
+from benchmarks.engines.leases import Lease, LoadModel, OpenRun
+from benchmarks.engines.scheduler import Schedule
 from benchmarks.evaluation.plan import Plan, make_plan
 from benchmarks.protocols.lists import drawn_lists
 from datasets_prep.episodes.episode import Episode

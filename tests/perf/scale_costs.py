@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from benchmarks.evaluation.metrics import count
+from benchmarks.results.journal import Journal, Row
 from benchmarks.results.records import Setup
-from benchmarks.results.store import Journal, Row
 from models.geometry import Squash, nearest
 
 H100_TFLOPS = {"bf16": 989.0, "fp32": 67.0}  # dense, NVIDIA's data sheet of the SXM module

@@ -17,7 +17,12 @@ from models.methods.diffews.generation import schedule_config
 from models.methods.diffews.prompt import EMBEDS_FILE, PromptTokens, find_prompt
 from models.methods.diffews.tokens import FOLDER as ENCODER
 from models.methods.diffews.tokens import ImageTokens
-from models.methods.diffews.unet import CLASS_NAME, REFERENCE_CHANNELS, build_unet
+from models.methods.diffews.unet import (
+    CLASS_NAME,
+    REFERENCE_CHANNELS,
+    build_unet,
+    missing_inputs,
+)
 from models.weights.source import write_tensors
 
 TEXT_PARTS = ("text_encoder", "tokenizer")
@@ -201,3 +206,24 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object as diffusers does, its folder made if absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(value), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def check_design(design: Design, parts: Parts) -> None:
+    """Refuse parts that lack what a design needs.
+
+    Raises:
+        ModelError: naming what is lacking and the mend.
+    """
+    missing = missing_inputs(parts.unet, design)
+    if missing:
+        raise ModelError(
+            f"DiffewS: this U-Net has no {' and no '.join(missing.values())}, which "
+            f"mask_injection={design.mask_injection} with generation={design.generation} needs; "
+            "train that design with bench train diffews, or make an untrained default from Stable "
+            "Diffusion 2 with: bench models convert sd2 DIR OUT"
+        )
+    if design.tokenized and parts.tokens is None:
+        raise ModelError(
+            f"DiffewS: this checkpoint has no {ENCODER}, which "
+            "interaction=tokenized_cross_attention needs; train that design with bench train"
+        )

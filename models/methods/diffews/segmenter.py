@@ -20,12 +20,11 @@ from models.methods.diffews.features import inside_of, kept_of, pack
 from models.methods.diffews.generation import Generation
 from models.methods.diffews.optimise import optimise
 from models.methods.diffews.options import DiffewSOptions
-from models.methods.diffews.parts import Parts, load_parts, save_parts
+from models.methods.diffews.parts import Parts, check_design, load_parts, save_parts
 from models.methods.diffews.scoring import margins
 from models.methods.diffews.subsampling import subsampled
 from models.methods.diffews.synthetic import random_parts
-from models.methods.diffews.tokens import FOLDER as ENCODER
-from models.methods.diffews.unet import TwoPass, by_layer, missing_inputs
+from models.methods.diffews.unet import TwoPass, by_layer
 from models.segmenter import BaseSegmenter, Features
 from models.weights.source import torch_dtype
 
@@ -77,7 +76,7 @@ class DiffewS(BaseSegmenter):
         """Take over `parts`: they are moved and prepared for inference in place."""
         self.options, self.parts = options, parts
         self.design = Design.of(parts.unet_config, _chosen(options))
-        _check_design(self.design, parts)
+        check_design(self.design, parts)
         if self.design.tokenized and options.subsample_supports:
             raise ModelError(
                 "DiffewS: subsample_supports thins the keys of self-attention, and "
@@ -343,19 +342,3 @@ def _load(options: DiffewSOptions, prompt_embeds: str | Path | Tensor | None, dt
         tokens=options.prompt_tokens,
         dtype=torch_dtype(dtype),
     )
-
-
-def _check_design(design: Design, parts: Parts) -> None:
-    missing = missing_inputs(parts.unet, design)
-    if missing:
-        raise ModelError(
-            f"DiffewS: this U-Net has no {' and no '.join(missing.values())}, which "
-            f"mask_injection={design.mask_injection} with generation={design.generation} needs; "
-            "train that design with bench train diffews, or make an untrained default from Stable "
-            "Diffusion 2 with: bench models convert sd2 DIR OUT"
-        )
-    if design.tokenized and parts.tokens is None:
-        raise ModelError(
-            f"DiffewS: this checkpoint has no {ENCODER}, which "
-            "interaction=tokenized_cross_attention needs; train that design with bench train"
-        )

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.engines.scheduler import Lease, LoadModel, OpenRun, Schedule
+from benchmarks.engines.leases import Lease, LoadModel, OpenRun
+from benchmarks.engines.scheduler import Schedule
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.plan import cut_near
 from tests.benchmarks.engines.plans import batches

@@ -13,10 +13,11 @@ from benchmarks.config.schema import BenchConfig
 from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.plan import Batch
+from benchmarks.results.journal import Journal
 from benchmarks.results.merge import merge
 from benchmarks.results.records import read_shard
 from benchmarks.results.shards import Shard
-from benchmarks.results.store import Journal, find_runs, read_result
+from benchmarks.results.store import find_runs, read_result
 from tests.benchmarks.engines.plans import batches as plan_of_classes
 from tests.benchmarks.evaluation.test_evaluator import Quiet, areas_of
 from tests.tiny import tiny_config, tiny_dataset

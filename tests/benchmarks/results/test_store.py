@@ -12,15 +12,9 @@ import pytest
 
 from benchmarks.errors import BenchError
 from benchmarks.results import environment
+from benchmarks.results.journal import Journal, is_complete
 from benchmarks.results.records import Setup
-from benchmarks.results.store import (
-    Journal,
-    RunKey,
-    find_runs,
-    is_complete,
-    previous_setup,
-    read_result,
-)
+from benchmarks.results.store import RunKey, find_runs, previous_setup, read_result
 from tests.leaderboards.synthetic import (
     make_record,
     make_rows,
@@ -135,7 +129,7 @@ WRITER = """
 import os, signal, sys
 from pathlib import Path
 from benchmarks.results import environment
-from benchmarks.results.store import Journal
+from benchmarks.results.journal import Journal
 from tests.benchmarks.results.test_store import KEY, SETUP, batch
 environment.program = lambda: {"sources": "0"}
 with Journal(KEY.folder(Path(sys.argv[1])), SETUP) as journal:

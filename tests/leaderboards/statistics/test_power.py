@@ -10,7 +10,8 @@ import pytest
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import EpisodeCounts
 from benchmarks.results import figures
-from benchmarks.results.store import Result, Row, RunKey, read_result
+from benchmarks.results.journal import Row
+from benchmarks.results.store import Result, RunKey, read_result
 from leaderboards.statistics.power import power
 from tests.leaderboards.synthetic import make_record, make_setup, write_model, write_run
 
