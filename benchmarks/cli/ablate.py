@@ -6,19 +6,19 @@ from typing import Any
 import click
 
 from benchmarks.cli.options.layout import Verb, VerbGroup
-from benchmarks.cli.options.params import (
-    PATH,
-    as_names,
-    data_root,
+from benchmarks.cli.options.params import PATH, as_names, data_root, number, option, quiet
+from benchmarks.cli.options.training import (
+    changes,
+    config,
     decoding_threads,
-    option,
-    quiet,
+    device,
+    out,
+    start,
     train_dataset,
     train_fold,
 )
-from benchmarks.cli.train_diffews import setting_changes
 
-_DATA, _MODEL, _HOW, _OUT = "What to train on", "Model", "How to train it", "Output"
+_MODEL, _HOW, _OUT = "Model", "How to train it", "Output"
 
 
 @click.group(
@@ -42,15 +42,7 @@ def ablate() -> None:
 @train_dataset
 @train_fold
 @data_root
-@option(
-    "--from",
-    "source",
-    required=True,
-    type=PATH,
-    metavar="DIR",
-    group=_MODEL,
-    help="The Stable Diffusion that every row starts from.",
-)
+@start("The Stable Diffusion that every row starts from.", required=True)
 @option(
     "--image-encoder",
     type=PATH,
@@ -58,38 +50,17 @@ def ablate() -> None:
     group=_MODEL,
     help="CLIP for tokenized_cross_attention; without it a small one is trained from scratch.",
 )
-@option(
-    "--config",
-    default="tiny-ablation",
-    show_default=True,
-    metavar="NAME|FILE",
-    group=_HOW,
-    help="Settings of every row; see bench train diffews --list-settings.",
-)
-@option(
-    "--set",
-    "changes",
-    multiple=True,
-    callback=setting_changes,
-    metavar="NAME=VALUE",
-    group=_HOW,
-    help="One setting, such as train.steps=1000; repeat it.",
-)
-@option(
+@config("Settings of every row; see bench train diffews --list-settings.", "tiny-ablation")
+@changes("train.steps=1000")
+@number(
     "--seeds",
     default=3,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
     group=_HOW,
     help="Trainings of each row.",
 )
-@option(
+@number(
     "--limit",
     default=300,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
     group=_HOW,
     help="Episodes of each score: the first of fixed-v1.",
 )
@@ -100,23 +71,9 @@ def ablate() -> None:
     group=_HOW,
     help="Only these trainings; several processes may share the table so.",
 )
-@option(
-    "--device",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    group=_HOW,
-    help="Where to train and score.",
-)
+@device("Where to train and score.")
 @decoding_threads
-@option(
-    "--out",
-    required=True,
-    type=PATH,
-    metavar="DIR",
-    group=_OUT,
-    help="Folder of trainings and results; the same command goes on with it.",
-)
+@out("Folder of trainings and results; the same command goes on with it.")
 @option(
     "--page",
     type=PATH,

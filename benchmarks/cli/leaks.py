@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmarks.cli.options.layout import Verb
-from benchmarks.cli.options.params import argument, as_json, data_root, option, print_json, quiet
+from benchmarks.cli.options.params import (
+    argument,
+    as_json,
+    data_root,
+    number,
+    option,
+    print_json,
+    quiet,
+)
 
 if TYPE_CHECKING:
     from datasets_prep.leaks.fingerprints import Prints
@@ -38,20 +46,16 @@ _FOUND = 1
     group="What to compare",
     help="Bits of 256 in which the looks of near duplicates may differ.",
 )
-@option(
+@number(
     "--jobs",
     "-j",
-    type=click.IntRange(1),
-    metavar="N",
     group="How",
     help="Processes that decode.  [default: one for each processor]",
 )
-@option(
+@number(
     "--show",
-    type=click.IntRange(0),
-    metavar="N",
+    least=0,
     default=5,
-    show_default=True,
     group="Output",
     help="Images to name of each kind of match.",
 )

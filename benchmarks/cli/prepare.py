@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmarks.cli.options.layout import Argument, Option, Verb, VerbGroup
-from benchmarks.cli.options.params import PATH, as_shots, data_root, option, quiet
+from benchmarks.cli.options.params import PATH, as_shots, data_root, number, option, quiet
 from datasets_prep import catalog
 from models.registry import Registry, unknown
 
@@ -36,11 +36,9 @@ _COMMON = (
         group="Preparation",
         help="Shots for which episode lists are drawn.",
     ),
-    option(
+    number(
         "--jobs",
         "-j",
-        type=click.IntRange(1),
-        metavar="N",
         group="Preparation",
         help="Processes to use.  [default: one for each processor]",
     ),

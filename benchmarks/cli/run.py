@@ -15,6 +15,7 @@ from benchmarks.cli.options.params import (
     as_shots,
     data_root,
     no_custom_code,
+    number,
     offline,
     option,
     print_json,
@@ -69,10 +70,8 @@ _WHERE = "Where to run it"
 @option("--protocol", "-p", metavar="NAME", group=_WHAT, help="Protocol for all of them.")
 @option("--shots", "-k", type=as_shots, metavar="K,...", group=_WHAT, help="Supports an episode.")
 @option("--folds", type=as_folds, metavar="N,...", group=_WHAT, help="Only these folds, from 0.")
-@option(
+@number(
     "--limit",
-    type=click.IntRange(1),
-    metavar="N",
     group=_WHAT,
     help="Only the first N episodes of each list; kept apart from whole results.",
 )
@@ -123,10 +122,8 @@ _WHERE = "Where to run it"
     group=_HOW,
     help="Memory for features that are used again, such as 2GB.",
 )
-@option(
+@number(
     "--threads",
-    type=click.IntRange(1),
-    metavar="N",
     group=_HOW,
     help="Threads that decode images ahead.",
 )
@@ -143,17 +140,13 @@ _WHERE = "Where to run it"
     group=_HOW,
     help="Keep every predicted mask as PNG.",
 )
-@option(
+@number(
     "--workers",
-    type=click.IntRange(1),
-    metavar="N",
     group=_WHERE,
     help="Processes, one on each device.  [default: this one; with ray the whole cluster]",
 )
-@option(
+@number(
     "--worker-threads",
-    type=click.IntRange(1),
-    metavar="N",
     group=_WHERE,
     help="Threads that each computes with.  [default: OMP_NUM_THREADS, or a share of all]",
 )

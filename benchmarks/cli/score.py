@@ -10,6 +10,7 @@ from benchmarks.cli.options.params import (
     argument,
     as_json,
     data_root,
+    number,
     option,
     print_json,
     quiet,
@@ -36,9 +37,7 @@ from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
     group="Which list",
     help="The protocol that says how masks are scored.",
 )
-@option(
-    "--fold", type=click.IntRange(0), required=True, metavar="N", group="Which list", help="From 0."
-)
+@number("--fold", least=0, required=True, group="Which list", help="From 0.")
 @option(
     "--shots",
     "-k",

@@ -13,6 +13,7 @@ from benchmarks.cli.options.params import (
     argument,
     data_root,
     no_custom_code,
+    number,
     option,
     results_root,
 )
@@ -47,12 +48,10 @@ _LIST, _WHO = "Which episode list", "Whose prediction"
     group=_LIST,
     help="Protocol whose list and resolution are used.",
 )
-@option(
+@number(
     "--fold",
-    type=click.IntRange(0),
+    least=0,
     default=0,
-    show_default=True,
-    metavar="N",
     group=_LIST,
     help="Fold of the list.",
 )

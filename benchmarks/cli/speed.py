@@ -12,6 +12,7 @@ from benchmarks.cli.options.params import (
     argument,
     as_json,
     no_custom_code,
+    number,
     option,
     quiet,
     results_root,
@@ -38,13 +39,11 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="An episode list (JSON lines).  [default: one as repetitive as PASCAL-5i's fold 0]",
 )
-@option(
+@number(
     "--sample",
-    type=click.IntRange(1),
-    metavar="N",
     help="Run N episodes, and compose the whole list's time from their stages.",
 )
-@option("--batch-size", type=click.IntRange(1), metavar="N", help="Episodes a batch.")
+@number("--batch-size", help="Episodes a batch.")
 @option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="Of the model.")
 @no_custom_code

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from benchmarks.cli.options.layout import Argument, Verb
-from benchmarks.cli.options.params import PATH, option, quiet
+from benchmarks.cli.options.params import PATH, number, option, quiet
 from benchmarks.cli.run import run
 
 _ASK, _SPREAD = "What to ask for", "How to spread it"
@@ -23,10 +23,8 @@ _OURS = ("--shard", "--engine", "--address", "--workers", "--device")
     ),
 )
 @option("--slurm", is_flag=True, required=True, group=_SPREAD, help="For Slurm's sbatch.")
-@option(
+@number(
     "--shards",
-    type=click.IntRange(1),
-    metavar="N",
     group=_SPREAD,
     help="An array job of N tasks; bench merge puts their results together.",
 )

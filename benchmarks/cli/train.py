@@ -7,8 +7,9 @@ import click
 
 from benchmarks.cli import train_diffews
 from benchmarks.cli.options.layout import VerbGroup
-from benchmarks.cli.options.params import offline, option, train_fold
-from benchmarks.cli.train_diffews import of_training, tell
+from benchmarks.cli.options.params import number, offline, option
+from benchmarks.cli.options.training import of_training, train_fold
+from benchmarks.cli.train_diffews import tell
 
 _MODEL, _HOW = "Model", "How to train it"
 
@@ -46,20 +47,15 @@ def train() -> None:
     group=_MODEL,
     help="The backbone's; by default those that bench models fetch NAME brings.",
 )
-@option(
+@number(
     "--size",
-    type=click.IntRange(1),
-    metavar="N",
     group=_MODEL,
     help="Side of the square images in pixels: 400 or a multiple of 32.  [400; tiny: 64]",
 )
-@option("--steps", required=True, type=click.IntRange(1), metavar="N", group=_HOW, help="Batches.")
-@option(
+@number("--steps", required=True, group=_HOW, help="Batches.")
+@number(
     "--batch-size",
     default=20,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
     group=_HOW,
     help="Episodes a step.",
 )
@@ -81,22 +77,17 @@ def train() -> None:
     group=_HOW,
     help="Of the episodes and of the first weights.",
 )
-@option(
+@number(
     "--save-every",
     default=1000,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
     group=_HOW,
     help="Steps between two savings and validations; the last step has both.",
 )
-@option(
+@number(
     "--validate",
     "validation",
     default=100,
-    show_default=True,
-    type=click.IntRange(0),
-    metavar="N",
+    least=0,
     group=_HOW,
     help="Episodes of held-out images that choose best/; 0 leaves only last/.",
 )

@@ -1,132 +1,25 @@
 """`bench train vae`, `unet` and `diffews`: the three stages of a diffusion segmenter."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmarks.cli.options.layout import Verb
-from benchmarks.cli.options.params import (
-    PATH,
-    data_root,
-    decoding_threads,
-    option,
-    quiet,
-    train_dataset,
-    train_fold,
-)
+from benchmarks.cli.options.params import PATH, option
+from benchmarks.cli.options.training import of_job, train_fold
 
 if TYPE_CHECKING:
     from benchmarks.train.trainer import Trained
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_DATA, _MODEL, _HOW, _OUT = "What to train on", "Model", "How to train it", "Output"
-
-
-def setting_changes(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    """`NAME=VALUE` options as a mapping."""
-    pairs = [value.partition("=") for value in values]
-    for name, equals, _ in pairs:
-        if not name or not equals:
-            raise click.BadParameter(f"{name!r} is not NAME=VALUE, such as train.steps=1000")
-    return {name: text for name, _, text in pairs}
-
-
-def of_training(command: F) -> F:
-    """Options of every training."""
-    return _decorated(
-        command,
-        train_dataset,
-        data_root,
-        option(
-            "--device",
-            default="auto",
-            show_default=True,
-            type=click.Choice(["auto", "cpu", "cuda"]),
-            group=_HOW,
-            help="Where to train; under accelerate launch, each process has its own.",
-        ),
-        decoding_threads,
-        option(
-            "--out",
-            required=True,
-            type=PATH,
-            metavar="DIR",
-            group=_OUT,
-            help="Folder of the training: last/ and best/ are checkpoints.",
-        ),
-        option("--resume", is_flag=True, group=_OUT, help="Go on with the training in --out."),
-        option("--tensorboard", is_flag=True, group=_OUT, help="Write its events too."),
-        quiet,
-    )
-
-
-def _of_job(command: F) -> F:
-    """Options of all three stages."""
-    return _decorated(
-        command,
-        option(
-            "--from",
-            "source",
-            type=PATH,
-            metavar="DIR",
-            group=_MODEL,
-            help="Checkpoint to start from, in diffusers' layout.",
-        ),
-        option(
-            "--config",
-            metavar="NAME|FILE",
-            group=_HOW,
-            help="A preset or a YAML file of settings; --list-settings shows all.",
-        ),
-        option(
-            "--set",
-            "changes",
-            multiple=True,
-            callback=setting_changes,
-            metavar="NAME=VALUE",
-            group=_HOW,
-            help="One setting, such as train.steps=1000 or design.generation=mi2m; repeat it.",
-        ),
-        option(
-            "--list-settings",
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_list_settings,
-            group=_HOW,
-            help="Print presets and settings, and stop.",
-        ),
-        of_training,
-    )
-
-
-def _decorated(command: F, *options: Callable[[F], F]) -> F:
-    for decorate in reversed(options):
-        command = decorate(command)
-    return command
-
-
-def _list_settings(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
-    if not wanted:
-        return
-    from benchmarks.cli.console import print_table
-    from benchmarks.train.job import explained, presets
-
-    print_table(("Preset", "File"), [(name, path) for name, path in presets().items()])
-    print_table(("Setting", "Default", "What it is"), explained())
-    ctx.exit()
+_MODEL = "Model"
 
 
 @click.command(
     cls=Verb,
     examples=("bench train vae -d shapes --config tiny-vae --out tiny/vae",),
 )
-@_of_job
+@of_job
 def vae(**given: Any) -> None:
     """Train a VAE on unlabelled images.
 
@@ -141,7 +34,7 @@ def vae(**given: Any) -> None:
         "bench train unet -d shapes --config tiny-unet --from tiny/vae/best --out tiny/unet",
     ),
 )
-@_of_job
+@of_job
 def unet(**given: Any) -> None:
     """Train a U-Net to generate images.
 
@@ -161,7 +54,7 @@ def unet(**given: Any) -> None:
         "--out tiny/fold0",
     ),
 )
-@_of_job
+@of_job
 @train_fold
 @option(
     "--image-encoder",

@@ -47,6 +47,14 @@ def option(*names: str, group: str = "Options", **attributes: Any) -> Callable[[
     return click.option(*names, cls=Option, group=group, **attributes)
 
 
+def number(
+    *names: str, least: int = 1, group: str = "Options", **attributes: Any
+) -> Callable[[F], F]:
+    """An option for a whole number from `least` up, whose default the help shows."""
+    given = {"type": click.IntRange(least), "metavar": "N", "show_default": "default" in attributes}
+    return option(*names, group=group, **(given | attributes))
+
+
 def argument(name: str, explained: str, **attributes: Any) -> Callable[[F], F]:
     """`click.argument` with a line in the help."""
     return click.argument(name, cls=Argument, explained=explained, **attributes)
@@ -106,30 +114,3 @@ def print_json(value: object) -> None:
     import json
 
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-train_dataset = option(
-    "--dataset",
-    "-d",
-    required=True,
-    metavar="NAME",
-    group="What to train on",
-    help="A prepared dataset.",
-)
-train_fold = option(
-    "--fold",
-    required=True,
-    type=click.IntRange(0),
-    metavar="N",
-    group="What to train on",
-    help="Train on this fold's base classes; its novel classes are never foreground.",
-)
-decoding_threads = option(
-    "--threads",
-    default=2,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
-    group="How to train it",
-    help="Threads that decode images ahead.",
-)
