@@ -104,7 +104,7 @@ def explained() -> list[tuple[str, object, str]]:
         *sections, last = name.split(".")
         value: Any = getattr(default, sections[0]) if sections else default
         text = type(value).model_fields[last].description
-        rows.append((name, getattr(value, last), text or "see models/diffews/design.py"))
+        rows.append((name, getattr(value, last), text or "see models/methods/diffews/design.py"))
     return rows
 
 

@@ -10,7 +10,7 @@ from models.methods.diffews.prompt import PromptTokens
 from models.methods.diffews.scoring import Rule, Scoring
 from models.methods.diffews.synthetic import Size
 
-_OF_THE_CHECKPOINT = "in place of the checkpoint's design; see models/diffews/design.py"
+_OF_THE_CHECKPOINT = "in place of the checkpoint's design; see models/methods/diffews/design.py"
 
 
 class DiffewSOptions(catalog.Options):
