@@ -21,7 +21,7 @@ class DiffewSTinyOptions(DiffewSOptions):
 
 
 class DiffewSTiny(DiffewS):
-    """The whole of DiffewS in a few million weights; see models/methods/diffews/tiny_weights/README.md."""
+    """The whole of DiffewS in a few million weights; see `tiny_weights/README.md` beside this."""
 
     Options = DiffewSTinyOptions
     tiny = None
