@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -105,3 +105,33 @@ class Builder(Protocol):
         Raises:
             DatasetError: naming every file that is wrong.
         """
+
+
+Own = TypeVar("Own", bound=BuilderOptions)
+Source = TypeVar("Source")
+
+
+class BaseBuilder(Generic[Own, Source]):
+    """What most builders have in common; `Builder` says what all must have.
+
+    Args:
+        options: the user's choices; all of them shape the content.
+        release: the files that the dataset is made from, and what is published of it; the official
+            one where it is left out.
+    """
+
+    name: ClassVar[str]
+    official: ClassVar[Any] = None
+
+    def __init__(self, options: Own, release: Source | None = None) -> None:
+        self.options = options
+        self.release: Source = self.official if release is None else release
+
+    @property
+    def dataset(self) -> str:
+        """The name under which the result is stored."""
+        return self.name
+
+    def describe(self) -> Mapping[str, object]:
+        """Options that shape the content."""
+        return self.options.model_dump()

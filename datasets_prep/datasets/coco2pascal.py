@@ -11,7 +11,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from datasets_prep.archives.sources import SourceFile, contents
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.coco.classes import CLASSES as COCO_CLASSES
 from datasets_prep.datasets.pascal.images import measure_all, with_labels
 from datasets_prep.datasets.pascal.release import CLASSES, VOC2012_SBD, Release
@@ -42,30 +42,18 @@ class Coco2PascalOptions(BuilderOptions):
     )
 
 
-class Coco2Pascal:
+class Coco2Pascal(BaseBuilder[Coco2PascalOptions, Release]):
     """VOC 2012 val in the four folds of COCO-20i, without classes seen in a fold's training."""
 
     name: ClassVar[str] = "coco2pascal"
     summary: ClassVar[str] = "COCO-20i to PASCAL: VOC val, tested on classes held out of COCO"
     version: ClassVar[int] = 1
+    official: ClassVar[Release] = VOC2012_SBD
     Options: ClassVar[type[BuilderOptions]] = Coco2PascalOptions
-
-    def __init__(self, options: Coco2PascalOptions, release: Release = VOC2012_SBD) -> None:
-        self.options = options
-        self.release = release
-
-    @property
-    def dataset(self) -> str:
-        """The name under which the result is stored."""
-        return self.name
 
     def sources(self) -> Sequence[SourceFile]:
         """VOC alone: it annotates every image of its val set itself."""
         return (self.release.voc,)
-
-    def describe(self) -> Mapping[str, object]:
-        """Which classes the folds test."""
-        return self.options.model_dump()
 
     def disk_needed(self) -> int:
         """Label maps and the image table, about."""

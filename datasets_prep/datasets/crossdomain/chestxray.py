@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from datasets_prep.archives.sources import SourceFile
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
@@ -80,31 +80,19 @@ class ChestXrayOptions(BuilderOptions):
         return self
 
 
-class ChestXray:
+class ChestXray(BaseBuilder[ChestXrayOptions, Release]):
     """Chest X-rays: 566 images of Shenzhen, or 704 with Montgomery's, one class."""
 
     name: ClassVar[str] = "chestxray"
     summary: ClassVar[str] = "chest X-rays of Shenzhen and Montgomery: lungs, one test fold"
     version: ClassVar[int] = 1
+    official: ClassVar[Release] = NLM
     Options: ClassVar[type[BuilderOptions]] = ChestXrayOptions
-
-    def __init__(self, options: ChestXrayOptions, release: Release = NLM) -> None:
-        self.options = options
-        self.release = release
-
-    @property
-    def dataset(self) -> str:
-        """The name under which the result is stored."""
-        return self.name
 
     def sources(self) -> Sequence[SourceFile]:
         """The Kaggle archive, and the NLM's if it is asked for."""
         nlm = self.options.montgomery == "nlm"
         return (self.release.kaggle, *((self.release.montgomery,) if nlm else ()))
-
-    def describe(self) -> Mapping[str, object]:
-        """The options; both shape the content."""
-        return self.options.model_dump()
 
     def disk_needed(self) -> int:
         """Label maps and the image table, about."""

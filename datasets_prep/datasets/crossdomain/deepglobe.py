@@ -1,13 +1,13 @@
 """Prepare DeepGlobe's land cover: crops of satellite tiles with six classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from datasets_prep.archives.sources import SourceFile
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.crossdomain.test_set import differing, one_fold, unpacked
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
@@ -42,30 +42,18 @@ KAGGLE = Release(
 )
 
 
-class DeepGlobe:
+class DeepGlobe(BaseBuilder[BuilderOptions, Release]):
     """DeepGlobe land cover: crops of 408×408 of 803 labelled tiles, six classes."""
 
     name: ClassVar[str] = "deepglobe"
     summary: ClassVar[str] = "DeepGlobe land cover: satellite crops of 6 classes, one test fold"
     version: ClassVar[int] = 1
+    official: ClassVar[Release] = KAGGLE
     Options: ClassVar[type[BuilderOptions]] = BuilderOptions
-
-    def __init__(self, options: BuilderOptions, release: Release = KAGGLE) -> None:
-        self.options = options
-        self.release = release
-
-    @property
-    def dataset(self) -> str:
-        """The name under which the result is stored."""
-        return self.name
 
     def sources(self) -> Sequence[SourceFile]:
         """The archive."""
         return (self.release.archive,)
-
-    def describe(self) -> Mapping[str, object]:
-        """No options."""
-        return {}
 
     def disk_needed(self) -> int:
         """The crops, kept without loss in the image table, twice while it is written, about."""

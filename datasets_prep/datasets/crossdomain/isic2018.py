@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from datasets_prep.archives.sources import SourceFile
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
@@ -83,30 +83,18 @@ class Isic2018Options(BuilderOptions):
     )
 
 
-class Isic2018:
+class Isic2018(BaseBuilder[Isic2018Options, Release]):
     """ISIC 2018, Task 1: 2,594 dermoscopic images, one lesion each, three diagnoses."""
 
     name: ClassVar[str] = "isic2018"
     summary: ClassVar[str] = "ISIC 2018: skin lesions of 3 diagnoses, one test fold"
     version: ClassVar[int] = 1
+    official: ClassVar[Release] = TASK1
     Options: ClassVar[type[BuilderOptions]] = Isic2018Options
-
-    def __init__(self, options: Isic2018Options, release: Release = TASK1) -> None:
-        self.options = options
-        self.release = release
-
-    @property
-    def dataset(self) -> str:
-        """The name under which the result is stored."""
-        return self.name
 
     def sources(self) -> Sequence[SourceFile]:
         """The images, their masks and the table of diagnoses."""
         return (self.release.images, self.release.masks, self.release.classes)
-
-    def describe(self) -> Mapping[str, object]:
-        """The order of the classes."""
-        return self.options.model_dump()
 
     def disk_needed(self) -> int:
         """Label maps and the image table, about."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from datasets_prep.archives.sources import SourceFile
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.crossdomain.suim_masks import CLASSES
 from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
 from datasets_prep.errors import DatasetError
@@ -39,30 +39,18 @@ OFFICIAL = Release(
 )
 
 
-class Suim:
+class Suim(BaseBuilder[BuilderOptions, Release]):
     """SUIM: 1,635 underwater images, both published parts together, seven classes."""
 
     name: ClassVar[str] = "suim"
     summary: ClassVar[str] = "SUIM: underwater scenes of 7 classes, one test fold"
     version: ClassVar[int] = 1
+    official: ClassVar[Release] = OFFICIAL
     Options: ClassVar[type[BuilderOptions]] = BuilderOptions
-
-    def __init__(self, options: BuilderOptions, release: Release = OFFICIAL) -> None:
-        self.options = options
-        self.release = release
-
-    @property
-    def dataset(self) -> str:
-        """The name under which the result is stored."""
-        return self.name
 
     def sources(self) -> Sequence[SourceFile]:
         """The two parts."""
         return (self.release.train_val, self.release.test)
-
-    def describe(self) -> Mapping[str, object]:
-        """No options."""
-        return {}
 
     def disk_needed(self) -> int:
         """Label maps and the image table, about."""

@@ -1,6 +1,6 @@
 """Prepare LVIS-92i: the val part of LVIS, whose images are of COCO's train2017 and val2017."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from datasets_prep.archives.sources import SourceFile, contents
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.coco.fetch import fetch_images
 from datasets_prep.datasets.coco.lists import named_images
 from datasets_prep.datasets.lvis.images import Item, make_record
@@ -51,22 +51,14 @@ class LvisOptions(BuilderOptions):
     )
 
 
-class Lvis:
+class Lvis(BaseBuilder[LvisOptions, Release]):
     """LVIS-92i: 19,809 images of LVIS v1 val, ten folds of 92 classes (1-shot)."""
 
     name: ClassVar[str] = "lvis"
     summary: ClassVar[str] = "LVIS-92i: LVIS v1 val, 92 classes in each of 10 folds"
     version: ClassVar[int] = 1
+    official: ClassVar[Release] = LVIS_V1
     Options: ClassVar[type[BuilderOptions]] = LvisOptions
-
-    def __init__(self, options: LvisOptions, release: Release = LVIS_V1) -> None:
-        self.options = options
-        self.release = release
-
-    @property
-    def dataset(self) -> str:
-        """The name under which the result is stored."""
-        return self.name
 
     def sources(self) -> Sequence[SourceFile]:
         """The annotations, the image archives and the lists that the options ask for."""
@@ -76,10 +68,6 @@ class Lvis:
             *(release.images.values() if options.only is None else ()),
             *((release.lists,) if options.lists == "published" else ()),
         )
-
-    def describe(self) -> Mapping[str, object]:
-        """The options; all shape the content."""
-        return self.options.model_dump()
 
     def disk_needed(self) -> int:
         """The image table twice, and the single images, about."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from datasets_prep.archives.sources import SourceFile
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.crossdomain.test_set import differing, unpacked
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import FoldSet
@@ -119,22 +119,14 @@ class PacoPartOptions(BuilderOptions):
     )
 
 
-class PacoPart:
+class PacoPart(BaseBuilder[PacoPartOptions, Release]):
     """PACO-Part: some 300 classes of parts in four folds, the test side alone."""
 
     name: ClassVar[str] = "paco-part"
     summary: ClassVar[str] = "PACO-Part: some 300 parts of objects in COCO's images, 4 test folds"
     version: ClassVar[int] = 1
+    official: ClassVar[Release] = PACO_PART
     Options: ClassVar[type[BuilderOptions]] = PacoPartOptions
-
-    def __init__(self, options: PacoPartOptions, release: Release = PACO_PART) -> None:
-        self.options = options
-        self.release = release
-
-    @property
-    def dataset(self) -> str:
-        """The name under which the result is stored."""
-        return self.name
 
     @property
     def _annotations(self) -> SourceFile:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from datasets_prep.archives.sources import SourceFile, contents
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.crossdomain.test_set import differing, unpacked
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import FoldSet
@@ -87,22 +87,14 @@ class PascalPartOptions(BuilderOptions):
     )
 
 
-class PascalPart:
+class PascalPart(BaseBuilder[PascalPartOptions, Release]):
     """Pascal-Part: 56 classes of parts in four folds, the test side alone."""
 
     name: ClassVar[str] = "pascal-part"
     summary: ClassVar[str] = "Pascal-Part: 56 parts of VOC 2010's objects in 4 test folds"
     version: ClassVar[int] = 1
+    official: ClassVar[Release] = PASCAL_PART
     Options: ClassVar[type[BuilderOptions]] = PascalPartOptions
-
-    def __init__(self, options: PascalPartOptions, release: Release = PASCAL_PART) -> None:
-        self.options = options
-        self.release = release
-
-    @property
-    def dataset(self) -> str:
-        """The name under which the result is stored."""
-        return self.name
 
     @property
     def _annotations(self) -> SourceFile:
@@ -111,10 +103,6 @@ class PascalPart:
     def sources(self) -> Sequence[SourceFile]:
         """VOC 2010, and the annotations that the options ask for."""
         return (self.release.voc, self._annotations)
-
-    def describe(self) -> Mapping[str, object]:
-        """Where parts and lists are from."""
-        return self.options.model_dump()
 
     def disk_needed(self) -> int:
         """Crops, which are kept without loss in the image table, twice while it is written."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from datasets_prep.archives.sources import SourceFile
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.shapes.scene import CLASSES, render
 from datasets_prep.prepared.folds import FoldSet, Pair, interleaved, split
 from datasets_prep.prepared.records import ImageRecord, encode_png, label_record
@@ -18,7 +18,7 @@ MIN_AREA = 120
 _Item = tuple[Literal["train", "test"], int]
 
 
-class Shapes:
+class Shapes(BaseBuilder[BuilderOptions, None]):
     """Generated scenes, 128×128: 20 silhouettes in 4 folds of 5, with train and test images.
 
     Every image comes from its own generator, so that neither the number of processes nor the
@@ -31,21 +31,9 @@ class Shapes:
     version: ClassVar[int] = 1
     Options: ClassVar[type[BuilderOptions]] = BuilderOptions
 
-    def __init__(self, options: BuilderOptions) -> None:
-        self.options = options
-
-    @property
-    def dataset(self) -> str:
-        """The name under which the result is stored."""
-        return self.name
-
     def sources(self) -> Sequence[SourceFile]:
         """None: everything is generated."""
         return ()
-
-    def describe(self) -> Mapping[str, object]:
-        """No options."""
-        return {}
 
     def disk_needed(self) -> int:
         """Bytes, while the image table is written."""
