@@ -17,6 +17,7 @@ from leaderboards.statistics.groups import group_settings
 from leaderboards.statistics.scores import Setting, settings
 from leaderboards.tables import boards as markdown
 from leaderboards.tables import wording
+from leaderboards.tables.markdown import BOARDS
 from leaderboards.tables.pictures import pictures
 from leaderboards.tables.speed import speed_section
 
@@ -46,7 +47,7 @@ def build(
     plots: bool = False,
     gallery: Gallery | None = None,
 ) -> Built:
-    """Write `README.md`, `index.html` and its data, and a page per dataset below `output`.
+    """Write `README.md` and `index.html` to `output`, and a page per dataset to `output/boards`.
 
     The boards hold what is in the results store and what is committed in `output/results`; the same
     results give the same bytes.
@@ -67,17 +68,19 @@ def build(
     numbers = list(reported())
     drawn = board_plots(boards) if plots else {}
     pages: dict[str, str | bytes] = {
-        "README.md": markdown.overview(boards, found.left_out) + speed_section(results_root),
         PAGE: reported_page(numbers, boards),
     }
     for dataset, group in groupby(boards, key=lambda setting: setting.dataset):
         pages[f"{dataset}.md"] = markdown.dataset_page(list(group), found.left_out, numbers)
     data = page.board_data(boards, numbers)
     pages["board.json"] = page.to_json(data) + "\n"
-    pages["index.html"] = page.html(data, gallery or {})
     pages |= drawn | pictures(boards, gallery or {}, drawn.keys())
+    top: dict[str, str | bytes] = {
+        "README.md": markdown.overview(boards, found.left_out) + speed_section(results_root),
+        "index.html": page.html(data, gallery or {}),
+    }
     files = []
-    for name, content in pages.items():
+    for name, content in (top | {f"{BOARDS}/{name}": own for name, own in pages.items()}).items():
         files.append(output / name)
         _write(files[-1], content)
     return Built(_terminal(boards, found.left_out), tuple(files), tuple(boards), found.left_out)

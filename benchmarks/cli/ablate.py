@@ -77,7 +77,7 @@ def ablate() -> None:
 @option(
     "--page",
     type=PATH,
-    default=Path("leaderboards/diffews-design.md"),
+    default=Path("leaderboards/boards/diffews-design.md"),
     show_default=True,
     metavar="FILE",
     group=_OUT,

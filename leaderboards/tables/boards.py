@@ -8,7 +8,7 @@ from leaderboards.literature.numbers import Reported
 from leaderboards.literature.table import PAGE, reported_tables
 from leaderboards.statistics.scores import Row, Setting
 from leaderboards.tables import wording
-from leaderboards.tables.markdown import escape, link, table
+from leaderboards.tables.markdown import BOARDS, escape, link, table
 
 _WIDE = 5  # more folds than this stand in a table of their own
 
@@ -49,7 +49,7 @@ def overview(settings: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
         "Written by `bench leaderboard` from the results store and `results/`; do not edit.",
         _overview_table(settings) if settings else "There are no results yet; run `bench run`.",
         f"[index.html](index.html) shows the same as one page to sort, filter and look at. "
-        f"Numbers of the literature stand apart: [reported]({PAGE}).",
+        f"Numbers of the literature stand apart: [reported]({BOARDS}/{PAGE}).",
         "## How to read the boards",
         _HOW_TO_READ.strip(),
         *_left_out(left_out),
@@ -71,7 +71,7 @@ def dataset_page(
     facts = _group_facts(members) if members else _dataset_facts(settings)
     parts = [
         f"# {escape(name)}",
-        f"{facts} [How to read this page](README.md#how-to-read-the-boards).",
+        f"{facts} [How to read this page](../README.md#how-to-read-the-boards).",
     ]
     for protocol, group in groupby(settings, key=lambda setting: setting.protocol.name):
         parts += _protocol(protocol, list(group))
@@ -217,7 +217,7 @@ def _overview_table(settings: Sequence[Setting]) -> str:
         }
         body.append(
             [
-                link(setting.dataset, f"{setting.dataset}.md"),
+                link(setting.dataset, f"{BOARDS}/{setting.dataset}.md"),
                 setting.protocol.name,
                 setting.shots,
                 len(setting.rows),

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from tabulate import tabulate
 
+BOARDS = "boards"  # below the overview: the folder of all other pages
 _SIDES = {"l": "left", "r": "right"}
 # As entities, for parsers differ over a pipe after two backslashes.
 _SIGNS = {ord(sign): f"&#{ord(sign)};" for sign in "&\\|<[]"}

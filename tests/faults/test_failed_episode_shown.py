@@ -53,7 +53,7 @@ def test_the_board_names_it_and_has_no_row() -> None:
     assert "38 of 40 episodes are measured, 2 failed; bench run goes on with it" in said
     page = Path("leaderboards/README.md").read_text()
     assert "## Left out" in page and "2 failed" in page
-    assert json.loads(Path("leaderboards/board.json").read_text())["settings"] == []
+    assert json.loads(Path("leaderboards/boards/board.json").read_text())["settings"] == []
 
 
 def test_show_names_the_episodes() -> None:

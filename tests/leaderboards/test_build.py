@@ -66,14 +66,24 @@ def test_building_twice_writes_the_same_bytes(root: Path, built: Built, tmp_path
     assert [path.name for path in again.files] == [path.name for path in built.files]
     for old, new in zip(built.files, again.files, strict=True):
         assert old.read_bytes() == new.read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in again.files) == [
         "README.md",
-        "board.json",
+        "boards/board.json",
+        "boards/one.md",
+        "boards/reported.md",
+        "boards/toy.md",
         "index.html",
-        "one.md",
-        "reported.md",
-        "toy.md",
     ]
+
+
+def test_links_between_the_pages_lead_somewhere(built: Built) -> None:
+    linked = set()
+    for path in built.files:
+        if path.suffix == ".md":
+            for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+                linked.add((path.parent / target).resolve())
+    assert len(linked) >= 5
+    assert linked <= {path.resolve() for path in built.files}
 
 
 def test_rows_are_sorted_by_miou_and_only_comparable_ones_are_ranked(built: Built) -> None:
@@ -168,9 +178,9 @@ def test_what_is_left_out_is_named_with_both_digests(built: Built) -> None:
 def test_the_overview_leads_to_the_best_of_every_setting(built: Built) -> None:
     rows = cells(page(built, "README.md"), "Dataset")
     assert [(row["Dataset"], row["Protocol"], row["Shots"], row["Rows"]) for row in rows] == [
-        ("[one](one.md)", "hsnet", "1", "1"),
-        ("[toy](toy.md)", "fixed-v1", "1", "5"),
-        ("[toy](toy.md)", "fixed-v1", "5", "3"),
+        ("[one](boards/one.md)", "hsnet", "1", "1"),
+        ("[toy](boards/toy.md)", "fixed-v1", "1", "5"),
+        ("[toy](boards/toy.md)", "fixed-v1", "5", "3"),
     ]
     assert rows[1]["Best strict"].startswith("dense-nn ")
     assert rows[1]["Best generalist"].startswith("giant ")

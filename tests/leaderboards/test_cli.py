@@ -147,7 +147,7 @@ def test_the_leaderboard_holds_committed_results_and_draws_plots(tmp_path: Path)
     bench("results", "add", "beta")
     text = bench("leaderboard", "--results-root", "nothing", "--plots").stdout
     assert "beta" in text and "alpha" not in text
-    assert (tmp_path / "leaderboards/plots/toy-fixed-v1-shots.png").is_file()
+    assert (tmp_path / "leaderboards/boards/plots/toy-fixed-v1-shots.png").is_file()
 
 
 def test_the_gallery_shows_what_runs_kept(tmp_path: Path) -> None:

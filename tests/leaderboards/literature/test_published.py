@@ -103,8 +103,8 @@ def test_a_measured_row_stands_beside_the_number_that_it_answers(tmp_path: Path)
         )  # fmt: skip
         built = build(tmp_path / "results", tmp_path)
         text = beside(number, built.settings)
-        assert text in (tmp_path / "pascal.md").read_text()
-        assert text in (tmp_path / "reported.md").read_text()
+        assert text in (tmp_path / "boards/pascal.md").read_text()
+        assert text in (tmp_path / "boards/reported.md").read_text()
         return text
 
     far = board(0.5)
@@ -128,7 +128,7 @@ def test_another_protocol_or_shot_answers_nothing(tmp_path: Path) -> None:
 def test_published_numbers_are_never_ranked(tmp_path: Path) -> None:
     write_model(tmp_path / "results", "mine", dataset="pascal", protocol="hsnet", skill=0.2)
     built = build(tmp_path / "results", tmp_path)
-    text = (tmp_path / "pascal.md").read_text()
+    text = (tmp_path / "boards/pascal.md").read_text()
     ranked, _, literature = text.partition("## Reported in the literature")
     assert "| mine" in ranked and "HSNet (ResNet-50)" not in ranked
     assert "HSNet (ResNet-50)" in literature and "| mine" not in literature
@@ -137,7 +137,7 @@ def test_published_numbers_are_never_ranked(tmp_path: Path) -> None:
 
 def test_a_conflict_between_sources_is_noted_under_the_table(tmp_path: Path) -> None:
     build(tmp_path / "results", tmp_path)
-    text = (tmp_path / "reported.md").read_text()
+    text = (tmp_path / "boards/reported.md").read_text()
     assert "the DiffewS paper prints 15.6" in text
     assert "the AENet paper prints 49.6 and 55.3" in text
     assert "the mean of the printed folds is 51.45" in text

@@ -80,13 +80,13 @@ def test_boards_draw_plots_when_asked_to_and_show_them(tmp_path: Path) -> None:
         "toy-fixed-v1-5shot-cost.png",
         "toy-fixed-v1-shots.png",
     ]
-    text = (tmp_path / "a" / "pictures.md").read_text()
+    text = (tmp_path / "a/boards/pictures.md").read_text()
     shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
     assert sorted(shown) == [f"plots/{name}" for name in drawn]
-    assert all((tmp_path / "a" / path).is_file() for path in shown)
+    assert all((tmp_path / "a/boards" / path).is_file() for path in shown)
     build(tmp_path / "r", tmp_path / "b")
-    assert not (tmp_path / "b" / "pictures.md").exists()
-    pages = [(tmp_path / name / "toy.md").read_bytes() for name in ("a", "b")]
+    assert not (tmp_path / "b/boards/pictures.md").exists()
+    pages = [(tmp_path / name / "boards/toy.md").read_bytes() for name in ("a", "b")]
     assert pages[0] == pages[1]  # tables do not depend on who has matplotlib
 
 

@@ -75,8 +75,8 @@ def test_cut_lists_and_other_datasets_take_no_part(built: Built) -> None:
 def test_the_overview_and_every_view_lead_to_it(built: Built) -> None:
     rows = [r for r in cells(page(built, "README.md"), "Dataset") if "cdfss" in r["Dataset"]]
     assert [(r["Dataset"], r["Protocol"], r["Shots"], r["Rows"]) for r in rows] == [
-        ("[cdfss](cdfss.md)", "hsnet", "1", "4"),
-        ("[cdfss](cdfss.md)", "hsnet", "5", "1"),
+        ("[cdfss](boards/cdfss.md)", "hsnet", "1", "4"),
+        ("[cdfss](boards/cdfss.md)", "hsnet", "5", "1"),
     ]
     assert "cdfss, hsnet, 1-shot\n" in built.text
     assert "PATNet" in page(built, "cdfss.md")

@@ -61,10 +61,10 @@ def test_the_page_shows_models_best_first_and_no_floors(tmp_path: Path) -> None:
     write_run(tmp_path / "r", name="alone", skill=0.9, trained_fold=0)
     gallery = {("toy", "fixed-v1", 1): [EPISODE], ("gone", "fixed-v1", 1): [EPISODE]}
     built = build(tmp_path / "r", tmp_path / "boards", gallery=gallery)
-    text = (tmp_path / "boards/pictures.md").read_text()
+    text = (tmp_path / "boards/boards/pictures.md").read_text()
     assert re.findall(r"!\[(.+)\]\((.+)\)", text) == [
         ("Episodes of toy with the masks of beta, alpha, alone", "pictures/toy-fixed-v1-1shot.jpg")
     ]
-    drawn = tmp_path / "boards/pictures/toy-fixed-v1-1shot.jpg"
+    drawn = tmp_path / "boards/boards/pictures/toy-fixed-v1-1shot.jpg"
     assert drawn in built.files
     assert colours(drawn.read_bytes(), 34) == ["red", "blue", "green"]
