@@ -78,6 +78,6 @@ def _check(pool: EpisodePool, index: int, images: Crops, needed: int) -> None:
     usable = {image for image in images if any(image)}
     if len(usable) < needed:
         raise DatasetError(
-            f"{pool.dataset} fold {pool.fold.index}: class {index} has crops of {len(usable)} "
-            f"images, too few for these episodes"
+            f"{pool.dataset} fold {pool.fold.index}: {pool.named(index)} has crops of "
+            f"{len(usable)} images, too few for these episodes"
         )

@@ -1,6 +1,6 @@
 """What a recipe may draw from, and what it is: the test side of one fold, made into a list."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,14 +14,20 @@ class EpisodePool:
     """What a recipe may draw from: the test side of one fold.
 
     `present` maps each test image to the novel classes that its label map holds, however small;
-    None where only list files are at hand.
+    None where only list files are at hand. `classes` are names by class index, for messages.
     """
 
     dataset: str
     folds: FoldSet
     fold: Fold
     present: Mapping[str, tuple[int, ...]] | None = None
+    classes: Sequence[str] = ()
     _groups: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def named(self, class_index: int) -> str:
+        """A class for a message: by name, or by number where only list files are at hand."""
+        known = class_index < len(self.classes)
+        return f"class {self.classes[class_index]!r}" if known else f"class {class_index}"
 
     def related(self, a: str, b: str) -> bool:
         """True for one image, or two of one video, patient or scene."""
@@ -42,13 +48,14 @@ class EpisodePool:
         Raises:
             DatasetError: naming the first class and image that cannot be drawn for.
         """
+        where = f"{self.dataset} fold {self.fold.index}"
+        if not self.fold.novel:
+            raise DatasetError(f"{where}: no class has images enough for {shots}-shot episodes")
         needed = shots if distinct else 1
         for class_index in self.fold.novel:
             images = self.images(class_index)
             if not images:
-                raise DatasetError(
-                    f"{self.dataset} fold {self.fold.index}: class {class_index} has no test image"
-                )
+                raise DatasetError(f"{where}: {self.named(class_index)} has no test image")
             sizes: dict[str, int] = {}
             for image in images:
                 group = self._group(image)
@@ -56,7 +63,7 @@ class EpisodePool:
             worst = max(sizes, key=lambda group: sizes[group])
             if len(images) - sizes[worst] < needed:
                 raise DatasetError(
-                    f"{self.dataset} fold {self.fold.index}: class {class_index} has "
+                    f"{where}: {self.named(class_index)} has "
                     f"{len(images)} test images, {sizes[worst]} of them related to {worst!r}: "
                     f"too few for {shots}-shot episodes"
                 )

@@ -22,7 +22,7 @@ from datasets_prep.episodes.episode import Episode, digest, storable, write_epis
 from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.episodes.published import check_digest, list_name
 from datasets_prep.episodes.recipes import recipes
-from datasets_prep.errors import DatasetError
+from datasets_prep.errors import DatasetError, refuse
 from datasets_prep.prepared.dataset import SCHEMA, PreparedDataset
 from datasets_prep.prepared.faults import Faults
 from datasets_prep.prepared.folds import Fold, FoldSet, to_json
@@ -149,7 +149,9 @@ def _write(
     skipped = sorted(faults.left_out)
     lines = [*sorted(seen.lines), *(f"skipped\t{name}" for name in skipped)]
     identity = "".join((classes, to_json(folds), *(f"{line}\n" for line in lines)))
-    episodes, notes = _write_episodes(builder.dataset, folds, seen.areas, options.shots, building)
+    episodes, notes = _write_episodes(
+        builder.dataset, folds, content.classes, seen.areas, options.shots, building
+    )
     files = sorted(path for path in building.rglob("*") if path.is_file())
     if skipped:
         notes.insert(0, f"--skip-bad left out {len(skipped):,}, see {SKIPPED}")
@@ -254,17 +256,18 @@ def _write_images(records: Iterable[ImageRecord], building: Path, root: Path, em
 def _write_episodes(
     dataset: str,
     folds: FoldSet,
+    classes: Sequence[str],
     areas: Mapping[str, Mapping[int, int]],
     shots: Sequence[int],
     building: Path,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Draw and write every list; a list that cannot be drawn is a note, not a failure."""
+    """Draw and write every list; one that cannot be drawn is a note, but one there must be."""
     written: dict[str, Any] = {}
     notes = []
     for fold in folds.folds:
         tested = {count: folds.fold(fold.index, count) for count in shots}
         pools = {
-            count: EpisodePool(dataset, folds, each, _present(each, areas))
+            count: EpisodePool(dataset, folds, each, _present(each, areas), classes)
             for count, each in tested.items()
         }
         for recipe, draw in recipes().items():
@@ -280,6 +283,9 @@ def _write_episodes(
                 check_digest(dataset, folds, recipe, fold.index, count, checksum)
                 write_episodes(building / "episodes" / f"{name}.jsonl", episodes)
                 written[name] = {"episodes": len(episodes), "digest": checksum}
+    if shots and not written:
+        reasons = dict.fromkeys(note.partition(": ")[2] for note in notes)
+        refuse("no episode list can be drawn, so nothing was prepared:", list(reasons))
     return written, notes
 
 

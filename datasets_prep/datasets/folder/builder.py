@@ -31,6 +31,7 @@ from datasets_prep.datasets.folder.options import FolderOptions
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import ImageFile, keep_copy
 from datasets_prep.prepared.folds import FoldSet, contiguous, split
+from datasets_prep.prepared.rare import without_rare
 from datasets_prep.prepared.records import ImageRecord, label_record, mask_record
 from datasets_prep.runtime.parallel import ordered_map
 
@@ -81,6 +82,10 @@ class Folder:
         classes = options.classes or (mask_classes(options.folder) if masked else ())
         scheme = self._scheme(classes, masked)
         novel = self._novel(classes)
+        if unknown := [name for name in options.without if name not in classes]:
+            raise DatasetError(
+                f"--without {unknown[0]}: no such class; there are {', '.join(classes)}"
+            )
         find = partial(find_masked, classes=classes) if masked else find_labelled
         entries, problems = find(options.folder)
         problems += self._group_problems(entries)
@@ -113,18 +118,12 @@ class Folder:
             as_masks=overlap or len(classes) > _LABEL_CLASSES,
             raw=None if workspace.embed_images else workspace.raw / "images",
         )
-        present = frozenset[int]().union(*(summary.present for _, summary in checked))
         pixels = {entry.image_id: image.height * image.width for entry, image in images}
         return Content(
             classes=classes,
             images=ordered_map(convert, images, workspace.jobs),
-            folds=partial(self._folds, novel, pixels),
+            folds=partial(self._folds, classes, novel, pixels, workspace.shots),
             count=len(images),
-            notes=tuple(
-                f"no image holds the class {name!r}"
-                for index, name in enumerate(classes)
-                if index not in present
-            ),
         )
 
     def _check(
@@ -180,19 +179,23 @@ class Folder:
 
     def _folds(
         self,
+        classes: Sequence[str],
         novel: Sequence[Sequence[int]],
         pixels: Mapping[str, int],
+        shots: Sequence[int],
         areas: Areas,
         splits: Splits,
     ) -> FoldSet:
-        share = self.options.min_area
+        share, options = self.options.min_area, self.options
         pairs = [
             (image, index)
             for image, held in areas.items()
             for index, area in held.items()
             if area >= share * pixels[image]
         ]
-        return FoldSet(split(novel, pairs, pairs), query_order="draw", group=self.options.group)
+        every = FoldSet(split(novel, pairs, pairs), query_order="draw", group=options.group)
+        without = [classes.index(name) for name in options.without]
+        return without_rare(every, classes, shots, options.min_images, without)
 
 
 def _record(

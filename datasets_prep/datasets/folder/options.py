@@ -43,6 +43,16 @@ class FolderOptions(BuilderOptions):
         "stays labelled.",
     )
 
+    min_images: int = Field(
+        0,
+        ge=0,
+        description="Leave classes with fewer images out of the lists.  [default: as many as a "
+        "list's shots need]",
+    )
+    without: tuple[str, ...] = Field(
+        (), description="Classes to leave out of all lists on purpose; they stay labelled."
+    )
+
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:

@@ -141,7 +141,8 @@ def test_more_classes_than_a_label_map_can_hold(top: Path, tmp_path: Path) -> No
     for index in range(300):
         mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
         mask[index % HEIGHT] = 1
-        write(top / f"masks/c{index:03d}/{names(top)[index % 12]}.png", mask)
+        for image in (index, index + 1):
+            write(top / f"masks/c{index:03d}/{names(top)[image % 12]}.png", mask)
     dataset = make(top, tmp_path / "data", classes=None)
     assert len(dataset.classes) == 300
     image = names(top)[299 % 12]
@@ -219,9 +220,12 @@ def test_what_is_too_small_is_labelled_but_not_asked_for(top: Path, tmp_path: Pa
         assert np.count_nonzero(dataset.mask("s0_00", 0) == 1) == 3
 
 
-def test_a_class_that_no_image_holds_is_noted(top: Path, tmp_path: Path) -> None:
+def test_a_class_that_no_image_holds_is_left_out_of_the_lists(top: Path, tmp_path: Path) -> None:
     dataset = make(top, tmp_path / "data", classes=(*CLASSES, "yak"))
-    assert "no image holds the class 'yak'" in dataset.manifest["notes"]
+    assert [fold.novel for fold in dataset.folds.folds] == [(0, 1, 2), (3,)]
+    assert dataset.manifest["notes"] == [
+        "left out of the 1-shot lists, which need 2 images of a class: yak (0)"
+    ]
 
 
 # Copies and determinism
