@@ -7,7 +7,7 @@ first and comes last, so a folder with a manifest is always complete.
 import hashlib
 import json
 import shutil
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +18,13 @@ from filelock import FileLock, Timeout
 from datasets_prep.archives.extract import freeze
 from datasets_prep.archives.sources import hashes, obtain
 from datasets_prep.builder import Builder, Content, Workspace
-from datasets_prep.episodes.episode import Episode, digest, storable, write_episodes
-from datasets_prep.episodes.pool import EpisodePool
-from datasets_prep.episodes.published import check_digest, list_name
-from datasets_prep.episodes.recipes import recipes
-from datasets_prep.errors import DatasetError, refuse
+from datasets_prep.episodes.episode import storable
+from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.dataset import SCHEMA, PreparedDataset
 from datasets_prep.prepared.faults import Faults
-from datasets_prep.prepared.folds import Fold, FoldSet, to_json
+from datasets_prep.prepared.folds import to_json
 from datasets_prep.prepared.list_report import write_report
+from datasets_prep.prepared.lists import write_lists
 from datasets_prep.prepared.records import ImageRecord, columns, row
 from datasets_prep.runtime.disk import ensure_space, full_disk_named
 from datasets_prep.runtime.progress import SILENT, Progress
@@ -149,7 +147,7 @@ def _write(
     skipped = sorted(faults.left_out)
     lines = [*sorted(seen.lines), *(f"skipped\t{name}" for name in skipped)]
     identity = "".join((classes, to_json(folds), *(f"{line}\n" for line in lines)))
-    episodes, notes = _write_episodes(
+    episodes, notes = write_lists(
         builder.dataset, folds, content.classes, seen.areas, options.shots, building
     )
     files = sorted(path for path in building.rglob("*") if path.is_file())
@@ -251,60 +249,6 @@ def _write_images(records: Iterable[ImageRecord], building: Path, root: Path, em
         if shown:
             datasets.enable_progress_bars()
     stream.unlink()
-
-
-def _write_episodes(
-    dataset: str,
-    folds: FoldSet,
-    classes: Sequence[str],
-    areas: Mapping[str, Mapping[int, int]],
-    shots: Sequence[int],
-    building: Path,
-) -> tuple[dict[str, Any], list[str]]:
-    """Draw and write every list; one that cannot be drawn is a note, but one there must be."""
-    written: dict[str, Any] = {}
-    notes = []
-    for fold in folds.folds:
-        tested = {count: folds.fold(fold.index, count) for count in shots}
-        pools = {
-            count: EpisodePool(dataset, folds, each, _present(each, areas), classes)
-            for count, each in tested.items()
-        }
-        for recipe, draw in recipes().items():
-            for count, pool in pools.items():
-                name = f"{recipe}/{list_name(fold.index, count)}"
-                try:
-                    episodes = draw(pool, count)
-                    _check_held(episodes, areas)
-                except DatasetError as error:
-                    notes.append(f"no episode list {name}: {error}")
-                    continue
-                checksum = digest(episodes)
-                check_digest(dataset, folds, recipe, fold.index, count, checksum)
-                write_episodes(building / "episodes" / f"{name}.jsonl", episodes)
-                written[name] = {"episodes": len(episodes), "digest": checksum}
-    if shots and not written:
-        reasons = dict.fromkeys(note.partition(": ")[2] for note in notes)
-        refuse("no episode list can be drawn, so nothing was prepared:", list(reasons))
-    return written, notes
-
-
-def _present(
-    fold: Fold, areas: Mapping[str, Mapping[int, int]]
-) -> Mapping[str, tuple[int, ...]] | None:
-    """The novel classes in each test image; None if some of the images are left out on purpose."""
-    novel, tested = frozenset(fold.novel), dict.fromkeys(image for image, _ in fold.test)
-    if not tested.keys() <= areas.keys():
-        return None
-    return {image: tuple(sorted(novel.intersection(areas[image]))) for image in tested}
-
-
-def _check_held(episodes: Sequence[Episode], held: Container[str]) -> None:
-    """Refuse a list that names images which a dataset of fewer images does not hold."""
-    for episode in episodes:
-        for image in (episode.query, *episode.supports):
-            if image not in held:
-                raise DatasetError(f"image {image} of episode {episode.index} is not prepared")
 
 
 def _publish(building: Path, root: Path, manifest: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from datasets_prep.datasets.folder.builder import Folder
 from datasets_prep.datasets.folder.options import FolderOptions
 from datasets_prep.episodes.recipes import recipes
-from datasets_prep.prepared import prepare as prepare_module
+from datasets_prep.prepared import lists as lists_module
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.prepared.prepare import PrepareOptions, prepare
 
@@ -24,7 +24,7 @@ CLASSES = ("cat", "dog", "fox", "owl")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     few = {"fixed-v1": recipes()["fixed-v1"]}
-    monkeypatch.setattr(prepare_module, "recipes", lambda: few)
+    monkeypatch.setattr(lists_module, "recipes", lambda: few)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from datasets_prep.builder import Content, Workspace
 from datasets_prep.episodes.episode import digest
 from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepared import prepare as prepare_module
+from datasets_prep.prepared import lists as lists_module
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
 from datasets_prep.prepared.records import ImageRecord
@@ -26,7 +26,7 @@ from tests.datasets_prep.toy import Toy, pixels
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw the two recipes with the shortest lists, to be quick."""
     few = {name: recipes()[name] for name in ("fixed-v1", "hsnet")}
-    monkeypatch.setattr(prepare_module, "recipes", lambda: few)
+    monkeypatch.setattr(lists_module, "recipes", lambda: few)
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -172,7 +172,7 @@ def _die_at(step: int, patch: pytest.MonkeyPatch) -> list[int]:
 def test_death_at_any_step_leaves_a_whole_dataset_or_none(
     before: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "recipes", lambda: {"fixed-v1": recipes()["fixed-v1"]})
+    monkeypatch.setattr(lists_module, "recipes", lambda: {"fixed-v1": recipes()["fixed-v1"]})
     options = PrepareOptions(tmp_path / "data", shots=(1,))
     new = prepare(Toy(seed=1, folds=1, files=True), replace(options, data_root=tmp_path / "new"))
     whole = {new.digest}
@@ -243,7 +243,7 @@ def test_full_verification_finds_what_no_manifest_lists(tmp_path: Path) -> None:
 def test_every_recipe_draws_from_the_prepared_folds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "recipes", recipes)
+    monkeypatch.setattr(lists_module, "recipes", recipes)
     dataset = prepare(Toy(images=48, group="^([^_]+)"), PrepareOptions(tmp_path))
     assert len(dataset.manifest["episodes"]) == 4 * 2 * 2  # recipes, folds, shots
     assert json.loads((dataset.root / "folds.json").read_text())["group"] == "^([^_]+)"

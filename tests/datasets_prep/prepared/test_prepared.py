@@ -9,7 +9,7 @@ from PIL import Image
 
 from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepared import prepare as prepare_module
+from datasets_prep.prepared import lists as lists_module
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.prepared.prepare import PrepareOptions, prepare
 from tests.datasets_prep import toy
@@ -19,7 +19,7 @@ from tests.datasets_prep.toy import Toy
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     few = {"fixed-v1": recipes()["fixed-v1"]}
-    monkeypatch.setattr(prepare_module, "recipes", lambda: few)
+    monkeypatch.setattr(lists_module, "recipes", lambda: few)
 
 
 def prepared(root: Path, embed: bool = False, **options: object) -> PreparedDataset:

@@ -10,7 +10,7 @@ from datasets_prep.datasets.folder.builder import Folder
 from datasets_prep.datasets.folder.options import FolderOptions
 from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepared import prepare as prepare_module
+from datasets_prep.prepared import lists as lists_module
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.prepared.folds import FoldSet, contiguous, split
 from datasets_prep.prepared.prepare import PrepareOptions, prepare
@@ -92,7 +92,7 @@ def folder(top: Path, root: Path, **options: object) -> PreparedDataset:
 def test_a_folder_with_rare_classes_is_prepared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "recipes", recipes)
+    monkeypatch.setattr(lists_module, "recipes", recipes)
     dataset = folder(tmp_path / "in", tmp_path / "data")
     assert len(dataset.manifest["episodes"]) == 2 * 2 * len(recipes())
     tested = {k: {e.class_index for e in dataset.episodes("fixed-v1", 0, k)} for k in (1, 5)}

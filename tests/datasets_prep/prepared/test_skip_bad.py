@@ -13,7 +13,7 @@ import pytest
 from datasets_prep.datasets.coco import Coco, CocoOptions
 from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepared import prepare as prepare_module
+from datasets_prep.prepared import lists as lists_module
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
 from tests.datasets_prep.bad_inputs import ANNOTATIONS, CASES, folder, tear, unzipped
@@ -26,7 +26,7 @@ few_classes = fss.few_classes
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     few = {name: recipes()[name] for name in ("fixed-v1", "hsnet")}
-    monkeypatch.setattr(prepare_module, "recipes", lambda: few)
+    monkeypatch.setattr(lists_module, "recipes", lambda: few)
 
 
 def content(dataset: PreparedDataset) -> dict[str, bytes]:
