@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from models.catalog import Card
+from models.geometry import Native
+from models.methods.persam.frame import Frame
 from models.methods.persam.refine import empty
 from models.methods.sam import Sam, load_sam
 from models.methods.sam.network import (
@@ -38,8 +40,9 @@ def persam_card(title: str, summary: str) -> Card:
 class OverSam(OverNetwork):
     """The parts of the contract in which PerSAM and PerSAM-F agree.
 
-    What is kept of several supports is averaged. Supports without foreground are left out; where
-    all are, the prediction is empty.
+    Images and masks come in their own size, in whose pixels the authors find points and boxes, and
+    are scaled for SAM here. What is kept of several supports is averaged. Supports without
+    foreground are left out; where all are, the prediction is empty.
 
     Args:
         sam: segments.
@@ -57,7 +60,7 @@ class OverSam(OverNetwork):
     def __init__(self, sam: Sam, **config: object) -> None:
         super().__init__(sam.pretrained, size=sam.size, **config)
         self.sam = sam
-        self.geometry = sam.geometry
+        self.geometry = Native(1)
         self.image_key = sam.key
 
     @classmethod
@@ -73,13 +76,17 @@ class OverSam(OverNetwork):
         return cls(sam, **given)
 
     def encode_image(self, images: Tensor) -> list[Features]:
-        """Per image, SAM's `embedding` and the `content` without padding; see `Sam.encode`."""
-        return self.sam.encode(images)
+        """Per image SAM's `embedding`, and its `size`: int64, height and width."""
+        size = (images.shape[2], images.shape[3])
+        like = next(self.sam.pretrained.network.parameters())
+        pixels = torch.stack([Frame(size, self.sam.size).image(image, like) for image in images])
+        sizes = {"size": torch.tensor(size, device=like.device)}
+        return [Features({"embedding": own, **sizes}) for own in self.sam.embed(pixels)]
 
     def segment(
         self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
     ) -> Tensor:
-        """SAM's logits of the refined mask on the whole grid: B×size×size, foreground > 0."""
+        """SAM's logits of the refined mask, of the images' size: B×H×W, foreground > 0."""
         scores = []
         for query, shots in zip(queries, supports, strict=True):
             used = [shot for shot in shots if shot["target"].any()]
@@ -88,9 +95,9 @@ class OverSam(OverNetwork):
                 mean = {name: torch.stack([shot[name] for shot in used]).mean(0) for name in names}
                 scores.append(self.score(query, Features(mean)))
             else:
-                scores.append(empty(self.sam, query))
+                scores.append(empty(query))
         return torch.stack(scores)
 
     def score(self, query: Features, support: Features) -> Tensor:
-        """Scores of one query, size×size, for what is kept of a support, or for their mean."""
+        """Scores of one query, H×W, for what is kept of a support, or for their mean."""
         raise NotImplementedError

@@ -1,8 +1,7 @@
 """PerSAM (Zhang et al., ICLR 2024): one example personalises SAM, without training.
 
-After `persam.py` of ZrrSkywalker/Personalize-SAM (MIT). What differs: points and boxes are found on
-the model's grid, not at the image's original size; masks come to the grid by nearest neighbour;
-several shots, which the authors do not define, are averaged.
+After `persam.py` of ZrrSkywalker/Personalize-SAM (MIT). Several shots, which the authors do not
+define, are averaged.
 """
 
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.methods.persam.common import OverSam, persam_card
-from models.methods.persam.refine import best, refined
-from models.methods.persam.target import cropped, peak, similarity, target_rows
+from models.methods.persam.refine import best, framed, refined
+from models.methods.persam.target import peak, similarity, target_rows
 from models.methods.sam import Guidance
 from models.segmenter import Features
 
@@ -36,22 +35,22 @@ class PerSAM(OverSam):
         """Per support, `target`: the mean embedding under the mask, C float32; 0 without one."""
         encoded = []
         for mask, feature in zip(masks, features, strict=True):
-            rows = target_rows(feature["embedding"], mask)
+            rows = target_rows(feature["embedding"], mask, framed(self.sam, feature))
             target = rows.mean(0) if len(rows) else rows.new_zeros(rows.shape[1])
             encoded.append(Features({"target": target}))
         return encoded
 
     def score(self, query: Features, support: Features) -> Tensor:
-        """Scores of one query for the support's target: size×size."""
+        """Scores of one query for the support's target: H×W."""
         sam, embedding, target = self.sam, query["embedding"], support["target"]
-        found = sam.enlarge(similarity(embedding, target)[None])
-        found = cropped(found, query["content"])[0]
+        frame = framed(sam, query)
+        found = frame.restored(similarity(embedding, target)[None])[0]
         points = torch.stack([peak(found), peak(-found)])[None]
         labels = points.new_tensor([[1, 0]])
         guidance = Guidance(attention_similarity(found, embedding.shape[-2:]), target)
-        logits, _ = sam.decode(embedding, *sam.prompt(points, labels), guidance)
+        logits, _ = sam.decode(embedding, *sam.prompt(frame.points(points), labels), guidance)
         logits = best(sam, query, points, labels, logits[:, 0])
-        return sam.enlarge(refined(sam, query, points, labels, logits))[0]
+        return frame.restored(refined(sam, query, points, labels, logits))[0]
 
 
 def attention_similarity(found: Tensor, grid: torch.Size) -> Tensor:

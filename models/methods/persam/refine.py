@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from models.methods.persam.target import box, cropped
+from models.methods.persam.frame import Frame
+from models.methods.persam.target import box
 from models.methods.sam.network import Sam
 from models.segmenter import Features
 
@@ -16,21 +17,33 @@ def best(
     points: Tensor,
     labels: Tensor,
     logits: Tensor,
-    boxes: Tensor | None = None,
+    corners: Tensor | None = None,
 ) -> Tensor:
-    """Of SAM's three masks for a prompt with logits (1×4h×4w), the one it scores best."""
-    masks, scores = sam.decode(query["embedding"], *sam.prompt(points, labels, boxes, logits))
+    """Of SAM's three masks for a prompt with logits (1×4h×4w), the one it scores best.
+
+    Points and the corners of a box, 1×N×2 and 1×2×2, are in the image's pixels.
+    """
+    frame = framed(sam, query)
+    boxes = None if corners is None else frame.points(corners).flatten(1)
+    prompt = sam.prompt(frame.points(points), labels, boxes, logits)
+    masks, scores = sam.decode(query["embedding"], *prompt)
     return masks[:, 1 + int(scores[0, 1:].argmax())]
 
 
 def refined(sam: Sam, query: Features, points: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
     """`best` with the box of the logits' own mask; an empty mask has none and stays as it is."""
-    inside = box(cropped(sam.enlarge(logits), query["content"])[0] > 0)
+    inside = box(framed(sam, query).restored(logits)[0] > 0)
     if inside is None:
         return logits
-    return best(sam, query, points, labels, logits, inside[None])
+    return best(sam, query, points, labels, logits, inside.view(1, 2, 2))
 
 
-def empty(sam: Sam, query: Features) -> Tensor:
-    """Scores of nothing: size×size."""
-    return query["embedding"].new_full((sam.size, sam.size), _NOTHING, dtype=torch.float32)
+def framed(sam: Sam, image: Features) -> Frame:
+    """How an image lies in SAM's square, from its features."""
+    height, width = image["size"].tolist()
+    return Frame((height, width), sam.size)
+
+
+def empty(query: Features) -> Tensor:
+    """Scores of nothing, of the image's size."""
+    return query["embedding"].new_full(query["size"].tolist(), _NOTHING, dtype=torch.float32)

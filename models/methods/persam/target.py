@@ -4,28 +4,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# PerSAM's authors normalise a reference mask as if it were an image, stretch it to the embedding
-# and take what is positive. Their masks are drawn with 128 in the channel that they read, of mean
-# 123.675: a position counts if the four pixels around its centre are in the mask.
-_COVERED = 123.675 / 128
+from models.methods.persam.frame import NEUTRAL, Frame
 
 
-def target_rows(embedding: Tensor, mask: Tensor) -> Tensor:
+def target_rows(embedding: Tensor, mask: Tensor, frame: Frame) -> Tensor:
     """The embedding's rows that lie on the target.
 
-    Of a mask that covers no position so far, the most covered ones are taken instead.
+    A position counts if the drawn mask, stretched to the embedding, is above its neutral value. Of
+    a mask that covers no position so far, the most covered ones are taken instead.
 
     Args:
         embedding: C×h×w.
-        mask: float, H×W in {0, 1}, on the whole grid.
+        mask: H×W in {0, 1}, of the image's size.
+        frame: of the image.
 
     Returns:
         float32 N×C; N is 0 only for an empty mask.
     """
     grid = (embedding.shape[1], embedding.shape[2])
-    chosen = F.interpolate(mask[None, None], grid, mode="bilinear", align_corners=False) > _COVERED
+    drawn = frame.mask(mask)[None, None]
+    chosen = F.interpolate(drawn - NEUTRAL, grid, mode="bilinear") > 0
     if not chosen.any():
-        share = F.adaptive_avg_pool2d(mask[None, None], grid)
+        share = F.adaptive_avg_pool2d(drawn * (drawn != NEUTRAL), grid)
         chosen = (share == share.amax()) & (share > 0)
     return embedding.flatten(1).T[chosen.flatten().to(embedding.device)].float()
 
@@ -45,17 +45,11 @@ def similarity(embedding: Tensor, target: Tensor) -> Tensor:
     ]
 
 
-def cropped(maps: Tensor, content: Tensor) -> Tensor:
-    """Maps on the whole grid (...×H×W) without the padding; `content` is from `Sam.encode`."""
-    height, width = content.tolist()
-    return maps[..., :height, :width]
-
-
 def peak(values: Tensor) -> Tensor:
     """The (x, y) of the greatest of H×W values, float32.
 
-    Interpolation makes plateaus at the borders, where rounding would choose; of what is within
-    rounding of the greatest, the first in row order is taken.
+    Interpolation makes plateaus, where rounding would choose (and does in the authors' code); of
+    what is within rounding of the greatest, the first in row order is taken.
     """
     first = int((values >= values.max() - 1e-6).flatten().int().argmax())
     row, column = divmod(first, values.shape[1])

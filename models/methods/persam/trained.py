@@ -1,8 +1,8 @@
 """PerSAM-F (Zhang et al., ICLR 2024): PerSAM with two numbers trained on each support.
 
-After `persam_f.py` of ZrrSkywalker/Personalize-SAM (MIT). What differs: see
-`models.methods.persam.plain`; and SAM runs once per support, not at every step of the training,
-in which its masks do not change.
+After `persam_f.py` of ZrrSkywalker/Personalize-SAM (MIT). Several shots are
+averaged; and SAM runs once per support, not at every step of the training, in which its masks do
+not change.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from models.methods.persam.common import OverSam, persam_card
-from models.methods.persam.refine import refined
-from models.methods.persam.target import cropped, peak, similarity, target_rows
+from models.methods.persam.refine import framed, refined
+from models.methods.persam.target import peak, similarity, target_rows
 from models.methods.sam import Sam
 from models.methods.sam.network import SamOptions
 from models.segmenter import Features
@@ -56,33 +56,34 @@ class PerSAMF(OverSam):
         """Per support, the unit `target` (C; 0 without a mask) and the `mixture` of 3 masks."""
         encoded = []
         for mask, feature in zip(masks, features, strict=True):
-            rows = target_rows(feature["embedding"], mask)
+            frame = framed(self.sam, feature)
+            rows = target_rows(feature["embedding"], mask, frame)
             target, mixture = rows.new_zeros(rows.shape[1]), rows.new_full((3,), 1 / 3)
             if len(rows):
                 target = F.normalize(rows.amax(0) / 2 + rows.mean(0) / 2, dim=0)
                 logits, _, _ = self._ambiguous(feature, target)
-                size = feature["content"]
-                logits = cropped(self.sam.enlarge(logits), size).flatten(1)
-                truth = cropped(mask.to(logits.device), size).flatten()
-                mixture = trained_mixture(logits, truth, self.steps)
+                truth = mask.to(logits.device).flatten()
+                mixture = trained_mixture(frame.restored(logits).flatten(1), truth, self.steps)
             encoded.append(Features({"target": target, "mixture": mixture}))
         return encoded
 
     def score(self, query: Features, support: Features) -> Tensor:
-        """Scores of one query for the support's target and mixture: size×size."""
+        """Scores of one query for the support's target and mixture: H×W."""
         masks, points, labels = self._ambiguous(query, support["target"])
         logits = torch.einsum("m,mhw->hw", support["mixture"], masks)[None]
         for _ in range(2):
             logits = refined(self.sam, query, points, labels, logits)
-        return self.sam.enlarge(logits)[0]
+        return framed(self.sam, query).restored(logits)[0]
 
     def _ambiguous(self, image: Features, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """SAM's three masks (3×4h×4w logits) at the most similar point, the point and its label."""
-        found = self.sam.enlarge(similarity(image["embedding"], target)[None])
-        found = cropped(found, image["content"])[0]
+        frame = framed(self.sam, image)
+        found = frame.restored(similarity(image["embedding"], target)[None])[0]
         points = peak(found)[None, None]
         labels = points.new_ones(1, 1)
-        logits, _ = self.sam.decode(image["embedding"], *self.sam.prompt(points, labels))
+        logits, _ = self.sam.decode(
+            image["embedding"], *self.sam.prompt(frame.points(points), labels)
+        )
         return logits[0, 1:], points, labels
 
 

@@ -30,14 +30,8 @@ _RENAMED = (
     (r"(_mlps\.\d+|iou_prediction_head)\.layers\.2\.", r"\1.proj_out."),
 )
 
+DECODER_HEADS = 8  # in every published SAM; no shape tells
 _SHARED = "shared_image_embedding.positional_embedding"
-
-# Width of the image encoder -> heads, and which of its layers see the whole image.
-_ENCODERS = {
-    768: (12, [2, 5, 8, 11]),
-    1024: (16, [5, 11, 17, 23]),
-    1280: (16, [7, 15, 23, 31]),
-}
 
 
 def is_original(tensors: Mapping[str, Tensor]) -> bool:
@@ -57,18 +51,52 @@ def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def bare_network(tensors: Mapping[str, Tensor]) -> nn.Module | None:
-    """The network that an original state dict fills; None where its image encoder is unknown."""
+    """The network that an original state dict fills; None where it lacks what says its sizes.
+
+    Shapes say all but the heads of the decoder.
+    """
     import transformers
 
-    width = tensors["image_encoder.pos_embed"].shape[-1]
-    if width not in _ENCODERS:
+    def shape(name: str) -> tuple[int, ...]:
+        return tuple(tensors[name].shape)
+
+    depth = sum(name.endswith(".attn.rel_pos_h") for name in tensors)
+    try:
+        _, grid, _, width = shape("image_encoder.pos_embed")
+        reaches = [shape(f"image_encoder.blocks.{n}.attn.rel_pos_h") for n in range(depth)]
+        whole = [index for index, (reach, _) in enumerate(reaches) if reach == 2 * grid - 1]
+        windows = [(reach + 1) // 2 for reach, _ in reaches if reach != 2 * grid - 1]
+        patch = shape("image_encoder.patch_embed.proj.weight")[-1]
+        channels = shape("mask_decoder.iou_token.weight")[1]
+        vision = {
+            "hidden_size": width,
+            "output_channels": channels,
+            "num_hidden_layers": depth,
+            "num_attention_heads": width // reaches[0][1],
+            "image_size": grid * patch,
+            "patch_size": patch,
+            "window_size": max(windows, default=0),
+            "global_attn_indexes": whole,
+            "num_pos_feats": channels // 2,
+            "mlp_dim": shape("image_encoder.blocks.0.mlp.lin1.bias")[0],
+        }
+        prompt = {
+            "hidden_size": channels,
+            "image_size": grid * patch,
+            "patch_size": patch,
+            "mask_input_channels": shape("prompt_encoder.mask_downscaling.3.bias")[0],
+        }
+        decoder = {
+            "hidden_size": channels,
+            "num_attention_heads": DECODER_HEADS,
+            "mlp_dim": shape("mask_decoder.transformer.layers.0.mlp.lin1.bias")[0],
+            "iou_head_hidden_dim": shape("mask_decoder.iou_prediction_head.layers.0.bias")[0],
+        }
+    except (KeyError, IndexError, ValueError):
         return None
-    heads, whole = _ENCODERS[width]
-    vision = {
-        "hidden_size": width,
-        "num_hidden_layers": whole[-1] + 1,
-        "num_attention_heads": heads,
-        "global_attn_indexes": whole,
-    }
-    network: nn.Module = transformers.SamModel(transformers.SamConfig(vision_config=vision))
+    network: nn.Module = transformers.SamModel(
+        transformers.SamConfig(
+            vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder
+        )
+    )
     return network

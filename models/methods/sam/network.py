@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.backbones.base import IMAGENET_MEAN, freeze
+from models.backbones.base import freeze
 from models.catalog import Options
 from models.errors import ModelError
-from models.geometry import LongestSide, Size
 from models.methods.sam.checkpoint import bare_network, is_original, renamed
 from models.methods.sam.decoder import Guidance, decode
 from models.segmenter import Features
@@ -22,6 +21,7 @@ from models.weights.source import fill, read_weights, torch_dtype
 # A ViT-H keeps a GPU busy with one image, whose attention with relative positions takes gigabytes.
 ENCODE_BATCH = 1
 PUBLISHED = "facebook/sam-vit-huge"
+_DECODER_EPS = 1e-5  # of the original's layer norms in the decoder; transformers has 1e-6
 LICENCE = "Apache-2.0 (as the hub says)"
 TRAINING_DATA = "SA-1B: 11 million photographs, 1.1 billion masks without class names"
 
@@ -67,42 +67,20 @@ class Sam:
         return int(self.pretrained.network.config.vision_config.image_size)
 
     @property
-    def geometry(self) -> LongestSide:
-        """The longest side scaled to `size`, padded with the mean colour."""
-        return LongestSide(self.size, IMAGENET_MEAN)
-
-    @property
     def key(self) -> str:
         """Names what `encode` computes: models with equal keys share embeddings."""
         return f"sam@{self.pretrained.digest[:16]}:{self.dtype}"
 
     @torch.no_grad()
+    def embed(self, pixels: Tensor) -> list[Tensor]:
+        """Embeddings, C×h×w each, of normalised squares B×3×size×size."""
+        embeddings = self.pretrained.network.get_image_embeddings(pixels)
+        return [embedding.clone() for embedding in embeddings]
+
     def encode(self, images: Tensor) -> list[Features]:
-        """Embed images.
-
-        Args:
-            images: B×3×size×size in 0..1, on the grid of `geometry`.
-
-        Returns:
-            Per image `embedding`, C×h×w, and `content`, int64: the height and width in pixels that
-            are no padding.
-        """
-        network = self.pretrained.network
-        pixels = normalised(images, next(network.parameters()))
-        contents = [content(image) for image in images]
-        for image, (height, width) in zip(pixels, contents, strict=True):
-            # Exactly 0, as SAM pads; the geometry's mean colour is rounded to 8 bits.
-            image[:, height:], image[:, :, width:] = 0, 0
-        embeddings = network.get_image_embeddings(pixels)
-        return [
-            Features(
-                {
-                    "embedding": embedding.clone(),
-                    "content": torch.tensor(size, device=embedding.device),
-                }
-            )
-            for embedding, size in zip(embeddings, contents, strict=True)
-        ]
+        """Per image (B×3×size×size in 0..1) its `embedding`, C×h×w."""
+        pixels = normalised(images, next(self.pretrained.network.parameters()))
+        return [Features({"embedding": embedding}) for embedding in self.embed(pixels)]
 
     @torch.no_grad()
     def prompt(
@@ -208,6 +186,9 @@ def load_sam(
             dtype=dtype,
             option=option,
         )
+    for module in pretrained.network.mask_decoder.transformer.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = _DECODER_EPS
     return Sam(pretrained, dtype)
 
 
@@ -218,7 +199,7 @@ def _original(model: str, path: str, mend: str, device: str, dtype: str) -> Pret
         network = bare_network(read.tensors) if is_original(read.tensors) else None
     if network is None:
         raise ModelError(
-            f"{path} is no checkpoint of SAM with a ViT-B, ViT-L or ViT-H (sam_vit_*.pth); {mend}"
+            f"{path} is no checkpoint of SAM (sam_vit_*.pth of its repository); {mend}"
         )
     fill(network, type(read)(renamed(read.tensors), read.source, read.digest), name=model)
     return Pretrained(freeze(network, device, torch_dtype(dtype)), read.source, read.digest)
@@ -254,19 +235,3 @@ def tiny_network() -> nn.Module:
     )
     network: nn.Module = transformers.SamModel(config)
     return network
-
-
-def content(image: Tensor) -> Size:
-    """Height and width, from the top left, of the part of a padded image that is no padding.
-
-    The padding is known by its colour. An image of nothing else is all content.
-
-    Args:
-        image: 3×H×W in 0..1, padded by `LongestSide` with ImageNet's mean.
-    """
-    fill_colour = image.new_tensor([round(value * 255) / 255 for value in IMAGENET_MEAN])
-    inside = ((image - fill_colour[:, None, None]).abs() > 1e-3).any(0)
-    if not inside.any():
-        return inside.shape[0], inside.shape[1]
-    height, width = (int(inside.any(axis).nonzero()[-1]) + 1 for axis in (1, 0))
-    return height, width

@@ -128,11 +128,10 @@ class VRPSAM(BaseSegmenter):
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> list[Features]:
         """Per image SAM's `embedding`, and `middle` and `deep` maps of the encoder's backbone."""
-        network = self.sam.pretrained.network
-        pixels = normalised(images, next(network.parameters()))
+        pixels = normalised(images, next(self.sam.pretrained.network.parameters()))
         size = (self.sam.size, self.sam.size)
         enlarged = F.interpolate(pixels, size, mode="bilinear", align_corners=True)
-        embeddings = network.get_image_embeddings(enlarged)
+        embeddings = self.sam.embed(enlarged)
         middle, third = self.encoder.features(pixels)
         names = ("embedding", "middle", "deep")
         return [

@@ -35,35 +35,53 @@ def persam_f() -> PerSAMF:
     return load(PerSAMF, steps=40)
 
 
-def episode(model: Any) -> tuple[Tensor, Tensor]:
-    """Images of `SIZES` and masks, on the grid."""
+def episode(model: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """Images of `SIZES` and masks, of their own sizes."""
     generator = np.random.default_rng(3)
     images, masks = [], []
     for height, width in SIZES:
         coarse = generator.integers(0, 256, (3, 4, 3), dtype=np.uint8)
-        images.append(model.geometry.image(Image.fromarray(coarse).resize((width, height))))
+        images.append(model.geometry.image(Image.fromarray(coarse).resize((width, height))) / 255)
         mask = np.zeros((height, width), dtype=np.uint8)
         mask[5 : height // 2, 4 : width // 2 + 4] = 1
-        masks.append(model.geometry.mask(mask))
-    return torch.stack(images).float() / 255, torch.stack(masks).float()
+        masks.append(model.geometry.mask(mask).float())
+    return images, masks
 
 
-def scores_of(model: Any, shots: Sequence[int], masks: Tensor | None = None) -> Tensor:
+def encode(model: Any, images: Sequence[Tensor]) -> list[Features]:
+    """Each image by itself, as all have another size."""
+    return [model.encode_image(image[None])[0] for image in images]
+
+
+def scores_of(model: Any, shots: Sequence[int], masks: Sequence[Tensor] | None = None) -> Tensor:
     """Scores of image 0 with some of the images as supports."""
     images, usual = episode(model)
-    features = model.encode_image(images)
-    supports = model.encode_support(images, usual if masks is None else masks, features)
+    features = encode(model, images)
+    supports = [
+        model.encode_support(image[None], mask[None], [feature])[0]
+        for image, mask, feature in zip(images, masks or usual, features, strict=True)
+    ]
     result: Tensor = model.segment([features[0]], [[supports[shot] for shot in shots]])[0]
     return result
 
 
-# The authors' scripts, for points and boxes on the model's grid
+# The authors' scripts, for a square of 64 pixels
+
+
+def authors_scaled(size: Sequence[int]) -> tuple[int, int]:
+    """`get_preprocess_shape`."""
+    height, width = size
+    scale = 64 / max(height, width)
+    return int(height * scale + 0.5), int(width * scale + 0.5)
 
 
 def authors_target(embedding: Tensor, mask: Tensor) -> Tensor:
     """The rows under the mask as `persam.py` finds them: N×C."""
-    drawn = (mask * 128 - 123.675) / 58.395
-    coarse = F.interpolate(drawn[None, None], embedding.shape[1:], mode="bilinear")[0, 0]
+    height, width = authors_scaled(mask.shape)
+    drawn = Image.fromarray((mask * 128).byte().numpy()).resize((width, height), 2)
+    values = (torch.from_numpy(np.array(drawn)).float() - 123.675) / 58.395
+    square = F.pad(values, (0, 64 - width, 0, 64 - height))
+    coarse = F.interpolate(square[None, None], embedding.shape[1:], mode="bilinear")[0, 0]
     return embedding.permute(1, 2, 0)[coarse > 0]
 
 
@@ -77,8 +95,10 @@ def authors_similarity(target: Tensor, image: Features) -> Tensor:
 
 
 def authors_postprocess(maps: Tensor, image: Features) -> Tensor:
-    height, width = image["content"].tolist()
-    return F.interpolate(maps[None], (64, 64), mode="bilinear")[0][:, :height, :width]
+    size = image["size"].tolist()
+    height, width = authors_scaled(size)
+    square = F.interpolate(maps[None], (64, 64), mode="bilinear")
+    return F.interpolate(square[..., :height, :width], size, mode="bilinear")[0]
 
 
 def point_selection(sim: Tensor) -> list[int]:
@@ -99,10 +119,13 @@ def authors_predict(
     guidance: Guidance | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`SamPredictor.predict`: logits and scores of one or three masks."""
+    height, width = image["size"].tolist()
+    rows, columns = authors_scaled((height, width))
+    scale = torch.tensor([columns / width, rows / height])  # `apply_coords`
     prompt = sam.prompt(
-        torch.tensor([points]).float(),
+        torch.tensor([points]) * scale,
         torch.tensor([labels]),
-        None if box is None else torch.tensor([box]).float(),
+        None if box is None else (torch.tensor([box]) * scale.repeat(2)),
         None if mask is None else mask[None],
     )
     logits, scores = sam.decode(image["embedding"], *prompt, guidance)
@@ -117,7 +140,7 @@ def authors_box(mask: np.ndarray[Any, Any]) -> list[int]:
 def test_persam_is_the_authors_script(persam: PerSAM) -> None:
     sam = persam.sam
     images, masks = episode(persam)
-    query, support = persam.encode_image(images[:2])
+    query, support = encode(persam, images[:2])
     target = authors_target(support["embedding"], masks[1]).mean(0)
     sim = authors_similarity(target, query)
     points, labels = [point_selection(sim), point_selection(-sim)], [1, 0]
@@ -134,9 +157,8 @@ def test_persam_is_the_authors_script(persam: PerSAM) -> None:
     logits, scores = authors_predict(sam, query, points, labels, box=box, mask=best)
     expected = authors_postprocess(logits[scores.argmax()][None], query)[0]
 
-    height, width = SIZES[0]
-    got = persam.geometry.scores(scores_of(persam, [1])[None], (height, width), (height, width))[0]
-    torch.testing.assert_close(got, expected[:height, :width], atol=1e-5, rtol=1e-4)
+    got = persam.geometry.scores(scores_of(persam, [1])[None], SIZES[0], SIZES[0])[0]
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
     assert (got > 0).any()
     assert not (got > 0).all()
 
@@ -168,7 +190,7 @@ def authors_loss(mixed: Tensor, truth: Tensor) -> Tensor:
 def test_persam_f_is_the_authors_script(persam_f: PerSAMF) -> None:
     sam = persam_f.sam
     images, masks = episode(persam_f)
-    query, support = persam_f.encode_image(images[:2])
+    query, support = encode(persam_f, images[:2])
     rows = authors_target(support["embedding"], masks[1])
     target = rows.max(0)[0] / 2 + rows.mean(0) / 2
 
@@ -176,11 +198,10 @@ def test_persam_f_is_the_authors_script(persam_f: PerSAMF) -> None:
         return [point_selection(authors_similarity(target, image))]
 
     logits, _ = authors_predict(sam, support, positive(support), [1])
-    height, width = support["content"].tolist()
-    truth = masks[1, :height, :width].flatten()
+    truth = masks[1].flatten()
     weights = authors_mixture(authors_postprocess(logits, support).flatten(1), truth, 40)
     with torch.inference_mode():  # as in a run
-        encoded = persam_f.encode_support(images[1:2], masks[1:2], [support])[0]
+        encoded = persam_f.encode_support(images[1][None], masks[1][None], [support])[0]
     torch.testing.assert_close(encoded["mixture"], weights, atol=1e-5, rtol=1e-4)
     assert (weights - 1 / 3).abs().max() > 5e-3
 
@@ -193,8 +214,7 @@ def test_persam_f_is_the_authors_script(persam_f: PerSAMF) -> None:
         logits, scores = authors_predict(sam, query, points, [1], box=box, mask=mixed)
         mixed = logits[scores.argmax()]
     expected = authors_postprocess(mixed[None], query)[0]
-    got = scores_of(persam_f, [1])[: SIZES[0][0], : SIZES[0][1]]
-    torch.testing.assert_close(got, expected[: SIZES[0][0], : SIZES[0][1]], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(scores_of(persam_f, [1]), expected, atol=1e-4, rtol=1e-3)
 
 
 # Small steps
@@ -243,14 +263,14 @@ def test_supports_without_foreground_are_left_out(
 ) -> None:
     model = request.getfixturevalue(name)
     masks = episode(model)[1]
-    masks[2] = 0
+    masks[2] = torch.zeros_like(masks[2])
     assert torch.equal(scores_of(model, [1, 2], masks), scores_of(model, [1]))
     assert not (scores_of(model, [2], masks) > 0).any()
 
 
 def test_an_empty_first_refinement_is_the_result(persam: PerSAM) -> None:
     low = torch.full((1, 16, 16), -1.0)
-    image = persam.encode_image(episode(persam)[0][:1])[0]
+    (image,) = encode(persam, episode(persam)[0][:1])
     from models.methods.persam.refine import refined
 
     points, labels = torch.tensor([[[3.0, 4.0]]]), torch.tensor([[1]])

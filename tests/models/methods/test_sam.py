@@ -7,19 +7,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from models.backbones.base import IMAGENET_MEAN
 from models.catalog import MODELS
 from models.errors import ModelError
-from models.geometry import LongestSide
+from models.methods.persam.frame import NEUTRAL, Frame
 from models.methods.persam.target import box, peak, similarity, target_rows
 from models.methods.sam import Guidance, Sam, load_sam
 from models.methods.sam.checkpoint import bare_network, renamed
-from models.methods.sam.network import PUBLISHED, content, tiny_network
+from models.methods.sam.network import PUBLISHED
 from models.weights.published import MODELS as PUBLISHED_MODELS
 
 
@@ -144,19 +141,6 @@ def test_guidance_is_that_of_the_authors(sam: Sam) -> None:
 # Images in, masks out
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(5, 90), st.integers(5, 90))
-def test_padding_is_found_by_its_colour(height: int, width: int) -> None:
-    geometry = LongestSide(64, IMAGENET_MEAN)
-    image = geometry.image(picture(height, width)).float() / 255
-    assert content(image) == geometry.content((height, width))
-
-
-def test_an_image_of_the_padding_colour_is_all_content() -> None:
-    image = torch.tensor([round(value * 255) / 255 for value in IMAGENET_MEAN])
-    assert content(image[:, None, None].expand(3, 8, 9)) == (8, 9)
-
-
 def test_embeddings_are_those_of_transformers_own_preprocessing(sam: Sam) -> None:
     from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
@@ -165,16 +149,16 @@ def test_embeddings_are_those_of_transformers_own_preprocessing(sam: Sam) -> Non
     processor = SamImageProcessorPil(size={"longest_edge": 64}, pad_size=square)
     pixels = processor(image, return_tensors="pt")["pixel_values"]
     expected = sam.pretrained.network.get_image_embeddings(pixels)[0]
-    encoded = sam.encode(sam.geometry.image(image)[None].float() / 255)[0]
-    torch.testing.assert_close(encoded["embedding"], expected, atol=1e-4, rtol=1e-4)
-    assert encoded["content"].tolist() == [46, 64]
+    values = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+    framed = Frame((40, 56), 64).image(values, pixels)
+    torch.testing.assert_close(sam.embed(framed[None])[0], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_masks_reach_the_image_as_in_transformers(sam: Sam) -> None:
     from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
     size, logits = (40, 57), gaussian(3, 16, 16)
-    height, width = sam.geometry.content(size)
+    height, width = Frame(size, 64).content
     expected = SamImageProcessorPil().post_process_masks(
         logits[None, :, None],
         [size],
@@ -182,8 +166,7 @@ def test_masks_reach_the_image_as_in_transformers(sam: Sam) -> None:
         pad_size={"height": 64, "width": 64},
         binarize=False,
     )
-    scores = sam.geometry.scores(sam.enlarge(logits), size, size)
-    torch.testing.assert_close(scores, expected[0][:, 0])
+    torch.testing.assert_close(Frame(size, 64).restored(logits), expected[0][:, 0])
 
 
 # The target
@@ -195,11 +178,30 @@ def test_a_position_is_on_the_target_if_its_four_central_pixels_are() -> None:
     mask[3:5, 3:5] = 1
     mask[11:13, 11:12] = 1
     mask[16:24, 24:32] = 1
-    assert target_rows(embedding, mask).flatten().tolist() == [0, 11]
+    frame = Frame((32, 32), 32)
+    assert target_rows(embedding, mask, frame).flatten().tolist() == [0, 11]
     mask[3, 3], mask[20, 28] = 0, 0
     # None is covered now: the position with the largest share is taken.
-    assert target_rows(embedding, mask).flatten().tolist() == [11]
-    assert len(target_rows(embedding, torch.zeros(32, 32))) == 0
+    assert target_rows(embedding, mask, frame).flatten().tolist() == [11]
+    assert len(target_rows(embedding, torch.zeros(32, 32), frame)) == 0
+
+
+def test_the_padding_of_a_mask_is_neutral() -> None:
+    mask = torch.ones(16, 20)
+    drawn = Frame((16, 20), 32).mask(mask)
+    assert drawn.shape == (32, 32)
+    assert (drawn[:26] == 128).all()
+    assert (drawn[26:] == NEUTRAL).all()
+    # A position of 8×8 pixels whose centre is in the padding's cell is inside, as all of it is.
+    rows = target_rows(torch.arange(16.0).reshape(1, 4, 4), mask, Frame((16, 20), 32))
+    assert len(rows) == 12
+
+
+def test_masks_are_soft_at_their_border() -> None:
+    mask = torch.zeros(64, 64)
+    mask[:, :31] = 1
+    drawn = Frame((64, 64), 32).mask(mask)
+    assert 0 < drawn[5, 15] < 128
 
 
 def test_similarity_is_the_cosine() -> None:
@@ -216,7 +218,6 @@ def test_points_and_boxes_are_x_before_y() -> None:
     mask = torch.zeros(6, 9, dtype=torch.bool)
     mask[2, 7] = mask[4, 3] = True
     assert peak(mask.float()).tolist() == [7, 2]
-    assert peak(mask.float() + torch.arange(54).reshape(6, 9) * 1e-8).tolist() == [7, 2]
     found = box(mask)
     assert found is not None
     assert found.tolist() == [3, 2, 7, 4]
@@ -262,20 +263,28 @@ def original_names(depth: int) -> set[str]:
 
 
 def test_every_original_parameter_finds_its_place_in_vit_b() -> None:
-    tensors = dict.fromkeys(original_names(12), torch.zeros(1))
-    tensors["image_encoder.pos_embed"] = torch.zeros(1, 64, 64, 768)
+    import transformers
+
     with torch.device("meta"):
+        whole = transformers.SamModel(transformers.SamConfig())
+        tensors = original_of(whole, 12)
         network = bare_network(tensors)
     assert network is not None
-    assert set(renamed(tensors)) == set(network.state_dict())
+    assert set(tensors) == original_names(12)
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    assert {name: tensor.shape for name, tensor in renamed(tensors).items()} == shapes
     assert sum(weight.numel() for weight in network.parameters()) == 93_735_728
+    assert network.config.vision_config.global_attn_indexes == [2, 5, 8, 11]
+    assert network.config.vision_config.window_size == 14
 
 
 def original_of(network: torch.nn.Module, depth: int) -> dict[str, Tensor]:
     """The network's tensors under the original names."""
     state = network.state_dict()
     names = original_names(depth)
-    places = renamed({name: torch.tensor(index) for index, name in enumerate(sorted(names))})
+    with torch.device("cpu"):
+        numbers = {name: torch.tensor(index) for index, name in enumerate(sorted(names))}
+    places = renamed(numbers)
     back = {int(index): place for place, index in places.items() if "shared_image" not in place}
     return {name: state[back[index]].clone() for index, name in enumerate(sorted(names))}
 
@@ -283,7 +292,7 @@ def original_of(network: torch.nn.Module, depth: int) -> dict[str, Tensor]:
 def test_an_original_checkpoint_gives_the_same_network(
     sam: Sam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.methods.sam.network.bare_network", lambda tensors: tiny_network())
+    monkeypatch.setattr("models.methods.sam.checkpoint.DECODER_HEADS", 2)
     path = tmp_path / "sam_vit_tiny.pth"
     torch.save(original_of(sam.pretrained.network, 2), path)
     loaded = load_sam("persam", weights=str(path), random=None, device="cpu", dtype="fp32")
