@@ -5,5 +5,6 @@ it keeps the contract of `segmenter`, `geometry` says how images and masks reach
 
 - `methods/` has a file or a folder for each method;
 - `backbones/` are frozen feature extractors that several methods read;
+- `custom/` loads a user's own model, and names the code that it is made of;
 - `weights/` brings weights from files, the hub or a seed, always with the digest of what was read.
 """

@@ -92,7 +92,10 @@ class Worker:
             device=self._device.type,
             hardware=environment.hardware(self._device.type),
             batch_size=trait(model, "batch_size"),
-            records={name: model_record(task.model.name, model, name) for name in self._datasets},
+            records={
+                name: model_record(task.model.name, model, name, task.model.target)
+                for name in self._datasets
+            },
             digests={name: dataset.digest for name, dataset in self._datasets.items()},
             grids={name: _grids(model, dataset) for name, dataset in self._datasets.items()},
         )

@@ -1,9 +1,6 @@
 """What a result says of its model, data, protocol and course."""
 
-import hashlib
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -21,11 +18,21 @@ from benchmarks.results.records import (
 )
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.catalog import Card
+from models.custom import code_digest, module_name
 from models.segmenter import Segmenter, trait
 
 
-def model_record(name: str, model: Segmenter, dataset: str) -> ModelRecord:
-    """The model called `name`, as far as it matters on `dataset`."""
+def model_record(
+    name: str, model: Segmenter, dataset: str, target: str | None = None
+) -> ModelRecord:
+    """The model called `name`, as far as it matters on `dataset`.
+
+    Args:
+        name: under which its results are kept.
+        model: the loaded model.
+        dataset: the dataset's name.
+        target: the registered name or the spec that it was loaded by, if it was.
+    """
     card: Card = getattr(model, "card", Card(title=name, summary=""))
     seen: Mapping[str, str] = card.sees_test_classes or {}
     return ModelRecord(
@@ -38,16 +45,14 @@ def model_record(name: str, model: Segmenter, dataset: str) -> ModelRecord:
         comparable=trait(model, "comparable"),
         sees_test_classes=seen.get(dataset, seen.get("*", "unknown")),
         trained_fold=trait(model, "trained_fold").get(dataset),
-        source_digest=_source_digest(type(model).__module__),
+        source_digest=code_digest(*_modules(model, target)),
     )
 
 
-def _source_digest(module: str) -> str | None:
-    """Of a user's own code; what the suite's own models are made of, `environment` names."""
-    path = Path(getattr(sys.modules.get(module), "__file__", None) or "")
-    if module.startswith("models.") or not path.is_file():
-        return None
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _modules(model: Segmenter, target: str | None) -> set[str]:
+    """Where its class is defined, and the module that a user named, whose factory may make it."""
+    named = None if target is None else module_name(target)
+    return {type(model).__module__} | ({named} if named else set())
 
 
 def dataset_record(dataset: PreparedDataset, fold: int, shots: int) -> DatasetRecord:

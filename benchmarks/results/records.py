@@ -32,7 +32,7 @@ class ModelRecord(_Record):
         None, description="the only fold that its weights were trained for, and may be tested on"
     )
     source_digest: str | None = Field(
-        None, description="of the file that defines a model which is not the suite's"
+        None, description="of all files that a model is made of which is not the suite's"
     )
 
 

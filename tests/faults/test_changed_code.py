@@ -13,7 +13,7 @@ from benchmarks.results.shards import Shard
 from tests.benchmarks.evaluation.test_evaluator import Quiet
 from tests.faults.runs import KEY, config
 
-OWN = "from tests.tiny import ColourModel\n\nclass Own(ColourModel):\n    pass\n"
+OWN = "import helper\nfrom tests.tiny import ColourModel\n\nclass Own(ColourModel):\n    pass\n"
 
 
 class Stopping(Quiet):
@@ -27,18 +27,24 @@ def stopped(wanted: BenchConfig) -> None:
 
 
 @pytest.mark.parametrize("finished", [False, True], ids=["begun", "finished"])
-def test_an_edited_model_is_refused(root: Path, tmp_path: Path, finished: bool) -> None:
+@pytest.mark.parametrize("edited", ["own.py", "helper.py"])
+def test_an_edited_model_is_refused(
+    root: Path, tmp_path: Path, finished: bool, edited: str
+) -> None:
+    (tmp_path / "helper.py").touch()
     file = tmp_path / "own.py"
     file.write_text(OWN)
+    changed = tmp_path / edited
+    before = changed.read_text()
     wanted = config(root, tmp_path / "results", model=str(file))
     if finished:
         run_matrix(wanted, listener=Quiet())
     else:
         stopped(wanted)
-    file.write_text(f"{OWN}\n    batch_size = 4\n")
+    changed.write_text(f"{before}\nedited = True\n")
     with pytest.raises(BenchError, match=r"model\.source_digest = '\w{64}', now it is '\w{64}'"):
         run_matrix(wanted, listener=Quiet())
-    file.write_text(OWN)
+    changed.write_text(before)
     status = run_matrix(wanted, listener=Quiet())[0].status
     assert status == ("already complete" if finished else "measured")
 

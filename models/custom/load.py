@@ -9,8 +9,11 @@ from types import ModuleType
 from typing import Any
 
 from models.catalog import parse_options
+from models.custom.code import check_neighbours, forget_below, forget_changed
 from models.errors import ModelError
 from models.segmenter import Segmenter
+
+_BESIDE: list[str] = []  # folders that models were loaded from, in `sys.path`
 
 
 def load_custom(
@@ -32,6 +35,7 @@ def load_custom(
         ModelError: if there is no such file, module or name, or it is no segmenter.
     """
     place, _, name = spec.partition(":")
+    _leave(except_for=Path(place).resolve().parent)
     module = _from_file(Path(place)) if place.endswith(".py") else _from_module(place, spec)
     factory = getattr(module, name, None) if name else _only_segmenter(module, place)
     if factory is None:
@@ -52,6 +56,14 @@ def load_custom(
     return model
 
 
+def module_name(spec: str) -> str | None:
+    """The name in `sys.modules` of the module that a spec names; None for a registered model."""
+    place, colon, _ = spec.partition(":")
+    if place.endswith(".py"):
+        return f"custom_{Path(place).stem}"
+    return place if colon else None
+
+
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ModelError(f"no such file: {path}")
@@ -59,10 +71,35 @@ def _from_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ModelError(f"{path} is not a Python file")
+    _import_from(path.resolve().parent)
+    forget_changed(name, path)
+    check_neighbours(path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise _not_found(str(path), error) from None
     return module
+
+
+def _import_from(folder: Path) -> None:
+    """Let a file import what lies beside it, before what lies where the command is run.
+
+    Behind all that is installed: a file that happens to have a package's name must not replace it.
+    """
+    if str(folder) not in sys.path:
+        behind_all = sys.path[-1:] != [str(Path.cwd())]
+        sys.path.insert(len(sys.path) if behind_all else -1, str(folder))
+        _BESIDE.append(str(folder))
+
+
+def _leave(*, except_for: Path) -> None:
+    """Let a model import nothing that lies beside the one before it, from another folder."""
+    for folder in [folder for folder in _BESIDE if folder != str(except_for)]:
+        _BESIDE.remove(folder)
+        sys.path[:] = [other for other in sys.path if other != folder]
+        forget_below(Path(folder))
 
 
 def _from_module(name: str, spec: str) -> ModuleType:
@@ -72,9 +109,19 @@ def _from_module(name: str, spec: str) -> ModuleType:
     if ":" not in spec:
         raise ModelError(unknown("model", name, MODELS))
     try:
+        found = importlib.util.find_spec(name)
+        if found is not None and (found.origin or "").endswith(".py"):
+            forget_changed(name, Path(str(found.origin)))
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise ModelError(f"{spec}: cannot import {error.name!r}") from None
+        raise _not_found(spec, error) from None
+
+
+def _not_found(spec: str, error: ModuleNotFoundError) -> ModelError:
+    return ModelError(
+        f"{spec}: cannot import {error.name!r}; what is installed can be imported, what lies in "
+        f"the folder of the command, on PYTHONPATH, or beside a model that is named by its file"
+    )
 
 
 def _only_segmenter(module: ModuleType, place: str) -> Any:
