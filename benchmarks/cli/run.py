@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from benchmarks.results.shards import Shard
     from benchmarks.results.store import Unfinished
 
+
 EPISODES_FAILED = 3  # the exit code of a matrix in which a run has no score
 _NAMED = 5  # failed episodes that a message names
 
@@ -222,6 +223,7 @@ def run(
         click.echo(f"shard {part} of {len(outcomes)} runs; with all of them there: bench merge")
     else:
         _print_results(outcomes)
+        _print_answers(outcomes, matrix.results_root)
     unfinished = [outcome.unfinished for outcome in outcomes if outcome.unfinished]
     if unfinished:
         click.echo("\n".join(map(_failures, unfinished)), err=True)
@@ -306,6 +308,25 @@ def _failures(run: "Unfinished") -> str:
             "  the same command tries them again and leaves the rest as it is",
         ]
     )
+
+
+def _print_answers(outcomes: list["Outcome"], results_root: Path) -> None:
+    """What protocols with a question of their own report beside mIoU."""
+    from benchmarks.cli.console import print_table
+    from benchmarks.evaluation.questions import ANSWERS, HEADS
+    from benchmarks.results.evaluation import evaluations
+    from benchmarks.results.store import read_result
+
+    asked = [o.key for o in outcomes if o.record and o.record.setup.episodes.recipe in ANSWERS]
+    tables: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
+    for own in evaluations(read_result(results_root, key) for key in asked):
+        figures = [f"{100 * value:.1f}" for value in own.answers.values()]
+        row = (own.dataset, own.protocol, own.model, own.shots, *figures)
+        tables.setdefault(tuple(own.answers), []).append(row)
+    for names, rows in tables.items():
+        heads = [HEADS[name] for name in names]
+        keys = ("dataset", "protocol", "model", "shots")
+        print_table((*keys, *heads), rows, right=("shots", *heads))
 
 
 def _print_results(outcomes: list["Outcome"]) -> None:

@@ -68,6 +68,11 @@ class Evaluation:
         }
 
     @cached_property
+    def answers(self) -> Mapping[str, float]:
+        """What the protocol asks beside mIoU, the mean over folds; see `docs/questions.md`."""
+        return figures.mean_answers(self.results)
+
+    @cached_property
     def _draws(self) -> list[Draws]:
         return [figures.draws([result])[0] for result in self.results]
 

@@ -1,8 +1,9 @@
 """A result's figures, as its own protocol has them."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
-from benchmarks.evaluation import intervals, metrics
+from benchmarks.evaluation import intervals, metrics, questions
 from benchmarks.results.store import Result
 
 
@@ -25,6 +26,22 @@ def fb_iou(result: Result) -> float:
 def class_ious(result: Result) -> Mapping[int, float]:
     """IoU in 0..1 of every class that counts."""
     return metrics.class_ious(result.counts, classes(result), result.record.setup.protocol.undrawn)
+
+
+def answers(result: Result) -> Mapping[str, float]:
+    """What its protocol asks beside mIoU, in 0..1; nothing for most protocols."""
+    setup = result.record.setup
+    ask = questions.ANSWERS.get(setup.episodes.recipe)
+    if ask is None:
+        return {}
+    return ask(result.counts, result.queries, classes(result), setup.protocol.undrawn)
+
+
+def mean_answers(results: Sequence[Result]) -> Mapping[str, float]:
+    """The mean over folds of every answer that all of them have."""
+    every = [answers(result) for result in results]
+    shared = [name for name in every[0] if all(name in own for own in every)]
+    return {name: fmean(own[name] for own in every) for name in shared}
 
 
 def draws(models: Sequence[Result]) -> list[intervals.Draws]:

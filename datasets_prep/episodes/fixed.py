@@ -32,7 +32,7 @@ def _class_episodes(
     pool: EpisodePool, class_index: int, shots: int
 ) -> list[tuple[str, tuple[str, ...]]]:
     count = -(-EPISODES // len(pool.fold.novel))
-    random = _generator(pool.dataset, pool.fold.index, class_index)
+    random = generator("fixed-v1", pool.dataset, pool.fold.index, class_index)
     images = pool.images(class_index)
     queries: list[str] = []
     while len(queries) < count:
@@ -45,8 +45,8 @@ def _class_episodes(
     return episodes
 
 
-def _generator(*parts: object) -> RandomState:
-    """A stream of its own for every class of every fold of every dataset."""
-    name = "/".join(map(str, ("fixed-v1", *parts)))
+def generator(*parts: object) -> RandomState:
+    """A stream of its own for every recipe, dataset, fold and class."""
+    name = "/".join(map(str, parts))
     words = hashlib.sha256(name.encode()).digest()
     return RandomState([int.from_bytes(words[i : i + 4], "little") for i in range(0, 32, 4)])

@@ -15,7 +15,20 @@ RECIPES: Mapping[str, str] = {
     "hsnet": "datasets_prep.episodes.hsnet:draw",
     "pfenet": "datasets_prep.episodes.pfenet:draw",
     "bam": "datasets_prep.episodes.pfenet:draw_bam",
+    "absent-v1": "datasets_prep.episodes.absent:draw",
+    "supports-v1": "datasets_prep.episodes.supports:draw",
 }
+
+# Recipes whose question has its own number of shots.
+SHOTS: Mapping[str, tuple[int, ...]] = {"supports-v1": (1,)}
+
+# Those that need no image but the ones of `--only eval`: a set that later recipes must not widen.
+FIRST: tuple[str, ...] = ("fixed-v1", "hsnet", "pfenet", "bam")
+
+
+def has_shots(recipe: str, shots: int) -> bool:
+    """Whether a recipe draws lists with so many shots."""
+    return shots in SHOTS.get(recipe, (shots,))
 
 
 def recipes() -> Mapping[str, Recipe]:

@@ -17,6 +17,7 @@ from PIL import Image
 from datasets_prep.catalog import DATASETS
 from datasets_prep.episodes.episode import Episode, digest, read_episodes
 from datasets_prep.episodes.published import check_digest, list_name
+from datasets_prep.episodes.recipes import SHOTS, has_shots
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import UNREADABLE, open_image
 from datasets_prep.prepared.folds import FoldSet, read_folds
@@ -260,6 +261,8 @@ class PreparedDataset:
                 not the published one (both digests are named).
         """
         name = f"{recipe}/{list_name(fold, shots)}"
+        if not has_shots(recipe, shots):
+            raise DatasetError(f"there is no {shots}-shot {recipe}; it has {SHOTS[recipe]} alone")
         recorded = self.manifest["episodes"].get(name)
         if recorded is None:
             have = sorted(

@@ -7,7 +7,7 @@ from typing import Any
 from datasets_prep.episodes.episode import Episode, digest, write_episodes
 from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.episodes.published import check_digest, list_name
-from datasets_prep.episodes.recipes import recipes
+from datasets_prep.episodes.recipes import has_shots, recipes
 from datasets_prep.errors import DatasetError, refuse
 from datasets_prep.prepared.folds import Fold, FoldSet
 
@@ -31,6 +31,8 @@ def write_lists(
         }
         for recipe, draw in recipes().items():
             for count, pool in pools.items():
+                if not has_shots(recipe, count):
+                    continue
                 name = f"{recipe}/{list_name(fold.index, count)}"
                 try:
                     episodes = draw(pool, count)

@@ -1,0 +1,96 @@
+"""What protocols with a question of their own report beside mIoU, from the same integer counts."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.evaluation.metrics import EpisodeCounts, Undrawn, miou
+
+MARKED = 1e-3  # the share of an image that must be marked for a false alarm
+
+
+def absence(
+    counts: EpisodeCounts, queries: Sequence[str], classes: Sequence[int], undrawn: Undrawn
+) -> Mapping[str, float]:
+    """`absent-v1`: odd episodes have queries without the class, where all that is marked is wrong.
+
+    Returns:
+        false_alarm_rate: the share of absent queries of which more than 0.1% is marked;
+        marked_area: the mean share of an absent query that is marked;
+        present_miou: the mIoU of the present queries alone, as `fixed-v1` has it; the result's own
+        mIoU counts the unions of the absent ones too. All in 0..1.
+    """
+    absent = counts.episode % 2 == 1
+    areas = counts.areas[absent].astype(np.float64)
+    # Nothing is foreground there, so the union is what is marked.
+    shares = areas[:, 1] / np.maximum(areas[:, 1] + areas[:, 2], 1)
+    present = EpisodeCounts(
+        counts.episode[~absent], counts.class_id[~absent], counts.areas[~absent]
+    )
+    found = {"present_miou": miou(present, classes, undrawn)}
+    if len(shares):
+        found |= {
+            "false_alarm_rate": float(np.mean(shares > MARKED)),
+            "marked_area": float(np.mean(shares)),
+        }
+    return found
+
+
+def spread(
+    counts: EpisodeCounts, queries: Sequence[str], classes: Sequence[int], undrawn: Undrawn
+) -> Mapping[str, float]:
+    """`supports-v1`: how the IoU of a query moves with its support.
+
+    The share of variance is that of a one-way random-effects analysis with queries as groups: the
+    variance within queries, and that between them less what the supports add to their means.
+
+    Returns:
+        support_mean, support_std, support_worst, support_best: of a query's IoU over its supports,
+        averaged over queries; support_share: the share of the variance of IoU that is the
+        support's and not the query's. All in 0..1; nothing where no query has two supports.
+    """
+    ious = [own for own in ious_by_query(counts, queries).values() if len(own) > 1]
+    if len(ious) < 2:
+        return {}
+    within = float(np.mean([own.var(ddof=1) for own in ious]))
+    number = float(np.mean([len(own) for own in ious]))
+    between = max(float(np.var([own.mean() for own in ious], ddof=1)) - within / number, 0.0)
+    total = within + between
+    return {
+        "support_mean": float(np.mean([own.mean() for own in ious])),
+        "support_std": float(np.mean([own.std(ddof=1) for own in ious])),
+        "support_worst": float(np.mean([own.min() for own in ious])),
+        "support_best": float(np.mean([own.max() for own in ious])),
+        "support_share": within / total if total else 0.0,
+    }
+
+
+def ious_by_query(
+    counts: EpisodeCounts, queries: Sequence[str]
+) -> Mapping[tuple[int, str], NDArray[np.float64]]:
+    """The IoU in 0..1 of every episode of a (class, query), in the list's order."""
+    found: dict[tuple[int, str], list[float]] = {}
+    for index, query, areas in zip(
+        counts.class_id.tolist(), queries, counts.areas.tolist(), strict=True
+    ):
+        found.setdefault((index, query), []).append(areas[0] / max(areas[1], 1))
+    return {place: np.array(ious) for place, ious in found.items()}
+
+
+Answer = Callable[[EpisodeCounts, Sequence[str], Sequence[int], Undrawn], Mapping[str, float]]
+
+# By the recipe of the episode list, whose order the answers rely on.
+ANSWERS: Mapping[str, Answer] = {"absent-v1": absence, "supports-v1": spread}
+
+# What tables head the figures with.
+HEADS: Mapping[str, str] = {
+    "present_miou": "mIoU, present alone",
+    "false_alarm_rate": "false alarms",
+    "marked_area": "marked area",
+    "support_mean": "mean IoU",
+    "support_std": "± of supports",
+    "support_worst": "worst support",
+    "support_best": "best support",
+    "support_share": "support's share of variance",
+}
