@@ -12,7 +12,7 @@ from datasets_prep.archives.sources import plan
 from datasets_prep.builder import Builder
 from datasets_prep.catalog import DATASETS, GROUPS
 from datasets_prep.episodes.published import list_name
-from datasets_prep.episodes.recipes import RECIPES, has_shots
+from datasets_prep.episodes.recipes import USUAL
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.registry import Registry
@@ -101,8 +101,8 @@ def _missing(dataset: PreparedDataset) -> Iterator[str]:
     if manifest.get("skipped"):
         yield f"{len(manifest['skipped'])} images that were skipped"
     not_asked = set()
-    for recipe in RECIPES:
-        for shots in (count for count in SHOTS if has_shots(recipe, count)):
+    for recipe in USUAL:
+        for shots in SHOTS:
             lists = [f"{recipe}/{list_name(f, shots)}" for f in range(manifest["counts"]["folds"])]
             lacking = [text for text in lists if text not in manifest["episodes"]]
             reasons = [n for text in lacking for n in manifest["notes"] if f"{text}:" in n]

@@ -22,17 +22,16 @@ from benchmarks.cli.options.params import (
     quiet,
     results_root,
 )
+from benchmarks.cli.outcomes import failures, outcome_json, print_answers, print_results
 
 if TYPE_CHECKING:
     from benchmarks.config.overrides import Overrides
     from benchmarks.config.schema import BenchConfig
     from benchmarks.engines.run import Outcome
     from benchmarks.results.shards import Shard
-    from benchmarks.results.store import Unfinished
 
 
 EPISODES_FAILED = 3  # the exit code of a matrix in which a run has no score
-_NAMED = 5  # failed episodes that a message names
 
 _WHAT, _MODEL, _HOW = "What to run", "Models", "How to run it"
 _WHERE = "Where to run it"
@@ -218,15 +217,15 @@ def run(
     part = Shard.parse(shard) if shard is not None else None
     outcomes = _measure(matrix, resume, part, quiet)
     if as_json:
-        print_json([_as_json(outcome) for outcome in outcomes])
+        print_json([outcome_json(outcome) for outcome in outcomes])
     elif part is not None:
         click.echo(f"shard {part} of {len(outcomes)} runs; with all of them there: bench merge")
     else:
-        _print_results(outcomes)
-        _print_answers(outcomes, matrix.results_root)
+        print_results(outcomes)
+        print_answers(outcomes, matrix.results_root)
     unfinished = [outcome.unfinished for outcome in outcomes if outcome.unfinished]
     if unfinished:
-        click.echo("\n".join(map(_failures, unfinished)), err=True)
+        click.echo("\n".join(map(failures, unfinished)), err=True)
         sys.exit(EPISODES_FAILED)
 
 
@@ -285,69 +284,3 @@ def _print_plan(matrix: "BenchConfig", as_json: bool) -> None:
         saved = f"{1 - encodes / naive:.0%}"
         rows.append((p.key, p.status, p.episodes, p.images, p.pairs, encodes, naive, saved))
     print_table(headers, rows, right=headers[2:])
-
-
-def _as_json(outcome: "Outcome") -> dict[str, Any]:
-    body: dict[str, Any] = {"run": str(outcome.key), "status": outcome.status}
-    if outcome.record is not None:
-        body |= outcome.record.model_dump(mode="json")
-    if outcome.unfinished is not None:
-        own = outcome.unfinished
-        body |= {"episodes": own.episodes, "measured": own.measured, "failed": dict(own.failed)}
-    return body
-
-
-def _failures(run: "Unfinished") -> str:
-    named = [f"  episode {number}: {run.failed[number]}" for number in sorted(run.failed)[:_NAMED]]
-    more = len(run.failed) - len(named)
-    return "\n".join(
-        [
-            f"{click.style('error:', fg='red', bold=True)} {run.key} has no score, {run}:",
-            *named,
-            *([f"  and {more} more"] if more else []),
-            "  the same command tries them again and leaves the rest as it is",
-        ]
-    )
-
-
-def _print_answers(outcomes: list["Outcome"], results_root: Path) -> None:
-    """What protocols with a question of their own report beside mIoU."""
-    from benchmarks.cli.console import print_table
-    from benchmarks.evaluation.questions import ANSWERS, HEADS
-    from benchmarks.results.evaluation import evaluations
-    from benchmarks.results.store import read_result
-
-    asked = [o.key for o in outcomes if o.record and o.record.setup.episodes.recipe in ANSWERS]
-    tables: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
-    for own in evaluations(read_result(results_root, key) for key in asked):
-        figures = [f"{100 * value:.1f}" for value in own.answers.values()]
-        row = (own.dataset, own.protocol, own.model, own.shots, *figures)
-        tables.setdefault(tuple(own.answers), []).append(row)
-    for names, rows in tables.items():
-        heads = [HEADS[name] for name in names]
-        keys = ("dataset", "protocol", "model", "shots")
-        print_table((*keys, *heads), rows, right=("shots", *heads))
-
-
-def _print_results(outcomes: list["Outcome"]) -> None:
-    from benchmarks.cli.console import print_table
-
-    headers = ("dataset", "protocol", "model", "shots", "mIoU", "FB-IoU", "folds")
-    groups: dict[tuple[str, str, str, int], list[Outcome]] = {}
-    for o in outcomes:
-        key = (o.key.dataset, o.key.protocol, o.key.model, o.key.shots)
-        groups.setdefault(key, []).append(o)
-    rows = []
-    for key, runs in groups.items():
-        folds = "  ".join(
-            f"{o.key.fold}: {100 * o.record.miou:.1f}" if o.record else f"{o.key.fold}: {o.status}"
-            for o in runs
-        )
-        records = [o.record for o in runs if o.record]
-        whole = len(records) == len(runs)
-        mean = [
-            f"{100 * sum(figures) / len(runs):.1f}" if whole else "–"
-            for figures in ([r.miou for r in records], [r.fb_iou for r in records])
-        ]
-        rows.append((*key, *mean, folds))
-    print_table(headers, rows, right=("shots", "mIoU", "FB-IoU"))

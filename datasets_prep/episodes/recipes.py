@@ -22,8 +22,8 @@ RECIPES: Mapping[str, str] = {
 # Recipes whose question has its own number of shots.
 SHOTS: Mapping[str, tuple[int, ...]] = {"supports-v1": (1,)}
 
-# Those that need no image but the ones of `--only eval`: a set that later recipes must not widen.
-FIRST: tuple[str, ...] = ("fixed-v1", "hsnet", "pfenet", "bam")
+# Those that a dataset should have; `--only eval` keeps their images, a set that must not change.
+USUAL: tuple[str, ...] = ("fixed-v1", "hsnet", "pfenet", "bam")
 
 
 def has_shots(recipe: str, shots: int) -> bool:

@@ -12,7 +12,7 @@ from datasets_prep.builder import Areas, Splits
 from datasets_prep.datasets.coco.classes import CLASSES
 from datasets_prep.datasets.coco.release import FOLDS, MIN_AREA
 from datasets_prep.episodes.pool import EpisodePool
-from datasets_prep.episodes.recipes import FIRST, recipes
+from datasets_prep.episodes.recipes import USUAL, recipes
 from datasets_prep.errors import DatasetError, refuse
 from datasets_prep.prepared.folds import (
     FoldSet,
@@ -59,7 +59,7 @@ def named_images(dataset: str, folds: FoldSet, shots: Sequence[int]) -> list[str
     for fold in folds.folds:
         for count in shots:
             pool = EpisodePool(dataset, folds, folds.fold(fold.index, count))
-            for recipe in FIRST:
+            for recipe in USUAL:
                 try:
                     episodes = recipes()[recipe](pool, count)
                 except DatasetError as error:

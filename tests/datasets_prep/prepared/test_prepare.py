@@ -245,7 +245,9 @@ def test_every_recipe_draws_from_the_prepared_folds(
 ) -> None:
     monkeypatch.setattr(lists_module, "recipes", recipes)
     dataset = prepare(Toy(images=48, group="^([^_]+)"), PrepareOptions(tmp_path))
-    assert len(dataset.manifest["episodes"]) == 4 * 2 * 2  # recipes, folds, shots
+    assert (
+        len(dataset.manifest["episodes"]) == (5 * 2 + 1) * 2 - 1
+    )  # recipes × shots, and one alone; folds; a class of one is small
     assert json.loads((dataset.root / "folds.json").read_text())["group"] == "^([^_]+)"
     for name, entry in dataset.manifest["episodes"].items():
         recipe, fold, shots = name.split("/")[0], int(name[-7]), int(name[-5])
