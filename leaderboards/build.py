@@ -76,7 +76,8 @@ def build(
     pages["board.json"] = page.to_json(data) + "\n"
     pages |= drawn | pictures(boards, gallery or {}, drawn.keys())
     top: dict[str, str | bytes] = {
-        "README.md": markdown.overview(boards, found.left_out) + speed_section(results_root),
+        "README.md": markdown.overview(boards, found.left_out, numbers)
+        + speed_section(results_root),
         "index.html": page.html(data, gallery or {}),
     }
     files = []
@@ -106,13 +107,13 @@ def _terminal(boards: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
         for tier, rows in wording.tiers(setting):
             body = [
                 [
-                    rank,
+                    wording.rank(setting, row),
                     wording.named(row),
                     wording.mean_or_fold(setting, row, "miou"),
                     wording.mean_or_fold(setting, row, "fb_iou"),
                     wording.milliseconds(row.milliseconds),
                 ]
-                for rank, row in zip(wording.ranks(rows), rows, strict=True)
+                for row in rows
             ]
             head = ["#", tier.partition(":")[0], "mIoU (95%)", "FB-IoU (95%)", "ms"]
             align = ("right", "left", "right", "right", "right")

@@ -68,9 +68,6 @@ def _read(name: str) -> str:
 
 
 def _setting(setting: Setting) -> dict[str, Any]:
-    ranks: dict[str, str] = {}
-    for _, rows in wording.tiers(setting):
-        ranks |= dict(zip((row.model.name for row in rows), wording.ranks(rows), strict=True))
     return {
         "dataset": setting.dataset,
         "protocol": setting.protocol.name,
@@ -84,7 +81,7 @@ def _setting(setting: Setting) -> dict[str, Any]:
             if not setting.parts
         ],
         "facts": _facts(setting),
-        "rows": [_row(row, ranks[row.model.name]) for row in setting.rows],
+        "rows": [_row(setting, row) for row in setting.rows],
     }
 
 
@@ -111,7 +108,7 @@ def _facts(setting: Setting) -> dict[str, str]:
     }
 
 
-def _row(row: Row, rank: str) -> dict[str, Any]:
+def _row(setting: Setting, row: Row) -> dict[str, Any]:
     setups = [record.setup for record in row.records]
     classes = {
         str(index): _figure(figure)
@@ -125,7 +122,7 @@ def _row(row: Row, rank: str) -> dict[str, Any]:
         "comparable": all(setup.model.comparable for setup in setups),
         "strict": row.strict,
         "marks": list(row.marks),
-        "rank": int(rank) if row.ranked else None,
+        "rank": setting.ranks.get(row.model.name),
         "miou": _figure(row.miou),
         "fb_iou": _figure(row.fb_iou),
         "folds": {str(fold): _figure(score.miou) for fold, score in sorted(row.folds.items())},

@@ -52,7 +52,10 @@ def _rows(members: Sequence[str], measured: Mapping[str, Setting]) -> list[Row]:
     for place, dataset in enumerate(members):
         for row in measured[dataset].rows if dataset in measured else ():
             if row.miou is not None and row.fb_iou is not None:
-                score = FoldScore(row.records[0], row.miou, row.fb_iou, {})
+                results = tuple(
+                    own for fold in sorted(row.folds) for own in row.folds[fold].results
+                )
+                score = FoldScore(row.records[0], row.miou, row.fb_iou, {}, results)
                 by_model[row.model.name][place] = score
     return [_row(members, scores) for scores in by_model.values()]
 

@@ -16,16 +16,18 @@ from benchmarks import (
     figures,
     intervals,
 )
+from leaderboards.statistics.ranking import Range, rank_ranges
 
 
 @dataclass(frozen=True)
 class FoldScore:
-    """One model's figures on one fold."""
+    """One model's figures on one fold, or on a dataset that stands in its place."""
 
     record: RunRecord
     miou: Figure
     fb_iou: Figure
     class_iou: Mapping[int, Figure]
+    results: tuple[Result, ...]
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,17 @@ class Setting:
             fold: score.record for row in reversed(self.rows) for fold, score in row.folds.items()
         }
 
+    @cached_property
+    def ranks(self) -> Mapping[str, Range]:
+        """The best and the worst rank that the episodes leave each ranked model of a tier."""
+        ranks: dict[str, Range] = {}
+        for strict in (True, False):
+            rows = [row for row in self.rows if row.ranked and row.strict is strict]
+            own = [{part: row.folds[part].results for part in sorted(row.folds)} for row in rows]
+            names = [row.model.name for row in rows]
+            ranks |= zip(names, rank_ranges(own), strict=True)
+        return ranks
+
     @property
     def folds(self) -> range:
         """The dataset's folds."""
@@ -206,6 +219,7 @@ def _score(result: Result, draws: Draws) -> FoldScore:
             index: Figure(iou, draws.class_iou[index])
             for index, iou in figures.class_ious(result).items()
         },
+        (result,),
     )
 
 

@@ -1,6 +1,7 @@
-"""Tests of whether two models differ."""
+"""Tests of whether models differ."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -14,34 +15,55 @@ def permutation_test(
     permutations: int = intervals.RESAMPLES,
     seed: int = 0,
 ) -> float:
-    """The two-sided p-value of the mean over folds of the difference in mIoU.
+    """The two-sided p-value of the difference of exactly two models; see `permutation_tests`."""
+    (p,) = permutation_tests(folds, permutations=permutations, seed=seed)[1]
+    return p
+
+
+def permutation_tests(
+    folds: Mapping[int, Sequence[ClassClusters]],
+    *,
+    weights: Mapping[int, float] | None = None,
+    permutations: int = intervals.RESAMPLES,
+    seed: int = 0,
+) -> tuple[list[float], list[float]]:
+    """Differences in mIoU of every two models, and their two-sided p-values.
 
     If two models were alike, exchanging their answers to any query image of a class would change
     nothing. So the difference is compared with those that come of exchanging at random (Fisher's
-    and Pitman's test; images and not episodes, because episodes of one query hang together).
+    and Pitman's test; images and not episodes, because episodes of one query hang together). All
+    pairs share the exchanges.
 
     Args:
-        folds: per fold, the clusters of exactly two models.
+        folds: per fold, the clusters of the same models.
+        weights: of each fold in the mean; equal where they are left out.
         permutations: how often; p is never below 1 / (permutations + 1).
         seed: names the exchanges.
+
+    Returns:
+        The differences a - b in 0..1 and their p, in the order of `itertools.combinations`.
     """
-    observed, exchanged = 0.0, np.zeros(permutations)
-    for fold, classes in folds.items():
-        for own in classes:
-            both = own.areas.sum(axis=0)
-            observed += float(_difference(both, own.share)) / len(folds)
-            random = np.random.default_rng([seed, fold, own.index])
-            gaps = (own.areas[:, 1] - own.areas[:, 0]).reshape(len(own.areas), -1)
-            for start in range(0, permutations, _BLOCK):
-                block = slice(start, min(start + _BLOCK, permutations))
-                size = (block.stop - block.start, len(own.areas))
-                moved = random.integers(2, size=size).astype(np.float64) @ gaps
-                moved = moved.reshape(-1, *both.shape[1:])
-                sums = np.stack([both[0] + moved, both[1] - moved], axis=1)
-                exchanged[block] += _difference(sums, own.share) / len(folds)
-    # What is equal but for rounding is equally extreme.
-    extreme = np.abs(exchanged) >= abs(observed) - 1e-12
-    return float((1 + extreme.sum()) / (1 + permutations))
+    every = [
+        (np.random.default_rng([seed, fold, own.index]), own, (weights or {}).get(fold, 1.0))
+        for fold, classes in folds.items()
+        for own in classes
+    ]
+    parts = len(folds) if weights is None else 1
+    number = every[0][1].areas.shape[1]
+    observed = np.zeros(number * (number - 1) // 2)
+    for _, own, weight in every:
+        iou = intervals.shared_iou(own.areas.sum(axis=0), own.share)
+        gaps = [iou[a] - iou[b] for a, b in combinations(range(number), 2)]
+        observed += weight * np.array(gaps) / parts
+    extreme = np.zeros(len(observed), dtype=np.int64)
+    for start in range(0, permutations, _BLOCK):
+        block = min(_BLOCK, permutations - start)
+        exchanged = np.zeros((block, len(observed)))
+        for random, own, weight in every:
+            exchanged += weight * _exchanged(own, random, block) / parts
+        # What is equal but for rounding is equally extreme.
+        extreme += (np.abs(exchanged) >= np.abs(observed) - 1e-12).sum(axis=0)
+    return observed.tolist(), ((1 + extreme) / (1 + permutations)).tolist()
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -54,7 +76,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _difference(sums: intervals.Floats, share: intervals.Floats) -> intervals.Floats:
-    """What a class adds to the difference in mIoU, from ... × 2 models × runs × 4."""
-    ious = intervals.shared_iou(sums, share)
-    return ious[..., 0] - ious[..., 1]
+def _exchanged(own: ClassClusters, random: np.random.Generator, block: int) -> intervals.Floats:
+    """What a class adds to every pair's difference, one row an exchange."""
+    images, models = own.areas.shape[:2]
+    both = own.areas.sum(axis=0)
+    draws = random.integers(2, size=(block, images)).astype(np.float64)
+    # Sums of whole numbers: exact, in whatever order.
+    moved = (draws @ own.areas.reshape(images, -1)).reshape(block, *both.shape)
+    found = []
+    for a in range(models - 1):
+        gap = moved[:, a + 1 :] - moved[:, a : a + 1]
+        of_a = intervals.shared_iou(both[a] + gap, own.share)
+        found.append(of_a - intervals.shared_iou(both[a + 1 :] - gap, own.share))
+    return np.concatenate(found, axis=1)

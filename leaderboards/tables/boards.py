@@ -8,7 +8,9 @@ from leaderboards.literature.numbers import Reported
 from leaderboards.literature.table import PAGE, reported_tables
 from leaderboards.statistics.scores import Row, Setting
 from leaderboards.tables import wording
+from leaderboards.tables.across import across_tables
 from leaderboards.tables.markdown import BOARDS, escape, link, table
+from leaderboards.tables.side_by_side import side_by_side
 
 _WIDE = 5  # more folds than this stand in a table of their own
 
@@ -19,9 +21,11 @@ _HOW_TO_READ = """\
 - **Intervals** in brackets are 95% bootstrap intervals: 10,000 times, the query images of each
   class are drawn again with replacement, each with all its episodes. They say how far a figure
   would move with other images of the same classes, and nothing about other classes.
-- Rows are sorted by mIoU. **Ranks** are given to models that were measured on all episodes of all
-  folds. Floors and oracles, which learn nothing or know the answer, stand beside them for scale;
-  so do previews and models with random weights, marked *not comparable*.
+- Rows are sorted by mIoU. A **rank** is a range, such as 2–4, where the paired test on the same
+  episodes, corrected by Holm for the number of pairs at 5%, cannot tell models apart: at least one
+  and at most three are then better than it. Ranks are given to models that were measured on all
+  episodes of all folds. Floors and oracles, which learn nothing or know the answer, stand beside
+  them for scale; so do previews and models with random weights, marked *not comparable*.
 - **Strict** and **generalist** models have tables of their own: whoever saw the test classes in
   training, or may have seen them, does not compete with those who did not.
 - A row that **lacks a fold** shows the folds it has and no mean. *Trained for fold 0* means that
@@ -42,14 +46,19 @@ _LITERATURE = (
 )
 
 
-def overview(settings: Sequence[Setting], left_out: Sequence[LeftOut]) -> str:
-    """`README.md`."""
+def overview(
+    settings: Sequence[Setting], left_out: Sequence[LeftOut], numbers: Sequence[Reported]
+) -> str:
+    """`README.md`; arguments as of `dataset_page`."""
     parts = [
         "# Leaderboards",
         "Written by `bench leaderboard` from the results store and `results/`; do not edit.",
+        *side_by_side(settings, numbers),
+        "## Measured here",
         _overview_table(settings) if settings else "There are no results yet; run `bench run`.",
         f"[index.html](index.html) shows the same as one page to sort, filter and look at. "
         f"Numbers of the literature stand apart: [reported]({BOARDS}/{PAGE}).",
+        *across_tables(settings),
         "## How to read the boards",
         _HOW_TO_READ.strip(),
         *_left_out(left_out),
@@ -141,14 +150,14 @@ def _main_table(setting: Setting, rows: Sequence[Row]) -> str:
     head = ["#", "Model", "mIoU (95%)", *map(setting.part, folds), "FB-IoU (95%)", "ms"]
     body = [
         [
-            rank,
+            wording.rank(setting, row),
             wording.named(row),
             wording.percent_interval(row.miou),
             *_by_fold(row, folds),
             wording.percent_interval(row.fb_iou),
             wording.milliseconds(row.milliseconds),
         ]
-        for rank, row in zip(wording.ranks(rows), rows, strict=True)
+        for row in rows
     ]
     return table(head, body, "rl" + "r" * (len(head) - 2))
 

@@ -56,10 +56,10 @@ def named(row: Row) -> str:
     return row.model.name + (f" ({', '.join(row.marks)})" if row.marks else "")
 
 
-def ranks(rows: Sequence[Row]) -> list[str]:
-    """The rank of each row among those that take part, else a dash."""
-    ranked = [row for row in rows if row.ranked]
-    return [str(ranked.index(row) + 1) if row.ranked else NONE for row in rows]
+def rank(setting: Setting, row: Row) -> str:
+    """A row's rank as the range that its tier's episodes leave, `2–4`; a dash if it has none."""
+    low, high = setting.ranks.get(row.model.name, (0, 0))
+    return NONE if not low else str(low) if low == high else f"{low}–{high}"
 
 
 def shot(shots: int) -> str:

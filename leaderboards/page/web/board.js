@@ -69,7 +69,7 @@ function shown(s) {
 function columns(s) {
   const folds = s.folds > 1 ? [...Array(s.folds).keys()] : [];
   return [
-    { id: "rank", head: "Rank", value: (r) => r.rank, show: (r) => r.rank ?? NONE, up: true },
+    { id: "rank", head: "Rank", value: (r) => r.rank && 1000 * r.rank[0] + r.rank[1], show: (r) => (r.rank ? unique(r.rank).join("–") : NONE), up: true },
     { id: "name", head: "Model", value: (r) => r.name.toLowerCase(), up: true, name: true },
     { id: "miou", head: "mIoU", value: (r) => r.miou && r.miou[0], show: (r) => percent(r.miou) },
     { id: "interval", head: "95% interval", value: (r) => r.miou && r.miou[1], show: (r) => ends(r.miou) },

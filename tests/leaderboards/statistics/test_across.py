@@ -1,0 +1,83 @@
+"""Models across datasets, and measured rows beside reported ones."""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leaderboards.build import build
+from leaderboards.statistics.across import across, mean_ranks
+from tests.leaderboards.synthetic import write_model
+from tests.leaderboards.test_build import cells, section
+
+
+@pytest.fixture(scope="module")
+def boards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("across")
+    skills = {"ay": (0.8, 0.7, 0.8), "bee": (0.6, 0.75, 0.5), "sea": (0.3, 0.3, 0.3)}
+    for (name, own), place in product(skills.items(), range(3)):
+        write_model(root / "r", name, dataset=f"d{place}", skill=own[place], seed=place)
+    write_model(root / "r", "late", dataset="d3", skill=0.9)
+    write_model(root / "r", "ay", dataset="d3", folds=3)
+    write_model(root / "r", "seer", dataset="d0", skill=0.9, sees_test_classes="yes")
+    write_model(root / "r", "floor", dataset="d0", kind="floor")
+    write_model(root / "r", "hsnet", dataset="pascal", protocol="hsnet", skill=0.7)
+    write_model(root / "r", "mine", dataset="pascal", protocol="fixed-v1", skill=0.5, shots=5)
+    build(root / "r", root)
+    return root
+
+
+def test_ranks_are_averaged_over_the_datasets_that_all_compared_models_have(boards: Path) -> None:
+    text = section((boards / "README.md").read_text(), "fixed-v1, 1-shot, strict")
+    rows = {row["Model"]: row for row in cells(text, "Model")}
+    assert list(rows) == ["ay", "bee", "sea", "late"]
+    # ay is second on d1 alone.
+    assert rows["ay"]["Mean rank (95%)"] == "1.3 (1.0–2.0)"
+    assert rows["bee"]["Mean rank (95%)"] == "1.7 (1.0–2.0)"
+    assert rows["sea"]["Mean rank (95%)"] == "3.0 (3.0–3.0)"
+    assert rows["late"]["Mean rank (95%)"] == "–"
+    assert "over d0, d1, d2, which all compared models have; not averaged: d3." in text
+
+
+def test_missing_cells_are_seen_as_missing(boards: Path) -> None:
+    text = section((boards / "README.md").read_text(), "fixed-v1, 1-shot, strict")
+    rows = {row["Model"]: row for row in cells(text, "Model")}
+    assert rows["late"]["d0"] == "missing" and rows["bee"]["d3"] == "missing"
+    assert rows["ay"]["d3"] == "3 of 4 folds"
+    assert "seer" not in text and "floor" not in text
+
+
+def test_mean_ranks_are_those_of_a_plain_loop() -> None:
+    scores = np.random.default_rng(3).integers(0, 4, (5, 6)).astype(float)
+    for model, figure in enumerate(mean_ranks(scores.tolist())):
+        ranks = []
+        for dataset in range(6):
+            own = scores[model, dataset]
+            others = [scores[m, dataset] for m in range(5) if m != model]
+            ranks.append(1 + sum(x > own for x in others) + sum(x == own for x in others) / 2)
+        assert figure.value == pytest.approx(np.mean(ranks))
+        assert figure.interval.low <= figure.value <= figure.interval.high
+        assert min(ranks) <= figure.interval.low and figure.interval.high <= max(ranks)
+
+
+def test_one_model_or_one_dataset_is_no_overview() -> None:
+    assert across([]) == []
+
+
+def test_the_first_table_has_measured_and_reported_numbers_each_marked(boards: Path) -> None:
+    text = (boards / "README.md").read_text()
+    first = section(text, "## PASCAL-5i")
+    assert text.index("## PASCAL-5i") < text.index("## Measured here")
+    rows = {(r["Method"], r["Protocol"]): r for r in cells(first, "Method")}
+    assert list(rows[next(iter(rows))])[3:5] == ["PASCAL-5i", "COCO-20i"]
+    ours = rows["HSNet (ResNet-50)", "hsnet"]
+    assert ours["PASCAL-5i"].startswith("**") and "ᵐ / *69.5*ʳ" in ours["PASCAL-5i"]
+    assert ours["COCO-20i"] == "*39.2*ʳ / *46.9*ʳ"
+    assert "64.0" not in ours["PASCAL-5i"]
+    mine = rows["mine", "fixed-v1"]["PASCAL-5i"]
+    assert mine.startswith("– / **") and mine.endswith("**ᵐ")
+    assert ("hsnet", "hsnet") not in rows
+    assert "#" not in next(iter(rows.values()))
+    tiers = [row["Setting"] for row in cells(first, "Method")]
+    assert tiers == sorted(tiers, reverse=True)
