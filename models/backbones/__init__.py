@@ -17,5 +17,6 @@ BACKBONES = Registry(
         "dinov3-small": "models.backbones.dino:dinov3_small",
         "dinov3-base": "models.backbones.dino:dinov3_base",
         "dinov3-large": "models.backbones.dino:dinov3_large",
+        "sd-features": "models.backbones.stable_diffusion:sd_features",
     },
 )

@@ -46,6 +46,8 @@ MODELS: Mapping[str, Published] = {
         parameters=4_652_008, side=320, pixels=f"{_SQUASHED}; the backbone's", extras=("demo",)
     ),
     "diffews": Published(side=512, pixels=f"{_SQUASHED}; to -1..1"),
+    "sd-features": Published(side=768, pixels=f"{_SQUASHED}; to -1..1"),
+    "sd-incontext": Published(side=512, pixels=f"{_SQUASHED}; to -1..1"),
     "seggpt": Published(
         ("BAAI/seggpt-vit-large",),
         parameters=370_723_203,

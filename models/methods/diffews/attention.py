@@ -13,11 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Keep = Literal["kv", "hidden"]
-# What one self-attention keeps: (keys, values), or (normed hidden states,). Each is tokens × width,
-# with a batch dimension in front where it comes from a pass.
+# What one self-attention keeps: (keys, values), (normed hidden states,) or (queries,). Each is
+# tokens × width, with a batch dimension in front where it comes from a pass.
 Kept = tuple[Tensor, ...]
 # Kept by every layer for every query's supports: layers × queries × supports.
 SupportBank = Sequence[Sequence[Sequence[Kept]]]
+
+# An attention of one's own: from layer, module and hidden states (batch × tokens × width) the
+# result before the output projection, or None where the layer's own attention shall do.
+Replacement = Callable[[int, Any, Tensor], Tensor | None]
 
 T = TypeVar("T")
 
@@ -33,6 +37,9 @@ class AttentionBank:
     """The self-attentions of one U-Net, and what they exchange between two passes.
 
     A bank serves one pass at a time.
+
+    Attributes:
+        names: the self-attentions in the order in which a pass meets them.
     """
 
     def __init__(self, unet: Any) -> None:
@@ -43,12 +50,14 @@ class AttentionBank:
             (name for name in self._before if name.endswith(_SUFFIX)),
             key=lambda name: _FORWARD_ORDER.index(name.split(".")[0]),
         )
+        self.names = tuple(name.removesuffix(".processor") for name in names)
         self.layers = len(names)
-        self.keep: Keep | None = None
+        self.keep: Keep | Literal["query"] | None = None
         self.kept: list[Kept] = []
         self.whole = False
         self.supports: SupportBank | None = None
         self.bias: Mapping[int, Tensor] = {}
+        self.replacement: Replacement | None = None
         ours = {name: BankAttention(self, layer) for layer, name in enumerate(names)}
         unet.set_attn_processor({**self._before, **ours})
 
@@ -57,13 +66,16 @@ class AttentionBank:
         self._unet.set_attn_processor(dict(self._before))
 
     def record(
-        self, run: Callable[[], object], keep: Keep = "kv", whole: bool = False
+        self,
+        run: Callable[[], object],
+        keep: Keep | Literal["query"] = "kv",
+        whole: bool = False,
     ) -> list[Kept]:
         """Run a support pass and return what each layer kept.
 
         Args:
             run: the pass; it is left once the last layer has kept its part.
-            keep: keys and values, or the states that they are projected from.
+            keep: keys and values, the states that they are projected from, or queries.
             whole: let the pass run to its end, though nothing reads the rest.
         """
         self.keep, self.kept, self.whole = keep, [], whole
@@ -94,6 +106,14 @@ class AttentionBank:
             return run()
         finally:
             self.supports, self.bias = None, {}
+
+    def replaced(self, run: Callable[[], T], attention: Replacement) -> T:
+        """Run a pass in which `attention` stands for the layers' own."""
+        self.replacement = attention
+        try:
+            return run()
+        finally:
+            self.replacement = None
 
     def replayed(self) -> AbstractContextManager[None]:
         """A context in which blocks of the pass that runs now can be computed again.
@@ -134,6 +154,12 @@ class BankAttention:
         batch, tokens, width = hidden_states.shape
         if self.bank.keep == "hidden":
             self._keep(hidden_states)
+        elif self.bank.keep == "query":
+            self._keep(attn.to_q(hidden_states))
+        if self.bank.replacement is not None:
+            replaced = self.bank.replacement(self.layer, attn, hidden_states)
+            if replaced is not None:
+                return _projected(attn, replaced)
         key, value = attn.to_k(hidden_states), attn.to_v(hidden_states)
         if self.bank.keep == "kv":
             self._keep(key, value)
@@ -149,13 +175,16 @@ class BankAttention:
             heads(value),
             attn_mask=self.bank.bias[tokens] if self.bank.bias else None,
         )
-        out = out.transpose(1, 2).reshape(batch, tokens, width)
-        return attn.to_out[1](attn.to_out[0](out)) / attn.rescale_output_factor  # type: ignore[no-any-return]
+        return _projected(attn, out.transpose(1, 2).reshape(batch, tokens, width))
 
     def _keep(self, *states: Tensor) -> None:
         self.bank.kept.append(states)
         if len(self.bank.kept) == self.bank.layers and not self.bank.whole:
             raise _AllKept
+
+
+def _projected(attn: Any, out: Tensor) -> Tensor:
+    return attn.to_out[1](attn.to_out[0](out)) / attn.rescale_output_factor  # type: ignore[no-any-return]
 
 
 def _extended(

@@ -11,14 +11,14 @@ from models.methods.diffews.design import Design
 # The one step runs at timestep 1 with all betas 1: the predicted x0 is minus the output.
 TIMESTEP = 1
 
-_BETAS = {"sd": (0.00085, 0.012), "strong": (0.0272, 0.384)}
+BETAS = {"sd": (0.00085, 0.012), "strong": (0.0272, 0.384)}
 _ONE_STEP = (1.0, 1.0)
 
 
 def schedule_config(design: Design) -> Mapping[str, Any]:
     """The `scheduler_config.json` of a checkpoint."""
     one_step = design.generation == "oi2m"
-    start, end = _ONE_STEP if one_step else _BETAS[design.noise_schedule]
+    start, end = _ONE_STEP if one_step else BETAS[design.noise_schedule]
     return {
         "_class_name": "DDIMScheduler",
         "beta_start": start,
