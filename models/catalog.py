@@ -21,6 +21,8 @@ MODELS = Registry(
         "dense-nn": "models.methods.dense_nn:DenseNN",
         "diffews": "models.methods.diffews:DiffewS",
         "diffews-tiny": "models.methods.diffews.shipped:DiffewSTiny",
+        "sd-features": "models.methods.sd_features:SDFeatures",
+        "sd-incontext": "models.methods.sd_incontext:SDInContext",
         "seggpt": "models.methods.seggpt:SegGPT",
         "clipseg": "models.methods.clipseg:CLIPSeg",
         "persam": "models.methods.persam:PerSAM",
