@@ -163,5 +163,5 @@ def test_an_unknown_prediction_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"scheduler_config.json has prediction_type 'sample'"):
         load_model("sd-incontext", {"checkpoint": str(tmp_path)})
     path.unlink()
-    with pytest.raises(ModelError, match="cannot tell what the U-Net predicts: .*prediction=eps"):
+    with pytest.raises(ModelError, match=r"cannot tell what the U-Net predicts: .*prediction=eps"):
         load_model("sd-incontext", {"checkpoint": str(tmp_path)})
