@@ -3,13 +3,12 @@
 import torch
 from torch import Tensor
 
-# In patches. What is left of covered patches by rounding would decide otherwise, as masks that
-# bring nothing new are frequent.
-_ROUNDING = 1e-6
-
 
 def aligned(masks: Tensor, labels: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
     """Grow each cluster from its best mask.
+
+    In float32 and without a margin, as the authors have it: of a mask that repeats another, what
+    rounding leaves of its soft border (1e-8 to 1e-6 patches) decides.
 
     Args:
         masks: on the patches, P×N in 0..1.
@@ -21,19 +20,19 @@ def aligned(masks: Tensor, labels: Tensor, gain: Tensor) -> tuple[Tensor, Tensor
         Which masks are taken, bool P, and each one's cluster's score: by how much the last mask
         that was tried there had more positive than negative area of its own, P.
     """
-    masks, gain = masks.double(), gain.double()
+    masks, positive = masks.float(), (gain > 0).float()
     taken = torch.zeros(len(masks), dtype=torch.bool, device=masks.device)
     scores = masks.new_zeros(len(masks))
-    signs = (gain > 0).to(masks.dtype) * 2 - 1
-    means = masks @ gain / (masks.sum(1) + 1e-6)
+    means = (masks * gain).sum(1) / (masks.sum(1) + 1e-6)
     for cluster in range(int(labels.max()) + 1):
         members = (labels == cluster).nonzero().flatten()
-        covered = torch.zeros_like(gain)
-        surplus = gain.new_zeros(())
+        covered = torch.zeros_like(positive)
+        surplus = masks.new_zeros(())
         for index in members[means[members].sort(descending=True, stable=True).indices]:
             new = masks[index] * (1 - covered)
-            surplus = (new * signs).sum()
-            if surplus > _ROUNDING:
+            foreground, background = (positive * new).sum(), ((1 - positive) * new).sum()
+            surplus = foreground - background
+            if foreground > background:
                 covered = covered + new
                 taken[index] = True
         scores[members] = surplus

@@ -118,7 +118,7 @@ def authors_mask(model: GFSAM, images: Tensor, masks: Tensor) -> tuple[Tensor, i
     groups = authors_clusters(sam_masks, pixels)
 
     positive, negative = mean * mean, negative * half
-    region = (positive > negative).double()
+    region = (positive > negative).float()
     taken, scores = [False] * len(pixels), [0.0] * len(pixels)
     for group in groups:
         order = sorted(
@@ -130,11 +130,13 @@ def authors_mask(model: GFSAM, images: Tensor, masks: Tensor) -> tuple[Tensor, i
                 )
             ),
         )
-        inner = torch.zeros(SIDE, SIDE, dtype=torch.double)
+        inner = torch.zeros(SIDE, SIDE)  # in float32, as what rounding leaves decides here
         for i in order:
-            current = small(sam_masks[i]) * (1 - inner)
-            score = float((region * current).sum() - ((1 - region) * current).sum())
-            if score > 1e-6:  # the authors say 0, where rounding decides on covered masks
+            mask = sam_masks[i][None, None].float()
+            current = F.interpolate(mask, (SIDE, SIDE), mode="bilinear")[0, 0] * (1 - inner)
+            inside, outside = (region * current).sum(), ((1 - region) * current).sum()
+            score = float(inside - outside)
+            if inside > outside:
                 inner += current
                 taken[i] = True
         for i in group:
@@ -249,6 +251,15 @@ def test_masks_are_taken_while_they_bring_more_foreground() -> None:
     assert taken.tolist() == [True, True, False, False]
     taken, _ = aligned(masks[:, :3], torch.zeros(4, dtype=torch.long), gain[:3])
     assert taken.tolist() == [True, True, False, False]
+
+
+def test_what_rounding_leaves_of_a_repeated_mask_counts() -> None:
+    soft = torch.tensor([0.3, 0.7, 1.0])
+    left = soft * (1 - soft) * (1 - (soft + soft * (1 - soft)))
+    masks = torch.stack([soft, soft, 1e-7 * soft])
+    assert left.sum() > 0
+    taken, _ = aligned(masks, torch.zeros(3, dtype=torch.long), torch.ones(3))
+    assert taken.tolist() == [True, True, True]
 
 
 def test_points_far_from_a_cluster_are_not_for_it() -> None:
