@@ -43,13 +43,16 @@ def nearest(mask: Tensor, size: Size) -> Tensor:
     return F.interpolate(mask[None, None].float(), size=size, mode="nearest")[0, 0].to(mask.dtype)
 
 
-def stretch(scores: Tensor, size: Size) -> Tensor:
-    """Resize B×H×W scores bilinearly (half-pixel centres, no antialiasing)."""
+def stretch(scores: Tensor, size: Size, *, corners: bool = False) -> Tensor:
+    """Resize B×H×W scores bilinearly, without antialiasing.
+
+    Pixels' centres are half a pixel from the border, or with `corners` on it ("aligned corners").
+    """
     if tuple(scores.shape[-2:]) == tuple(size):
         return scores
-    return F.interpolate(scores[:, None].float(), size=size, mode="bilinear", align_corners=False)[
-        :, 0
-    ]
+    return F.interpolate(
+        scores[:, None].float(), size=size, mode="bilinear", align_corners=corners
+    )[:, 0]
 
 
 def _resized(image: Image.Image, size: Size, resample: Filter) -> Tensor:
@@ -88,6 +91,37 @@ class Squash:
     def scores(self, scores: Tensor, size: Size, target: Size) -> Tensor:
         """Scores stretched from the square to `target`: B×H×W."""
         return stretch(scores, target)
+
+
+@dataclass(frozen=True)
+class SquashAs(Squash):
+    """A square whose masks or scores are resized as a model's authors do it.
+
+    Attributes:
+        masks: "pil" for PIL's nearest neighbour, which rounds otherwise than torch's; "half" for
+            what an antialiased mask covers by at least half.
+        back: how scores are stretched: bilinearly between half-pixel "centres" or between
+            "corners" that fall together, or by "nearest" neighbour.
+    """
+
+    masks: Literal["nearest", "pil", "half"] = "nearest"
+    back: Literal["centres", "corners", "nearest"] = "centres"
+
+    def mask(self, mask: NDArray[np.uint8]) -> Tensor:
+        """The squashed mask: uint8, size×size; of "half", only 0 and 1."""
+        size = (self.size, self.size)
+        if self.masks == "pil":
+            return torch.from_numpy(np.array(Image.fromarray(mask).resize(size, 0)))
+        if self.masks == "half" and mask.shape != size:
+            whole = _label_tensor(mask)[None, None].float()
+            return (F.interpolate(whole, size, mode="bilinear", antialias=True) >= 0.5)[0, 0].byte()
+        return super().mask(mask)
+
+    def scores(self, scores: Tensor, size: Size, target: Size) -> Tensor:
+        """Scores stretched from the square to `target`: B×H×W."""
+        if self.back == "nearest":
+            return F.interpolate(scores[:, None].float(), target, mode="nearest")[:, 0]
+        return stretch(scores, target, corners=self.back == "corners")
 
 
 @dataclass(frozen=True)

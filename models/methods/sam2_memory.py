@@ -7,19 +7,44 @@ with its mask, enter the session ready-made, so that neither is computed twice.
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from models.catalog import Card
-from models.geometry import Squash
+from models.geometry import SquashAs
 from models.segmenter import Features
-from models.weights.pretrained import OverTransformers, Pretrained, normalised
+from models.weights.pretrained import OverTransformers, Pretrained, PretrainedOptions, normalised
 
 _OBJECT = 0  # the session's number of the one object
 # What later frames read of a frame with a mask.
 _KEPT = ("maskmem_features", "maskmem_pos_enc", "object_pointer")
+
+
+def remember_as_original(network: Any) -> None:
+    """Let a network make memory of a given mask as the authors' predictor does; in place.
+
+    After `_use_mask_as_output` of `sam2_base.py` and `propagate_in_video_preflight` of
+    `sam2_video_predictor.py` in facebookresearch/sam2.
+    """
+    heads, use_mask = network._single_frame_forward, network._use_mask_as_output
+
+    def single_mask_heads(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("input_masks") is not None:
+            kwargs["multimask_output"] = False
+        return heads(*args, **kwargs)
+
+    def use_mask_reduced(*args: Any, **kwargs: Any) -> Any:
+        output = use_mask(*args, **kwargs)
+        size, reduced = output.high_res_masks.shape[-2:], output.pred_masks
+        output.high_res_masks = F.interpolate(reduced.float(), size, mode="bilinear").to(reduced)
+        return output
+
+    network._single_frame_forward = single_mask_heads
+    network._use_mask_as_output = use_mask_reduced
 
 
 def tiny_network() -> nn.Module:
@@ -80,6 +105,16 @@ def tiny_network() -> nn.Module:
     return network
 
 
+class SAM2MemoryOptions(PretrainedOptions):
+    """Options of SAM 2's memory."""
+
+    memory: Literal["original", "transformers"] = Field(
+        default="original",
+        description="how a support's mask becomes memory: as in the authors' predictor, or as "
+        "transformers does it",
+    )
+
+
 class SAM2Memory(OverTransformers):
     """Supports are frames 0 to K-1 with their masks, the query is frame K.
 
@@ -87,9 +122,16 @@ class SAM2Memory(OverTransformers):
     many frames ago they were: so the order of the supports matters a little. Where SAM 2 finds the
     object absent, all scores are -1024. A support without foreground enters as a frame where the
     object is not seen. Frames are squashed and resized bicubically, as SAM 2's video predictor
-    does; its filling of small holes, which needs its own CUDA kernels, is left out.
+    does; its filling of small holes, which needs its own CUDA kernels, is left out. Masks are
+    reduced antialiased, and pixels covered by half are inside.
+
+    The original predictor makes a support's memory otherwise than transformers, which changes 0.4
+    to 1.2% of the mask's pixels: its object pointer is of the single-mask token (there of the best
+    of three masks), and its spatial memory is encoded from the mask as it comes back from a quarter
+    of its size (there from the mask itself). `memory="transformers"` leaves both as they are there.
     """
 
+    Options = SAM2MemoryOptions
     name = "sam2-memory"
     architecture = "Sam2VideoModel"
     published = "facebook/sam2.1-hiera-large"
@@ -113,11 +155,13 @@ class SAM2Memory(OverTransformers):
     )
     support_reads_pixels = False
 
-    def __init__(self, pretrained: Pretrained) -> None:
+    def __init__(self, pretrained: Pretrained, memory: str = "original") -> None:
         self.network = pretrained.network
+        if memory == "original":
+            remember_as_original(self.network)
         size = int(self.network.config.image_size)
-        super().__init__(pretrained, size=size)
-        self.geometry = Squash(size, "bicubic")
+        super().__init__(pretrained, size=size, memory=memory)
+        self.geometry = SquashAs(size, "bicubic", masks="half")
         self.image_key = f"sam2@{pretrained.digest[:16]}:{self.network.dtype}"
 
     @torch.no_grad()

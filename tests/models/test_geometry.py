@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.geometry import Geometry, LongestSide, Native, Squash, nearest, stretch
+from models.geometry import Geometry, LongestSide, Native, Squash, SquashAs, nearest, stretch
 
 sides = st.integers(1, 90)
 sizes = st.tuples(sides, sides)
@@ -130,3 +130,39 @@ def test_geometries_with_equal_settings_are_equal():
     """The evaluator keys its cache by them."""
     assert Squash(8) == Squash(8) and hash(Squash(8)) == hash(Squash(8))
     assert Native(16) != Native(16, scale=2.0)
+
+
+def test_masks_are_squashed_as_the_authors_do() -> None:
+    mask = np.zeros((40, 37), dtype=np.uint8)
+    mask[3:20, 5:21] = 1
+    pil = np.array(Image.fromarray(mask).resize((16, 16), Image.Resampling.NEAREST))
+    assert np.array_equal(SquashAs(16, masks="pil").mask(mask).numpy(), pil)
+    # Pixels of the grid that the box covers by half or more, from their exact shares.
+    rows, columns = (
+        np.array([_cover(start, end, side, 16, i) for i in range(16)])
+        for start, end, side in ((3, 20, 40), (5, 21, 37))
+    )
+    share = np.outer(rows, columns)
+    half = SquashAs(16, masks="half").mask(mask).numpy()
+    sure = np.abs(share - 0.5) > 0.15  # the filter is a triangle, and not a box
+    assert np.array_equal(half[sure], share[sure] > 0.5)
+    assert set(np.unique(half)) == {0, 1}
+    assert SquashAs(16).mask(mask).equal(Squash(16).mask(mask))
+
+
+def _cover(start: int, end: int, side: int, grid: int, index: int) -> float:
+    """The share of a pixel of the grid that lies between start and end of a side."""
+    step = side / grid
+    return max(0.0, min(end, (index + 1) * step) - max(start, index * step)) / step
+
+
+def test_scores_come_back_as_the_authors_stretch_them() -> None:
+    scores = torch.tensor([[[0.0, 1.0], [2.0, 3.0]]])
+    rows, columns = torch.linspace(0, 1, 5), torch.linspace(0, 1, 3)
+    corners = SquashAs(2, back="corners").scores(scores, (9, 9), (5, 3))
+    torch.testing.assert_close(corners[0], 2 * rows[:, None] + columns)
+    blocks = SquashAs(2, back="nearest").scores(scores, (9, 9), (4, 4))
+    assert torch.equal(blocks[0], scores[0].repeat_interleave(2, 0).repeat_interleave(2, 1))
+    assert torch.equal(
+        SquashAs(2).scores(scores, (9, 9), (4, 4)), Squash(2).scores(scores, (9, 9), (4, 4))
+    )

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.catalog import Card
-from models.geometry import Geometry, Squash
+from models.geometry import Geometry, SquashAs
 from models.methods.hsnet.correlation import Comparison, Cosine, correlate
 from models.methods.hsnet.levels import backbone_name, read_levels
 from models.methods.hsnet.network import HSNetOptions, HSNetwork, load_network
@@ -47,7 +47,7 @@ class OverLevels(OverNetwork):
         super().__init__(pretrained, backbone=backbone_name(self.network.backbone), size=side)
         self.comparison = self.compare()
         self.side = side
-        self.geometry: Geometry = Squash(side)
+        self.geometry: Geometry = SquashAs(side, back="corners")
         # The backbone is frozen in training: checkpoints of all folds share its features.
         backbone = tensor_digest(self.network.backbone)
         dtype = next(self.network.parameters()).dtype
@@ -136,8 +136,10 @@ class HSNet(OverLevels):
     """Squeezes the 4D correlations of many layers of a frozen backbone into a mask.
 
     With one support the mask is the authors' to the pixel on the model's own 400×400 grid, with
-    several it is their vote. On another grid they resize each support's logits before it votes;
-    here the margin of one support, or the vote of several, is resized.
+    several it is their vote. On another grid (their `use_original_imgsize`) they stretch each
+    support's small logits at once, corners aligned, before it votes; here the margin of one
+    support, or the vote of several, is stretched so from the model's own grid. No protocol at the
+    original size is named after HSNet.
 
     The 4D convolution has no memory of the first size it met (theirs has, and fails on another).
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.backbones.base import RANDOM, freeze, seeded
 from models.catalog import Card, Options
 from models.errors import ModelError
-from models.geometry import Geometry, Squash
+from models.geometry import Geometry, SquashAs
 from models.methods.sam import Sam, load_sam
 from models.methods.sam.network import ENCODE_BATCH, PUBLISHED
 from models.methods.vrp_sam.backbone import backbone_name, bare_layers, resnet_layers
@@ -53,7 +53,8 @@ class VRPSAM(BaseSegmenter):
 
     The authors' `mask` prompts; their points, scribbles and boxes are not here. K references give
     50·K prompts. Images are squashed to half the side that SAM sees and stretched to it again,
-    as the authors have it, with corners aligned.
+    as the authors have it, with corners aligned; so are the logits, to half that side and then to
+    any other grid.
 
     What a query needs of itself is cached, and of a reference all that no query changes, up to the
     middle of the decoder's attention. A reference is not embedded by SAM: it is read from pixels.
@@ -85,7 +86,7 @@ class VRPSAM(BaseSegmenter):
         self.encoder: ReferenceEncoder = encoder.network
         self.sam = sam
         self.side = sam.size // 2
-        self.geometry: Geometry = Squash(self.side)
+        self.geometry: Geometry = SquashAs(self.side, back="corners")
         self.image_key = f"vrp@{encoder.digest[:16]}+{sam.key}"
         both = f"{encoder.digest} {sam.pretrained.digest}"
         self.weights_digest = hashlib.sha256(both.encode()).hexdigest()

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.catalog import parse_options
@@ -84,6 +85,33 @@ def test_where_the_object_is_absent_nothing_is_foreground(
     head = sam2.network.mask_decoder.pred_obj_score_head.proj_out
     monkeypatch.setattr(head.bias, "data", torch.full((1,), -10.0))
     assert torch.equal(scores_of(sam2, [1]), torch.full((16, 16), -1024.0))
+
+
+def test_memory_is_made_as_in_the_authors_predictor(sam2: SAM2Memory) -> None:
+    options: Any = parse_options(
+        "sam2-memory", SAM2Memory, {"random": "tiny", "memory": "transformers"}
+    )
+    stock = SAM2Memory.load(options, device="cpu", dtype="fp32")
+    images, masks = episode()
+    mask = masks[1:2, None]
+    with torch.inference_mode():
+        levels = stock.network.get_image_features(images[1:2]).fpn_hidden_states
+        high, low = [level.permute(1, 2, 0) for level in levels[:-1]], levels[-1].permute(1, 2, 0)
+        maps = [
+            part.reshape(1, -1, side, side)
+            for part, side in zip([*high, low], (16, 8, 4), strict=True)
+        ]
+        own = sam2.network._use_mask_as_output(maps[-1], maps[:-1], mask)
+        other = stock.network._use_mask_as_output(maps[-1], maps[:-1], mask)
+        prompt = {"input_masks": stock.network.mask_downsample(mask), "image_embeddings": maps}
+        single = stock.network._single_frame_forward(**prompt, multimask_output=False)
+    assert torch.equal(own.object_pointer, single.object_pointer)
+    assert not torch.equal(own.object_pointer, other.object_pointer)
+    assert torch.equal(own.pred_masks, other.pred_masks)
+    assert set(other.high_res_masks.unique().tolist()) == {-10, 10}
+    expected = F.interpolate(other.pred_masks, (64, 64), mode="bilinear")
+    assert torch.equal(own.high_res_masks, expected)
+    assert (scores_of(sam2, [1]) - scores_of(stock, [1])).abs().max() > 1e-3
 
 
 def test_the_contract_is_kept(sam2: SAM2Memory) -> None:

@@ -168,5 +168,19 @@ def test_the_mend_reaches_the_merging_layer_alone() -> None:
     assert conditions == [2, 1, 1, 1, 1]
 
 
+def test_both_types_of_segmentation_and_ways_back_are_options(seggpt: SegGPT) -> None:
+    options: Any = parse_options(
+        "seggpt", SegGPT, {"random": "tiny", "embedding": "instance", "enlarge": "bilinear"}
+    )
+    other = SegGPT.load(options, device="cpu", dtype="fp32")
+    features, supports = episode(seggpt)
+    scores = [model.segment(features[:1], [supports[1:2]]) for model in (seggpt, other)]
+    assert (scores[0] - scores[1]).abs().max() > 1e-3
+    once, smooth = (model.geometry.scores(scores[0], (9, 9), (64, 64)) for model in (seggpt, other))
+    assert torch.equal(once[0], scores[0][0].repeat_interleave(2, 0).repeat_interleave(2, 1))
+    assert not torch.equal(once, smooth)
+    assert seggpt.config["embedding"] == "semantic"
+
+
 def test_the_contract_is_kept(seggpt: SegGPT) -> None:
     assert [finding for finding in check_segmenter(seggpt) if not finding.passed] == []
