@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.geometry import Geometry
+from models.weights.trained_on import TrainedOn
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,10 @@ class BaseSegmenter:
         weights_digest: sha256 over the weights, or None where there are none.
         parameters: number of learned parameters.
         comparable: False for previews whose numbers must not be compared.
-        trained_fold: the fold that weights were trained for, by dataset. Its base classes are
-            other folds' novel ones, so that those are left out.
+        trained_on: datasets whose masks the weights were trained on, as far as their checkpoint
+            says it; None for what the files that the options name say of themselves
+            (`weights.trained_on`). A fold's base classes are other folds' novel ones, so that
+            those are left out.
     """
 
     support_uses_features: bool = True
@@ -135,7 +138,7 @@ class BaseSegmenter:
     weights_digest: str | None = None
     parameters: int = 0
     comparable: bool = True
-    trained_fold: Mapping[str, int] = {}
+    trained_on: Sequence[TrainedOn] | None = None
 
     def binarize(self, scores: Tensor) -> Tensor:
         """Foreground where the score is positive."""

@@ -103,6 +103,14 @@ _WHERE = "Where to run it"
     group=_MODEL,
     help="An option of one model, or of every chosen model that has it.",
 )
+@option(
+    "--trained-on",
+    multiple=True,
+    metavar="[MODEL=]DATASET[:FOLD]",
+    group=_MODEL,
+    help="What the weights were trained on, where the checkpoint does not say it; {fold} is filled "
+    "in.",
+)
 @option("--device", metavar="NAME", group=_HOW, help="auto, cpu, cuda or cuda:N.")
 @option(
     "--dtype",
@@ -236,7 +244,8 @@ def _overrides(given: dict[str, Any]) -> "Overrides":
     options += [
         f"{key}={value}" for key in ("checkpoint", "unet") if (value := given.pop(key)) is not None
     ]
-    names = ("datasets", "protocol", "folds", "shots", "models", "model_from", "name", "cache_size")
+    names = ["datasets", "protocol", "folds", "shots", "models", "model_from", "name"]
+    names += ["trained_on", "cache_size"]
     return Overrides(options=options, **{key: given.pop(key) for key in names}, fields=given)
 
 

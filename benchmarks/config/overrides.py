@@ -20,7 +20,7 @@ from benchmarks.config.schema import BenchConfig, DatasetConfig, ModelConfig
 from benchmarks.errors import BenchError
 from benchmarks.protocols.catalog import get_protocol
 from datasets_prep.formats.yamltext import load_yaml
-from models.catalog import MODELS
+from models.catalog import GROUPS, MODELS
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Overrides:
         models: names of models or groups; those in the configuration keep their options.
         model_from: a user's own model, `module:Class` or a file.
         name: under which the one chosen model keeps its results.
+        trained_on: `DATASET:FOLD` or `DATASET` of the one model that is none of the floors, or
+            `MODEL=DATASET:FOLD`.
         options: `KEY=VALUE` for every model that has the option, or `MODEL.KEY=VALUE`.
         cache_size: budget of the feature cache on every device.
     """
@@ -48,6 +50,7 @@ class Overrides:
     models: Sequence[str] | None = None
     model_from: str | None = None
     name: str | None = None
+    trained_on: Sequence[str] = ()
     options: Sequence[str] = ()
     cache_size: str | None = None
 
@@ -63,7 +66,8 @@ def apply(config: BenchConfig, overrides: Overrides) -> BenchConfig:
     if overrides.cache_size is not None:
         body["cache"] = {"device": overrides.cache_size, "host": overrides.cache_size}
     body["datasets"] = _datasets(config, overrides)
-    body["models"] = _with_options(_models(config, overrides), overrides.options)
+    models = _with_options(_models(config, overrides), overrides.options)
+    body["models"] = _with_training(models, overrides.trained_on)
     try:
         wanted = BenchConfig.model_validate({**dict(config), **body})
     except ValidationError as error:
@@ -140,9 +144,7 @@ def _models(config: BenchConfig, overrides: Overrides) -> list[ModelConfig]:
     if overrides.name is not None:
         if len(chosen) != 1:
             raise BenchError(f"--name needs exactly one model, there are {len(chosen)}")
-        chosen = [
-            ModelConfig(name=overrides.name, model=chosen[0].target, options=chosen[0].options)
-        ]
+        chosen = [chosen[0].model_copy(update={"name": overrides.name, "model": chosen[0].target})]
     return list(expand(tuple(chosen)))
 
 
@@ -162,6 +164,27 @@ def _with_options(models: list[ModelConfig], options: Sequence[str]) -> list[Mod
             for m in models
         ]
     return models
+
+
+def _with_training(models: list[ModelConfig], given: Sequence[str]) -> list[ModelConfig]:
+    said: dict[str, list[str]] = {}
+    for text in given:
+        owner, named, entry = text.rpartition("=")
+        trained = [m.name for m in models if m.target not in GROUPS["floors"]]
+        takers = [m.name for m in models if m.name == owner] if named else trained
+        if len(takers) != 1:
+            which = (
+                f"no chosen model is called {owner!r}" if named else f"models: {', '.join(trained)}"
+            )
+            raise BenchError(f"--trained-on {text}: {which}; write MODEL=DATASET:FOLD")
+        said.setdefault(takers[0], []).append(entry)
+    try:
+        return [
+            ModelConfig(**{**dict(m), "trained_on": said[m.name]}) if m.name in said else m
+            for m in models
+        ]
+    except ValidationError as error:
+        raise BenchError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
 def _takes(model: ModelConfig, option: str) -> bool:

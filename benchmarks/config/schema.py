@@ -14,6 +14,8 @@ from pydantic import (
 )
 
 from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
+from models.errors import ModelError
+from models.weights.trained_on import parse
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -28,6 +30,11 @@ def parse_bytes(value: Any) -> Any:
         return int(float(digits) * _UNITS[unit])
     except (ValueError, KeyError):
         raise ValueError(f"{value!r} is not a size such as 512MiB or 2GB") from None
+
+
+def _listed(value: Any) -> Any:
+    """One name as a list of one; else unchanged."""
+    return (value,) if isinstance(value, str) else value
 
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
@@ -63,6 +70,19 @@ class ModelConfig(_Config):
         None, description="a registered model, module:Class or a file; `name` where it is left out"
     )
     options: dict[str, Any] = Field(default_factory=dict)
+    trained_on: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), description="DATASET:FOLD, or DATASET for all classes, where no checkpoint says it"
+    )
+
+    @field_validator("trained_on")
+    @classmethod
+    def _readable(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in entries:
+            try:
+                parse(entry.replace("{fold}", "0"))
+            except ModelError as error:
+                raise ValueError(str(error)) from None
+        return entries
 
     @property
     def target(self) -> str:

@@ -123,12 +123,13 @@ class Run:
                 of the result is damaged.
         """
         dataset, fold = self.cell.dataset.name, self.cell.fold
-        trained = loaded.records[dataset].trained_fold
-        if trained not in (None, fold):
+        model = loaded.records[dataset]
+        if model.trained_fold not in (None, fold):
+            by = "; ".join(entry.source for entry in model.trained_on or ())
             self.remarks.append(
                 f"{self.key} is left out: the weights were trained on the base classes of fold "
-                f"{trained}, which are novel classes here; with a checkpoint of each fold, write "
-                "{fold} in its path"
+                f"{model.trained_fold} ({by}), which are novel classes here; with a checkpoint of "
+                "each fold, write {fold} in its path"
             )
             return Outcome(self.key, "left out", None)
         found = before = None
@@ -145,9 +146,10 @@ class Run:
             )
         if found is None:
             return None
-        check_same(
-            self._folder, before.model_dump(mode="json"), self._setup.model_dump(mode="json")
-        )
+        begun, now = (setup.model_dump(mode="json") for setup in (before, self._setup))
+        if before.model.trained_on is None:  # from before it was recorded
+            begun["model"]["trained_on"] = now["model"]["trained_on"]
+        check_same(self._folder, begun, now)
         record = found if isinstance(found, RunRecord) else None
         return Outcome(self.key, "already complete", record)
 

@@ -68,7 +68,7 @@ def _loads(config: BenchConfig, every: list[Cell]) -> Iterator[tuple[ModelConfig
     `{fold}`, as in `weights: hsnet/fold{fold}/best`.
     """
     for wanted in config.models:
-        if not any("{fold}" in str(value) for value in wanted.options.values()):
+        if "{fold}" not in f"{list(wanted.options.values())} {wanted.trained_on}":
             yield wanted, every
             continue
         for fold in sorted({cell.fold for cell in every}):
@@ -76,7 +76,8 @@ def _loads(config: BenchConfig, every: list[Cell]) -> Iterator[tuple[ModelConfig
                 key: value.replace("{fold}", str(fold)) if isinstance(value, str) else value
                 for key, value in wanted.options.items()
             }
-            own = wanted.model_copy(update={"options": options})
+            trained_on = tuple(e.replace("{fold}", str(fold)) for e in wanted.trained_on)
+            own = wanted.model_copy(update={"options": options, "trained_on": trained_on})
             yield own, [cell for cell in every if cell.fold == fold]
 
 

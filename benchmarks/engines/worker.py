@@ -14,7 +14,7 @@ from benchmarks.evaluation.evaluator import Evaluator
 from benchmarks.evaluation.loader import Loader
 from benchmarks.protocols.catalog import get_protocol
 from benchmarks.results import environment
-from benchmarks.results.describe import model_record
+from benchmarks.results.describe import model_record, training
 from benchmarks.results.records import CacheRecord
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.segmenter import Segmenter, trait
@@ -81,6 +81,7 @@ class Worker:
         model = self._models.get(task.model.name) or load_segmenter(
             task.model, self._device, self._config.dtype
         )
+        trained_on = training(model, task.model)
         batch = trait(model, "encode_batch") if self._device.type == "cuda" else 1
         self._evaluators = {
             name: Evaluator(model, loader, self._cache, self._device, encode_batch=batch)
@@ -93,7 +94,7 @@ class Worker:
             hardware=environment.hardware(self._device.type),
             batch_size=trait(model, "batch_size"),
             records={
-                name: model_record(task.model.name, model, name, task.model.target)
+                name: model_record(task.model.name, model, name, task.model.target, trained_on)
                 for name in self._datasets
             },
             digests={name: dataset.digest for name, dataset in self._datasets.items()},

@@ -1,9 +1,11 @@
 """What a result says of its model, data, protocol and course."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import numpy as np
 
+from benchmarks.config.schema import ModelConfig
 from benchmarks.evaluation import metrics
 from benchmarks.protocols.catalog import Protocol
 from benchmarks.results import environment
@@ -15,26 +17,50 @@ from benchmarks.results.records import (
     ProtocolRecord,
     RunRecord,
     Setup,
+    TrainingRecord,
 )
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.catalog import Card
 from models.custom import code_digest, module_name
 from models.segmenter import Segmenter, trait
+from models.weights.trained_on import TrainedOn, fold_of, parse, sees, told_by, united
+
+
+def training(model: Segmenter, wanted: ModelConfig) -> tuple[TrainedOn, ...]:
+    """What a model was trained on, by its checkpoint and by what its user says.
+
+    Raises:
+        ModelError: if those disagree.
+    """
+    by_checkpoint = trait(model, "trained_on")
+    if by_checkpoint is None:
+        by_checkpoint = told_by(wanted.options)
+    return united([*by_checkpoint, *(parse(text) for text in wanted.trained_on)])
 
 
 def model_record(
-    name: str, model: Segmenter, dataset: str, target: str | None = None
+    name: str,
+    model: Segmenter,
+    dataset: str,
+    target: str | None = None,
+    trained_on: Sequence[TrainedOn] = (),
 ) -> ModelRecord:
     """The model called `name`, as far as it matters on `dataset`.
+
+    What is known of a checkpoint decides whether it has seen the test classes; where nothing is,
+    the model's card does.
 
     Args:
         name: under which its results are kept.
         model: the loaded model.
         dataset: the dataset's name.
         target: the registered name or the spec that it was loaded by, if it was.
+        trained_on: what `training` knows.
     """
     card: Card = getattr(model, "card", Card(title=name, summary=""))
-    seen: Mapping[str, str] = card.sees_test_classes or {}
+    by_card: Mapping[str, str] = card.sees_test_classes or {}
+    seen = by_card.get(dataset, by_card.get("*", "unknown"))
+    known = trained_on or [TrainedOn(name, None, "the model's card") for name in card.trained_on]
     return ModelRecord(
         name=name,
         title=card.title,
@@ -43,8 +69,9 @@ def model_record(
         weights_digest=trait(model, "weights_digest"),
         parameters=trait(model, "parameters"),
         comparable=trait(model, "comparable"),
-        sees_test_classes=seen.get(dataset, seen.get("*", "unknown")),
-        trained_fold=trait(model, "trained_fold").get(dataset),
+        sees_test_classes=sees(trained_on, dataset) if trained_on else seen,
+        trained_fold=fold_of(trained_on, dataset),
+        trained_on=tuple(TrainingRecord(**asdict(entry)) for entry in known),
         source_digest=code_digest(*_modules(model, target)),
     )
 

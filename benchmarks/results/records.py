@@ -17,6 +17,14 @@ class _Record(BaseModel):
 Record = TypeVar("Record", bound=_Record)
 
 
+class TrainingRecord(_Record):
+    """A dataset whose masks a model was trained on."""
+
+    dataset: str
+    fold: int | None = Field(description="whose base classes it saw; None for all classes")
+    source: str = Field(description="who says so: the checkpoint's file, its folder, the user, ...")
+
+
 class ModelRecord(_Record):
     """Which model made the predictions."""
 
@@ -30,6 +38,9 @@ class ModelRecord(_Record):
     sees_test_classes: str = Field(description="yes, no, partly or unknown")
     trained_fold: int | None = Field(
         None, description="the only fold that its weights were trained for, and may be tested on"
+    )
+    trained_on: tuple[TrainingRecord, ...] | None = Field(
+        None, description="as far as it is known; None in results from before it was recorded"
     )
     source_digest: str | None = Field(
         None, description="of all files that a model is made of which is not the suite's"

@@ -26,6 +26,7 @@ from models.methods.hsnet.network import HSNetOptions, HSNetwork
 from models.methods.hsnet.segmenter import HSNet
 from models.methods.hsnet.train import LEARNING_RATE, Episodes, HSNetLoss, predicted, untrained
 from models.weights.source import FILENAMES, tensor_digest, write_tensors
+from models.weights.trained_on import RECORD, of_record
 
 _AT_ONCE, _SHOWN = 8, 6
 
@@ -146,6 +147,7 @@ class HSNetStage:
         self._loader, self._geometry, self._described = loader, geometry, described
         self.objective: nn.Module = HSNetLoss(network)
         self.frozen: Sequence[nn.Module] = ()
+        self._trained_on = of_record(described, RECORD)
 
     @property
     def validates(self) -> bool:
@@ -176,8 +178,8 @@ class HSNetStage:
         }
 
     def save(self, folder: Path) -> None:
-        """Write backbone and learner as one file."""
-        write_tensors(folder / FILENAMES[0], self._network.state_dict())
+        """Write backbone and learner as one file, which says what they were trained on."""
+        write_tensors(folder / FILENAMES[0], self._network.state_dict(), self._trained_on)
 
     def validate(self, pictures: Path) -> Validation | None:
         """1-shot mIoU over episodes of base classes whose images are held out of training."""

@@ -1,6 +1,6 @@
 """From a `Job` to a trained checkpoint: each stage's network, data and loop."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from models.methods.diffews.training.autoencoder import AutoencoderLoss
 from models.methods.diffews.training.objective import DiffewSLoss
 from models.methods.diffews.unet import learn
 from models.weights.source import tensor_digest
+from models.weights.trained_on import RECORD, TrainedOn, of_record
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def _diffews(job: Job, places: Places, dataset: PreparedDataset, loader: Loader)
             "shots=1 trains with one support alone, which is not design.shots=trained: give "
             "design.shots=inference_only, or more shots"
         )
-    parts = replace(parts, trained=_trained(job, places.source, dataset, places.fold, parts.folds))
+    trained = _trained(job, places.source, dataset, places.fold, parts.trained_on)
+    parts = replace(parts, trained=trained, trained_on=of_record(trained, RECORD))
     added = add_inputs(parts.unet, design)
     parts = replace(parts, unet_config={**parts.unet_config, **added})
     image_encoder = None
@@ -152,19 +154,20 @@ def _diffews(job: Job, places: Places, dataset: PreparedDataset, loader: Loader)
 
 
 def _trained(
-    job: Job, source: Path, dataset: PreparedDataset, fold: int, before: Mapping[str, int]
+    job: Job, source: Path, dataset: PreparedDataset, fold: int, before: Sequence[TrainedOn]
 ) -> Mapping[str, object]:
     """What a checkpoint says of its training, and of those that it started from.
 
     Raises:
         BenchError: if those have seen the fold's novel classes.
     """
-    if before.get(dataset.name, fold) != fold:
-        raise BenchError(
-            f"{source} was trained on fold {before[dataset.name]} of {dataset.name}: it has seen "
-            f"masks of fold {fold}'s novel classes; start from another checkpoint"
-        )
-    earlier = {name: its for name, its in before.items() if name != dataset.name}
+    for entry in before:
+        if entry.dataset == dataset.name and entry.fold != fold:
+            raise BenchError(
+                f"{source} was trained on {entry}: it has seen masks of fold {fold}'s novel "
+                f"classes; start from another checkpoint"
+            )
+    earlier = {entry.dataset: entry.fold for entry in before if entry.dataset != dataset.name}
     return {
         "dataset": dataset.name,
         "dataset_digest": dataset.digest,

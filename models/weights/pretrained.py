@@ -61,6 +61,7 @@ class Pretrained:
             weights=RANDOM,
             licence="",
             training_data="none",
+            trained_on=(),
             sees_test_classes={"*": "no"},
         )
 

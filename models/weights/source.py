@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.errors import ModelError
+from models.weights.trained_on import TrainedOn, header
 
 FILENAMES = ("model.safetensors", "pytorch_model.bin")
 
@@ -40,7 +41,7 @@ class Located:
 
 @dataclass(frozen=True)
 class Weights:
-    """A state dict with where it came from and the sha256 of the file, as lower-case hex."""
+    """A state dict, with where it came from and the sha256 of the file, as lower-case hex."""
 
     tensors: Mapping[str, Tensor]
     source: str
@@ -210,10 +211,18 @@ def tensor_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def write_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file, whole or not at all, from tensors in any layout."""
+def write_tensors(
+    path: Path, state: Mapping[str, Tensor], trained_on: Sequence[TrainedOn] = ()
+) -> None:
+    """Write a safetensors file, whole or not at all, from tensors in any layout.
+
+    Args:
+        path: the file.
+        state: the tensors by name.
+        trained_on: written into the header, so that it goes wherever the file goes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     partial = path.with_name(f".{path.name}.partial")
-    save_file(plain, partial, metadata={"format": "pt"})
+    save_file(plain, partial, metadata={"format": "pt", **header(trained_on)})
     partial.replace(path)

@@ -12,9 +12,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from models.errors import ModelError
-from models.weights.source import Weights, file_digest, fill
+from models.weights.source import Weights, file_digest, fill, read_tensors
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+PICKLED = "diffusion_pytorch_model.bin"  # as diffusers wrote it once; read as tensors alone
 _FILE_NAME = re.compile(r"\w[\w.-]*")
 _TOGETHER = 64
 UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
@@ -49,12 +50,19 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of one part, one or several shards.
+    """The files of one part's weights, one or several shards; safetensors where there are any.
 
     Raises:
         ModelError: if there is none.
     """
-    index = folder / f"{WEIGHTS}.index.json"
+    for name in (WEIGHTS, PICKLED):
+        if found := _files_called(folder, name):
+            return found
+    raise ModelError(f"no {folder / WEIGHTS}, nor {PICKLED}: the checkpoint is incomplete")
+
+
+def _files_called(folder: Path, name: str) -> list[Path]:
+    index = folder / f"{name}.index.json"
     if index.is_file():
         try:
             names = set(json.loads(index.read_bytes())["weight_map"].values())
@@ -63,18 +71,46 @@ def weight_files(folder: Path) -> list[Path]:
         if not all(isinstance(name, str) and _FILE_NAME.fullmatch(name) for name in names):
             raise ModelError(f"{index} names shards that are no files beside it")
         return [folder / name for name in sorted(names)]
-    single = folder / WEIGHTS
-    if not single.is_file():
-        raise ModelError(f"no {single}: the checkpoint is incomplete, or not in safetensors format")
-    return [single]
+    single = folder / name
+    return [single] if single.is_file() else []
+
+
+def part_folder(folder: Path, name: str) -> Path:
+    """Where a part lies: in `folder`, or in its subfolder `name`, where diffusers looks too."""
+    if not (folder / "config.json").is_file() and (folder / name / "config.json").is_file():
+        return folder / name
+    return folder
+
+
+def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a part, of safetensors without reading them.
+
+    Raises:
+        ModelError: if a file is missing or damaged.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for path in weight_files(folder):
+        if path.suffix != ".safetensors":
+            found |= {name: tuple(tensor.shape) for name, tensor in read_tensors(path).items()}
+            continue
+        try:
+            with safe_open(path, "pt") as file:
+                for name in file.keys():  # noqa: SIM118 - it is no mapping
+                    found[name] = tuple(file.get_slice(name).get_shape())
+        except UNREADABLE as error:
+            raise _damaged(path, error) from None
+    return found
 
 
 def tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of a safetensors file, as a copy that does not hold the file.
+    """Every tensor of a file of weights, as a copy that does not hold the file.
 
     Raises:
-        ModelError: if the file is missing, truncated or not safetensors.
+        ModelError: if the file is missing, truncated, or holds anything but tensors.
     """
+    if path.suffix != ".safetensors":
+        yield from read_tensors(path).items()
+        return
     try:
         with safe_open(path, "pt") as file:
             names = list(file.keys())
@@ -84,9 +120,13 @@ def tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
                 for name in names[start : start + _TOGETHER]:
                     yield name, file.get_tensor(name).clone()
     except UNREADABLE as error:
-        raise ModelError(
-            f"cannot read {path} ({error}): it is truncated or not safetensors; fetch it again"
-        ) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"cannot read {path} ({error}): it is truncated or not safetensors; fetch it again"
+    )
 
 
 def load_part(

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.errors import ModelError
-from models.methods.diffews.checkpoint import WEIGHTS, joined, load_part, read_config
+from models.methods.diffews.checkpoint import WEIGHTS, joined, load_part, part_folder, read_config
 from models.methods.diffews.design import CONFIG_KEY, Design
 from models.methods.diffews.generation import schedule_config
 from models.methods.diffews.prompt import EMBEDS_FILE, PromptTokens, find_prompt
@@ -21,14 +21,13 @@ from models.methods.diffews.unet import (
     CLASS_NAME,
     REFERENCE_CHANNELS,
     build_unet,
+    inferred_config,
     missing_inputs,
 )
 from models.weights.source import write_tensors
+from models.weights.trained_on import RECORD, TrainedOn, record_of, told, united
 
 TEXT_PARTS = ("text_encoder", "tokenizer")
-
-
-TRAINING = "training.json"
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,10 @@ class Parts:
         vae_digest: sha256 of the VAE's file, or a name for random weights.
         source: the base folder that the text parts can be copied from.
         tokens: the encoder of `tokenized_cross_attention`, None for other designs.
-        trained: what `training.json` says, such as dataset and fold, and folds of other datasets
-            that it was trained on `earlier`; empty where it is not known.
+        inferred: entries that the U-Net's config.json lacked, read off the tensors.
+        trained: the training record, such as dataset and fold, and folds of other datasets that
+            it was trained on `earlier`; empty where there is none.
+        trained_on: what is known of it, from the record or elsewhere.
     """
 
     unet: Any
@@ -58,14 +59,9 @@ class Parts:
     vae_digest: str
     source: Path | None = None
     tokens: ImageTokens | None = None
+    inferred: Mapping[str, int] = field(default_factory=dict)
     trained: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def folds(self) -> dict[str, int]:
-        """The fold whose base classes it was trained on, by dataset."""
-        if not self.trained:
-            return {}
-        return {**self.trained.get("earlier", {}), self.trained["dataset"]: self.trained["fold"]}
+    trained_on: tuple[TrainedOn, ...] = ()
 
     @property
     def patch(self) -> int:
@@ -95,8 +91,11 @@ def load_parts(
     """
     if not folder.is_dir():
         raise ModelError(f"no checkpoint folder {folder}")
-    unet_folder = folder / "unet" if unet is None else unet
+    unet_folder = part_folder(folder / "unet" if unet is None else unet, "unet")
+    trained_on = told(unet_folder)
     unet_config, vae_config = read_config(unet_folder), read_config(folder / "vae")
+    inferred = inferred_config(unet_folder, unet_config)
+    unet_config |= inferred
     prompt, prompt_digest = find_prompt(folder, tokens, prompt_embeds)
     width = unet_config.get("cross_attention_dim")
     if prompt.shape[2] != width:
@@ -115,17 +114,20 @@ def load_parts(
             lambda: _image_tokens(encoder_config), folder / ENCODER, dtype
         )
         digests.append(encoder_digest)
+        trained_on += told(folder / ENCODER)
     return Parts(
         unet=unet_module,
         unet_config=unet_config,
         vae=vae,
         vae_config=vae_config,
+        inferred=inferred,
         prompt=prompt,
         digest=joined(digests),
         vae_digest=vae_digest,
         source=folder,
         tokens=encoder,
-        trained=_read_training(folder / TRAINING),
+        trained=record_of(unet_folder),
+        trained_on=united(trained_on),
     )
 
 
@@ -133,18 +135,6 @@ def _image_tokens(config: Mapping[str, Any]) -> ImageTokens:
     """With memory, unlike the other parts: CLIP's positions are in no state dict."""
     with torch.device("cpu"):
         return ImageTokens(config)
-
-
-def _read_training(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        earlier = {name: int(fold) for name, fold in body.get("earlier", {}).items()}
-        trained = {**body, "dataset": str(body["dataset"]), "fold": int(body["fold"])}
-        return {**trained, "earlier": earlier} if earlier else trained
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"cannot read {path}: {error!r}; fetch the checkpoint again") from None
 
 
 def build_vae(config: Mapping[str, Any]) -> Any:
@@ -167,12 +157,13 @@ def save_parts(parts: Parts, design: Design | None, folder: Path, unet: Path | N
     if design is not None:
         unet_config |= {"_class_name": CLASS_NAME, CONFIG_KEY: design.model_dump()}
         unet_config.setdefault(REFERENCE_CHANNELS, None)
-    write_part(unet or folder / "unet", unet_config, parts.unet.state_dict())
+    write_part(unet or folder / "unet", unet_config, parts.unet.state_dict(), parts.trained_on)
     write_vae(parts, folder)
     if parts.trained:
-        write_json(folder / TRAINING, parts.trained)
+        write_json(folder / RECORD, parts.trained)
     if parts.tokens is not None:
-        write_part(folder / ENCODER, parts.tokens.config, parts.tokens.state_dict())
+        state = parts.tokens.state_dict()
+        write_part(folder / ENCODER, parts.tokens.config, state, parts.trained_on)
     schedule = schedule_config(design or Design())
     write_json(folder / "scheduler" / "scheduler_config.json", schedule)
     write_tensors(folder / EMBEDS_FILE, {f"prompt_embeds_{parts.prompt.shape[1]}tok": parts.prompt})
@@ -196,10 +187,15 @@ def copy_folders(source: Path, target: Path, names: tuple[str, ...]) -> None:
             shutil.copytree(source / name, target / name, ignore=ignore)
 
 
-def write_part(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-    """Write one part: its config.json and its weights."""
+def write_part(
+    folder: Path,
+    config: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    trained_on: Sequence[TrainedOn] = (),
+) -> None:
+    """Write one part: its config.json and its weights, with what these were trained on."""
     write_json(folder / "config.json", config)
-    write_tensors(folder / WEIGHTS, state)
+    write_tensors(folder / WEIGHTS, state, trained_on)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -52,7 +52,10 @@ def find_prompt(
             f"DiffewS: {folder} holds neither text_encoder nor {EMBEDS_FILE}; "
             "pass the empty prompt's embeddings as prompt_embeds"
         )
-    return encode(encoder, empty_prompt(tokens)), digest_of(sorted(encoder.glob("*.safetensors")))
+    files = sorted(encoder.glob("*.safetensors")) or sorted(encoder.glob("pytorch_model*.bin"))
+    if not files:
+        raise ModelError(f"DiffewS: {encoder} holds no weights (model.safetensors)")
+    return encode(encoder, empty_prompt(tokens)), digest_of(files)
 
 
 def read_embeds(path: Path, tokens: PromptTokens) -> Tensor:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -316,11 +315,10 @@ class DiffewS(BaseSegmenter):
         )
         places = {"checkpoint", "unet", "prompt_embeds", "tiny_decoder"}
         self.config = {**options.model_dump(exclude=places), **self.design.model_dump()}
+        if parts.inferred:
+            self.config["inferred"] = dict(parts.inferred)
+        self.trained_on = parts.trained_on
         how = (self.dtype, options.channels_last, options.compile, options.vae_slicing)
-        if parts.trained:
-            self.trained_fold = parts.folds
-            seen = {**dict.fromkeys(parts.folds, "no"), "*": "unknown"}
-            self.card = replace(self.card, sees_test_classes=seen)
         kind = "sd-vae-mean-and-pixels" if self.design.reads_query else "sd-vae-mean"
         self.image_key = ":".join([kind, parts.vae_digest, *map(str, how)])
 

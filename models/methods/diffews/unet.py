@@ -1,15 +1,20 @@
 """The two passes of a stock Stable Diffusion U-Net with a second input convolution."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from models.methods.diffews.attention import AttentionBank, Keep, Kept, SupportBank
+from models.methods.diffews.checkpoint import shapes
 from models.methods.diffews.design import CONFIG_KEY, Design
 from models.methods.diffews.generation import TIMESTEP
+
+logger = logging.getLogger(__name__)
 
 CLASS_NAME = "MyUNet2DConditionModel"  # what the released checkpoints call it
 REFERENCE_CHANNELS, QUERY_CHANNELS = "in_channels_ref", "in_channels_query"
@@ -31,6 +36,26 @@ def build_unet(config: Mapping[str, Any]) -> Any:
             size = (config[entry], own.out_channels, own.kernel_size)
             setattr(unet, name, nn.Conv2d(*size, padding=own.padding))
     return unet
+
+
+def inferred_config(folder: Path, config: Mapping[str, Any]) -> dict[str, int]:
+    """What a U-Net's config.json lacks of its input convolutions, from its tensors.
+
+    The authors' class has defaults for these entries, and its scripts do not write them.
+
+    Raises:
+        ModelError: if the weights are missing or damaged.
+    """
+    lacking = {entry: name for entry, name in _INPUTS.items() if config.get(entry) is None}
+    if not lacking:
+        return {}
+    found = shapes(folder)
+    weights = {entry: found.get(f"{name}.weight", ()) for entry, name in lacking.items()}
+    inferred = {entry: shape[1] for entry, shape in weights.items() if len(shape) == 4}
+    if inferred:
+        said = ", ".join(f"{entry}={value}" for entry, value in inferred.items())
+        logger.warning("%s lacks %s, as its tensors have it", folder / "config.json", said)
+    return inferred
 
 
 def stock_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -157,12 +157,5 @@ class HSNet(OverLevels):
         weights="the authors' best_model.pt, one per fold: github.com/juhongm999/hsnet",
         licence="no LICENSE file in the repository",
         training_data="base classes of the checkpoint's own dataset and fold; ImageNet-1k labels",
-        # True where a checkpoint is used on the dataset and fold that it was trained for.
-        sees_test_classes={
-            "*": "unknown",
-            "coco": "no",
-            "fss1000": "no",
-            "pascal": "no",
-            "shapes": "no",
-        },
+        sees_test_classes={"*": "unknown"},  # the checkpoint decides: see `weights.trained_on`
     )

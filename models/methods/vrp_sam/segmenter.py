@@ -78,8 +78,7 @@ class VRPSAM(BaseSegmenter):
         licence="code MIT; SAM Apache-2.0 (as published, unverified)",
         training_data="base classes of the checkpoint's own dataset and fold; ImageNet-1k labels; "
         "SA-1B: masks without class names",
-        # True where a checkpoint is used on the dataset and fold that it was trained for.
-        sees_test_classes={"*": "unknown", "coco": "no", "pascal": "no", "shapes": "no"},
+        sees_test_classes={"*": "unknown"},  # the checkpoint decides: see `weights.trained_on`
     )
 
     def __init__(self, encoder: Pretrained, sam: Sam) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -10,6 +9,8 @@ from benchmarks.engines import make_executor
 from benchmarks.engines.messages import Done, Event, Executor, Measured
 from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
+from benchmarks.results.records import TrainingRecord
+from models.weights.trained_on import TrainedOn
 from tests.benchmarks.engines.test_local import ONE_RUN, config
 from tests.benchmarks.evaluation.test_evaluator import Quiet
 from tests.tiny import ColourModel, tiny_dataset
@@ -45,7 +46,7 @@ def test_an_answer_that_lacks_an_episode_is_refused(tmp_path: Path) -> None:
 class TrainedOnFold1(ColourModel):
     """Has met fold 0's novel classes."""
 
-    trained_fold: ClassVar[dict[str, int]] = {"tiny": 1}
+    trained_on = (TrainedOn("tiny", 1, "a test"),)
 
 
 def test_folds_whose_classes_the_weights_have_seen_are_left_out(tmp_path: Path) -> None:
@@ -57,5 +58,8 @@ def test_folds_whose_classes_the_weights_have_seen_are_left_out(tmp_path: Path) 
     seen, own = run_matrix(wanted, listener=listener)
     assert (seen.status, seen.record) == ("left out", None)
     assert not seen.key.folder(wanted.results_root).exists()
-    assert any("trained on the base classes of fold 1" in note for note in listener.notes)
-    assert own.record is not None and own.record.setup.model.trained_fold == 1
+    assert any("trained on the base classes of fold 1 (a test)" in note for note in listener.notes)
+    assert own.record is not None
+    record = own.record.setup.model
+    assert (record.trained_fold, record.sees_test_classes) == (1, "no")
+    assert record.trained_on == (TrainingRecord(dataset="tiny", fold=1, source="a test"),)

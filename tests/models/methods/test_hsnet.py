@@ -257,7 +257,6 @@ def test_checkpoint_of_data_parallel_is_read_whole(tmp_path: Path) -> None:
     assert model.comparable
     assert model.geometry.grid((10, 20)) == (64, 64)
     assert model.card.weights == "best_model.pt"
-    assert model.card.sees_test_classes["pascal"] == "no"
     assert model.config["backbone"] == "resnet of 1+2+2+1 bottlenecks"
 
 

@@ -11,6 +11,7 @@ from models.catalog import load_model
 from models.errors import ModelError
 from models.methods.diffews import DiffewS
 from models.methods.diffews.checkpoint import WEIGHTS
+from models.weights.trained_on import TrainedOn
 from tests.models.methods.diffews.conftest import Scene, make_scene
 
 
@@ -72,12 +73,14 @@ def test_the_reference_survives_loading_and_saving(reference: Path, tmp_path: Pa
 
 
 def test_all_folds_that_it_was_trained_on_are_known(saved: Path, copy: Path) -> None:
-    assert DiffewS.from_pretrained(saved).trained_fold == {}
+    assert DiffewS.from_pretrained(saved).trained_on == ()
     trained = {"dataset": "pascal", "fold": 2, "earlier": {"coco": 1}}
     (copy / "training.json").write_text(json.dumps(trained))
     model = DiffewS.from_pretrained(copy)
-    assert model.trained_fold == {"coco": 1, "pascal": 2}
-    assert model.card.sees_test_classes == {"coco": "no", "pascal": "no", "*": "unknown"}
+    assert model.trained_on == (
+        TrainedOn("pascal", 2, "training.json"),
+        TrainedOn("coco", 1, "training.json"),
+    )
     (copy / "training.json").write_text(json.dumps({**trained, "earlier": ["coco"]}))
     with pytest.raises(ModelError, match=r"cannot read .*training.json"):
         DiffewS.from_pretrained(copy)

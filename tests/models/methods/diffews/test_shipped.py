@@ -9,6 +9,7 @@ from models.catalog import load_model
 from models.methods.diffews.convert import convert_half
 from models.methods.diffews.parts import load_parts
 from models.methods.diffews.shipped import WEIGHTS
+from models.weights.trained_on import sees
 
 MEGABYTES = 10
 
@@ -23,8 +24,7 @@ def test_they_are_small_and_say_what_they_were_trained_on() -> None:
 def test_they_are_those_that_the_readme_names() -> None:
     model = load_model("diffews-tiny")
     assert model.weights_digest in (WEIGHTS / "README.md").read_text()
-    assert model.trained_fold == {"shapes": 0}
-    assert model.card.sees_test_classes["shapes"] == "no"
+    assert [(entry.dataset, entry.fold) for entry in model.trained_on] == [("shapes", 0)]
 
 
 def test_a_copy_of_the_support_is_found() -> None:
@@ -52,3 +52,4 @@ def test_half_precision_halves_and_keeps(tmp_path: Path) -> None:
     for name, weight in before.unet.state_dict().items():
         assert torch.equal(after.unet.state_dict()[name], weight)
     assert after.trained == before.trained
+    assert sees(after.trained_on, "shapes") == "no"
