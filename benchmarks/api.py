@@ -23,6 +23,7 @@ from benchmarks.results import figures
 from benchmarks.results.evaluation import Evaluation, evaluations
 from benchmarks.results.journal import is_complete
 from benchmarks.results.records import ModelRecord, ProtocolRecord, RunRecord
+from benchmarks.results.repeat import repeat_command
 from benchmarks.results.store import (
     Result,
     RunKey,
@@ -78,6 +79,7 @@ __all__ = [
     "protocol_folder",
     "read_result",
     "read_table",
+    "repeat_command",
     "score_masks",
     "write_table",
 ]

@@ -1,34 +1,69 @@
-"""`bench results`: results that are kept in the repository."""
+"""`bench results`: results that are sent, verified, and kept in the repository."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmarks.cli.options.layout import VerbGroup
-from benchmarks.cli.options.params import argument, boards, option, results_root
+from benchmarks.cli.options.params import (
+    PATH,
+    argument,
+    boards,
+    data_root,
+    no_custom_code,
+    number,
+    option,
+    results_root,
+)
+
+if TYPE_CHECKING:
+    from benchmarks.results.store import Result, RunKey
+
+_SAMPLE, _MODEL = "Which episodes", "With what"
 
 
 @click.group(
     cls=VerbGroup,
     examples=(
         "bench results add shapes/dense-nn     write the files to commit",
+        "bench results pack mine               one file to send",
         "bench results check                   recompute every committed figure",
         "bench results card dense-nn           metadata for a model card",
     ),
 )
 def results() -> None:
-    """Keep results in the repository, and check what is kept."""
+    """Send, verify and keep results."""
+
+
+def _chosen(names: Sequence[str], results_root: Path | None) -> "list[Result]":
+    """Results of the store by name, and those of archives."""
+    from benchmarks.config.file import root
+    from benchmarks.results.store import find_runs, read_result
+    from leaderboards.committed.archive import SUFFIX, read_archive
+    from leaderboards.committed.select import select
+
+    found: dict[RunKey, Result] = {}
+    for name in names:
+        if name.endswith(SUFFIX):
+            found |= {result.key: result for result in read_archive(Path(name)).results}
+            continue
+        store = root("results_root", results_root)
+        for key in select(find_runs(store), name):
+            found[key] = read_result(store, key)
+    return list(found.values())
 
 
 @results.command(
     examples=(
         "bench results add dense-nn                      all its folds, datasets and shots",
         "bench results add shapes/fixed-v1/dense-nn      on one dataset, by one protocol",
+        "bench results add mine.zip                      what somebody has packed",
     ),
 )
-@argument("names", "Models or runs: parts of their path in the store.", nargs=-1, required=True)
+@argument("names", "Models or runs: parts of their path; or archives.", nargs=-1, required=True)
 @results_root
 @boards
 def add(names: Sequence[str], results_root: Path | None, boards: Path) -> None:
@@ -37,22 +72,102 @@ def add(names: Sequence[str], results_root: Path | None, boards: Path) -> None:
     A small JSON and the counts of every episode. Refused are runs of which a fold is lacking, that
     were cut by --limit, or that do not fit the results that are there.
     """
-    from benchmarks.config.file import root
-    from benchmarks.results.store import find_runs, read_result
     from leaderboards.committed import curate
-    from leaderboards.committed.select import select
 
-    store = root("results_root", results_root)
-    known = find_runs(store)
-    keys = dict.fromkeys(key for name in names for key in select(known, name))
-    for path in curate.add([read_result(store, key) for key in keys], boards / "results"):
+    for path in curate.add(_chosen(names, results_root), boards / "results"):
         click.echo(path)
+
+
+@results.command(
+    examples=(
+        "bench results pack mine                         all its folds, datasets and shots",
+        "bench results pack shapes/mine --predictions    with its masks",
+    ),
+)
+@argument("names", "Models or runs: parts of their path in the store.", nargs=-1, required=True)
+@option("--out", type=PATH, default=Path("results.zip"), show_default=True, help="The archive.")
+@option(
+    "--predictions",
+    is_flag=True,
+    help="Send the masks too, as run lengths; the runs must have --save-predictions.",
+)
+@results_root
+def pack(names: Sequence[str], out: Path, predictions: bool, results_root: Path | None) -> None:
+    """Pack finished runs into one file to send.
+
+    It holds records, the counts of every episode, and masks where wished; no paths, no host names.
+    """
+    from benchmarks.config.file import root
+    from benchmarks.evaluation.episode_mask import kept_mask
+    from leaderboards.committed import archive, curate
+
+    found = _chosen(names, results_root)
+    curate.check_whole(found)
+    store = root("results_root", results_root)
+    masks = (lambda key, episode: kept_mask(store, key, episode)) if predictions else None
+    archive.pack(found, out, masks)
+    click.echo(f"packed {len(found)} results into {out}, {out.stat().st_size:,} bytes")
+
+
+@results.command(
+    examples=(
+        "bench results verify mine.zip",
+        "bench results verify mine.zip --sample 200 --option weights=checkpoints/mine",
+        "bench results verify mine.zip --model my_model.py --record 'third party'",
+    ),
+)
+@argument("archive", "What bench results pack wrote.", type=PATH)
+@number("--sample", default=50, group=_SAMPLE, help="Episodes to measure again.")
+@number("--seed", least=0, default=0, group=_SAMPLE, help="Draws them.")
+@option(
+    "--model",
+    metavar="NAME",
+    group=_MODEL,
+    help="The model, where the record does not name one: module:Class or file.py.",
+)
+@option(
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    group=_MODEL,
+    help="An option beside those of the record, such as weights; {fold} stands for the fold.",
+)
+@option("--device", default="auto", show_default=True, group=_MODEL, help="For the model.")
+@no_custom_code
+@data_root
+@option(
+    "--record",
+    type=click.Choice(["author", "third party"]),
+    help="Note in the boards' verified.json who has verified it.",
+)
+@boards
+def verify(archive: Path, record: str | None, boards: Path, **given: Any) -> None:
+    """Measure some episodes of an archive again.
+
+    Their counts must be equal on the same kind of device with the same torch; elsewhere each may
+    differ by 0.5% of the episode's pixels. Masks that the archive holds must give its counts on
+    any machine. The exit code is 1 if any episode differs.
+    """
+    from benchmarks.cli.verifying import verify_archive
+    from leaderboards.committed.sample import record_verified
+
+    outcome = verify_archive(archive, record or "author", given)
+    for difference in outcome.differences:
+        click.echo(str(difference), err=True)
+    click.echo(outcome.summary)
+    if outcome.differences:
+        sys.exit(1)
+    if record:
+        click.echo(f"noted in {record_verified(boards, outcome.verified)}")
 
 
 @results.command(
     examples=(
         "bench results check                          against the last commit",
         "bench results check --against origin/main    and against what is merged",
+        "bench results check --rows                   with the rows that move, as markdown",
     ),
 )
 @option(
@@ -62,8 +177,9 @@ def add(names: Sequence[str], results_root: Path | None, boards: Path) -> None:
     show_default=True,
     help="The commit whose results may not vanish or move without a line in CHANGES.md.",
 )
+@option("--rows", is_flag=True, help="Print the rows of the boards that move.")
 @boards
-def check(against: str, boards: Path) -> None:
+def check(against: str, rows: bool, boards: Path) -> None:
     """Check every committed result.
 
     Reads all files, recomputes every figure from the counts of its episodes, and names results
@@ -78,6 +194,11 @@ def check(against: str, boards: Path) -> None:
     ]
     for problem in problems:
         click.echo(problem, err=True)
+    if rows:
+        from leaderboards.committed.moves import moves
+        from leaderboards.tables.moved import moved_rows
+
+        click.echo(moved_rows(list(moves(boards, against))) + "\n")
     click.echo(f"{found.sound} results hold, {len(problems)} problems")
     if problems:
         sys.exit(1)

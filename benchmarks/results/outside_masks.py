@@ -187,12 +187,12 @@ def _rows(predictions: Predictions, episodes: Sequence[Episode]) -> Iterator[Row
         target = predictions.protocol.target(predictions.dataset.size(episode.query))
         truth = predictions.dataset.mask(episode.query, episode.class_index)
         mask = read_mask(predictions.folder / file_name(episode.index)).astype(np.uint8)
-        areas = count(_on_grid(mask, target) == 1, _on_grid(truth, target))
+        areas = count(on_grid(mask, target) == 1, on_grid(truth, target))
         milliseconds = 1000 * (time.perf_counter() - tick)
         yield Row(episode.index, episode.class_index, areas, milliseconds)
 
 
-def _on_grid(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+def on_grid(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     """By nearest neighbour, exactly as ground truths are brought to the protocol's grid."""
     array: NDArray[np.uint8] = nearest(torch.from_numpy(mask), size).numpy()
     return array

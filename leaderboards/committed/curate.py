@@ -44,6 +44,19 @@ def add(results: Sequence[Result], root: Path) -> list[Path]:
     Raises:
         BenchError: naming the result that must not be committed, and why.
     """
+    check_whole(results)
+    there, _ = _read(root, {result.key for result in results})
+    for stranger in agreeing([*there, *results])[1]:
+        raise BenchError(f"{stranger.key} would not fit the committed results: {stranger.reason}")
+    return [path for result in results for path in write_committed(root, result)]
+
+
+def check_whole(results: Sequence[Result]) -> None:
+    """Refuse results that could not be committed anywhere.
+
+    Raises:
+        BenchError: naming the first of them, and why.
+    """
     for result in results:
         try:
             check_result(result)
@@ -56,10 +69,6 @@ def add(results: Sequence[Result], root: Path) -> list[Path]:
             )
     for problem in missing_folds(results):
         raise BenchError(f"{problem}; run the other folds first")
-    there, _ = _read(root, {result.key for result in results})
-    for stranger in agreeing([*there, *results])[1]:
-        raise BenchError(f"{stranger.key} would not fit the committed results: {stranger.reason}")
-    return [path for result in results for path in write_committed(root, result)]
 
 
 def check(root: Path) -> Check:

@@ -53,6 +53,14 @@ def unexplained(boards: Path, ref: str) -> Iterator[tuple[RunKey, str]]:
             )
 
 
+def committed_at(boards: Path, ref: str) -> Iterator[tuple[RunKey, bytes]]:
+    """The JSON of every committed result of `ref`."""
+    for name in _files(boards, ref):
+        key = RunKey.parse(name.removesuffix(".json"))
+        if key is not None:
+            yield key, _show(boards, ref, f"results/{name}")
+
+
 def _names(line: str, key: RunKey) -> bool:
     words = line.replace("`", " ").replace(":", " ").replace(",", " ").split()
     return str(key) in words or f"{key.dataset}/{key.protocol}/{key.model}" in words

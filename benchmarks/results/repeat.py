@@ -1,0 +1,69 @@
+"""What repeats a result: the model and options that its record names, and the command."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from benchmarks.results.records import ModelRecord, RunRecord
+
+_WEIGHTS = (".pth", ".pt", ".safetensors", ".ckpt", ".bin")
+
+
+def registered(model: ModelRecord) -> str | None:
+    """The suite's model that was measured, under whatever name; None for other code."""
+    from models.catalog import MODELS
+
+    if model.source_digest is not None or model.kind == "predictions":
+        return None
+    if model.name in MODELS:
+        return model.name
+    return next((name for name in MODELS if MODELS[name].card.title == model.title), None)
+
+
+def options_of(model: ModelRecord) -> dict[str, Any]:
+    """Those options of a suite's model that are not its defaults.
+
+    A file of weights is left out: its place is another one on every machine, and the digest in the
+    record names its content.
+    """
+    from models.catalog import MODELS
+
+    name = registered(model)
+    fields = {} if name is None else MODELS[name].Options.model_fields
+    return {
+        key: value
+        for key, value in model.config.items()
+        if key in fields and value != fields[key].default and not _is_file(value)
+    }
+
+
+def repeat_command(records: Sequence[RunRecord]) -> str:
+    """The command that measures again what `records` say: one model's folds in one setting."""
+    setup = records[0].setup
+    folds = sorted(record.setup.fold for record in records)
+    place = ["--datasets", setup.dataset.name, "--protocol", setup.protocol.name]
+    place += ["--shots", str(setup.shots)]
+    if len(folds) < setup.dataset.folds:
+        place += ["--folds", ",".join(map(str, folds))]
+    if setup.episodes.limit is not None:
+        place += ["--limit", str(setup.episodes.limit)]
+    if setup.model.kind == "predictions":
+        words = ["bench", "score", "MASKS", "--dataset", setup.dataset.name]
+        words += ["--protocol", setup.protocol.name, "--fold", "FOLD"]
+        return shlex.join([*words, "--shots", str(setup.shots), "--name", setup.model.name])
+    name = registered(setup.model)
+    who = ["--models", name] if name else ["--model-from", "FILE.py"]
+    who += [word for item in options_of(setup.model).items() for word in ("--option", _text(*item))]
+    if name != setup.model.name:
+        who += ["--name", setup.model.name]
+    how = ["--device", setup.device] + (["--dtype", setup.dtype] if setup.dtype != "fp32" else [])
+    return shlex.join(["bench", "run", *place, *who, *how])
+
+
+def _is_file(value: object) -> bool:
+    return isinstance(value, str) and PurePath(value).suffix in _WEIGHTS
+
+
+def _text(key: str, value: object) -> str:
+    return f"{key}={str(value).lower() if isinstance(value, bool) else value}"

@@ -1,0 +1,119 @@
+"""Whether a result holds: some of its episodes, measured again by somebody."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from benchmarks import BenchError, Result, RunKey
+from leaderboards.committed.files import counts_digest
+
+ROUNDING = 0.005  # of an episode's pixels, by which its counts may differ on another device
+VERIFIED = "verified.json"
+By = Literal["author", "third party"]
+NOBODY = "nobody"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An episode whose counts are not what the result says."""
+
+    key: RunKey
+    episode: int
+    said: tuple[int, ...]
+    found: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.key} episode {self.episode}: the result says {list(self.said)}, "
+            f"measured again {list(self.found)}"
+        )
+
+
+@dataclass(frozen=True)
+class Verification:
+    """That somebody measured episodes of a result again, and they agreed.
+
+    Attributes:
+        by: who did.
+        episodes: how many.
+        seed: which.
+        exact: whether all counts were equal, and not but within `ROUNDING`.
+        hardware: where.
+        date: the day, UTC.
+    """
+
+    by: str
+    episodes: int
+    seed: int
+    exact: bool
+    hardware: str
+    date: str
+
+
+def draw(results: Sequence[Result], number: int, seed: int) -> dict[RunKey, tuple[int, ...]]:
+    """At random, `number` episodes of all results together, and of each one at least."""
+    chosen = {}
+    for place, result in enumerate(sorted(results, key=lambda own: own.key)):
+        share = number // len(results) + (place < number % len(results))
+        every = result.counts.episode
+        random = np.random.default_rng([seed, place])
+        picks = random.choice(every, min(max(share, 1), len(every)), replace=False)
+        chosen[result.key] = tuple(sorted(picks.tolist()))
+    return chosen
+
+
+def differing(
+    result: Result, found: Mapping[int, Sequence[int]], *, exact: bool
+) -> list[Difference]:
+    """The episodes whose counts differ, by more than `ROUNDING` of their pixels if not `exact`."""
+    differences = []
+    for episode, areas in sorted(found.items()):
+        said = result.counts.areas[result.counts.episode == episode][0]
+        allowed = 0 if exact else ceil(ROUNDING * int(said[0] + said[3]))
+        if np.abs(said - np.array(areas)).max() > allowed:
+            differences.append(
+                Difference(result.key, episode, tuple(said.tolist()), tuple(map(int, areas)))
+            )
+    return differences
+
+
+def read_verified(boards: Path) -> dict[str, Verification]:
+    """Who verified what: by the digest of a result's counts, so that a moved result loses it.
+
+    Raises:
+        BenchError: if the file is damaged.
+    """
+    path = boards / VERIFIED
+    if not path.is_file():
+        return {}
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): Verification(**own) for name, own in body.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise BenchError(f"{path} is damaged ({error}); take it from the repository") from None
+
+
+def record_verified(boards: Path, found: Mapping[str, Verification]) -> Path:
+    """Add to what `read_verified` reads."""
+    path = boards / VERIFIED
+    every = read_verified(boards) | dict(found)
+    body = {name: asdict(every[name]) for name in sorted(every)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def verified_by(results: Sequence[Result], known: Mapping[str, Verification]) -> str:
+    """Who verified all of `results`: author, third party, or nobody."""
+    by = set()
+    for result in results:
+        own = known.get(counts_digest(result.counts, result.queries))
+        by.add(own.by if own else NOBODY)
+    return by.pop() if len(by) == 1 else NOBODY if NOBODY in by else ", ".join(sorted(by))
