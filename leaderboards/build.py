@@ -9,10 +9,13 @@ from tabulate import tabulate
 
 from benchmarks import BenchError, Gallery
 from leaderboards.committed.collect import LeftOut, Places, collect
+from leaderboards.committed.files import find_committed
+from leaderboards.committed.sample import read_verified
 from leaderboards.literature.numbers import reported
 from leaderboards.literature.table import PAGE, reported_page
 from leaderboards.page import html as page
 from leaderboards.page.plots import board_plots
+from leaderboards.page.provenance import Known
 from leaderboards.statistics.groups import group_settings
 from leaderboards.statistics.scores import Setting, settings
 from leaderboards.tables import boards as markdown
@@ -66,13 +69,14 @@ def build(
     boards = settings(found.results)
     boards += group_settings(boards, groups or {})
     numbers = list(reported())
+    known = Known(read_verified(output), frozenset(find_committed(output / "results")))
     drawn = board_plots(boards) if plots else {}
     pages: dict[str, str | bytes] = {
         PAGE: reported_page(numbers, boards),
     }
     for dataset, group in groupby(boards, key=lambda setting: setting.dataset):
         pages[f"{dataset}.md"] = markdown.dataset_page(list(group), found.left_out, numbers)
-    data = page.board_data(boards, numbers)
+    data = page.board_data(boards, numbers, known)
     pages["board.json"] = page.to_json(data) + "\n"
     pages |= drawn | pictures(boards, gallery or {}, drawn.keys())
     top: dict[str, str | bytes] = {

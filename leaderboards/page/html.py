@@ -9,17 +9,23 @@ from typing import Any
 
 from benchmarks import Figure, Gallery
 from leaderboards.literature.numbers import Reported
+from leaderboards.page.provenance import Known, provenance
+from leaderboards.statistics.across import Across, across
 from leaderboards.statistics.scores import Row, Setting
 from leaderboards.tables import wording
+from leaderboards.tables.across import averaged, cell, mean_rank
 
 _MARK = re.compile(r"/\* ([A-Z]+) \*/")
 _WEB = Path(__file__).with_name("web")
 
 
-def board_data(settings: Sequence[Setting], numbers: Iterable[Reported]) -> dict[str, Any]:
+def board_data(
+    settings: Sequence[Setting], numbers: Iterable[Reported], known: Known
+) -> dict[str, Any]:
     """Everything that the page shows, as JSON; figures as [value, low, high] in percent."""
     return {
-        "settings": [_setting(setting) for setting in settings],
+        "settings": [_setting(setting, known) for setting in settings],
+        "across": [_across(found) for found in across(settings)],
         "reported": [_reported(number) for number in numbers],
     }
 
@@ -67,7 +73,7 @@ def _read(name: str) -> str:
     return (_WEB / name).read_text(encoding="utf-8")
 
 
-def _setting(setting: Setting) -> dict[str, Any]:
+def _setting(setting: Setting, known: Known) -> dict[str, Any]:
     return {
         "dataset": setting.dataset,
         "protocol": setting.protocol.name,
@@ -81,7 +87,7 @@ def _setting(setting: Setting) -> dict[str, Any]:
             if not setting.parts
         ],
         "facts": _facts(setting),
-        "rows": [_row(setting, row) for row in setting.rows],
+        "rows": [_row(setting, row, known) for row in setting.rows],
     }
 
 
@@ -108,7 +114,7 @@ def _facts(setting: Setting) -> dict[str, str]:
     }
 
 
-def _row(setting: Setting, row: Row) -> dict[str, Any]:
+def _row(setting: Setting, row: Row, known: Known) -> dict[str, Any]:
     setups = [record.setup for record in row.records]
     classes = {
         str(index): _figure(figure)
@@ -134,6 +140,25 @@ def _row(setting: Setting, row: Row) -> dict[str, Any]:
         "dtype": wording.distinct(setup.dtype for setup in setups),
         "weights": wording.distinct(wording.prefix(s.model.weights_digest) for s in setups),
         "date": row.date,
+        "provenance": provenance(row, known),
+    }
+
+
+def _across(found: Across) -> dict[str, Any]:
+    return {
+        "protocol": found.protocol,
+        "shots": found.shots,
+        "strict": found.strict,
+        "datasets": found.datasets,
+        "note": averaged(found),
+        "rows": [
+            {
+                "name": row.name,
+                "rank": mean_rank(row),
+                "cells": {name: cell(row, name) for name in found.datasets},
+            }
+            for row in found.rows
+        ],
     }
 
 

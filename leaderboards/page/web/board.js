@@ -24,11 +24,17 @@ const short = (n) =>
 const time = (ms) => (ms >= 100 ? ms.toFixed(0) : ms >= 1 ? ms.toFixed(1) : ms.toFixed(2));
 
 /* State: what is shown, kept in the address so that a view can be passed on. */
-const state = { dataset: "", protocol: "", shots: "", tier: "all", sort: "miou", down: "1", cost: "ms" };
-const hidden = new Set();
-for (const [key, value] of new URLSearchParams(location.hash.slice(1))) {
-  if (key in state) state[key] = value;
+const state = { dataset: "", protocol: "", shots: "", tier: "all", sort: "miou", down: "1", cost: "ms", row: "" };
+/* What a row opens to says the same as these columns. */
+const hidden = new Set(["hardware", "dtype", "date", "weights"]);
+function fromAddress() {
+  for (const [key, value] of new URLSearchParams(location.hash.slice(1))) {
+    if (key in state) state[key] = value;
+  }
 }
+fromAddress();
+const address = (changes) =>
+  `#${new URLSearchParams(Object.entries({ ...state, ...changes }).filter(([, value]) => value))}`;
 
 const unique = (values) => [...new Set(values)];
 const protocolOf = (s) => (s.limit === null ? s.protocol : `${s.protocol}, first ${s.limit}`);
@@ -67,13 +73,13 @@ function shown(s) {
 
 /* Columns: how a row is read, shown and sorted. `wide` ones are left out on phones. */
 function columns(s) {
-  const folds = s.folds > 1 ? [...Array(s.folds).keys()] : [];
+  const folds = s.folds > 1 && s.folds <= 5 ? [...Array(s.folds).keys()] : [];
   return [
     { id: "rank", head: "Rank", value: (r) => r.rank && 1000 * r.rank[0] + r.rank[1], show: (r) => (r.rank ? unique(r.rank).join("–") : NONE), up: true },
     { id: "name", head: "Model", value: (r) => r.name.toLowerCase(), up: true, name: true },
     { id: "miou", head: "mIoU", value: (r) => r.miou && r.miou[0], show: (r) => percent(r.miou) },
     { id: "interval", head: "95% interval", value: (r) => r.miou && r.miou[1], show: (r) => ends(r.miou) },
-    { id: "bar", head: "Interval as a bar", bar: true, wide: true },
+    { id: "bar", head: "Interval", bar: true, wide: true },
     ...folds.map((f) => ({
       id: `fold${f}`, group: "folds", head: s.parts[f], wide: true,
       value: (r) => r.folds[f] && r.folds[f][0], show: (r) => percent(r.folds[f]),
@@ -115,34 +121,76 @@ function drawTable(s, rows) {
   const all = columns(s);
   const visible = all.filter((column) => !hidden.has(group(column)));
   const by = all.find((column) => column.id === state.sort && column.value) || all[2];
+  const axis = zoomed(rows);
   head.replaceChildren(h("tr", {}, ...visible.map((column) => {
     const classes = [column.name && "name", column.text && "text", column.wide && "wide"];
     const label = column.value
-      ? h("button", { type: "button", "data-sort": column.id }, column.head) : column.head;
+      ? h("button", { type: "button", "data-sort": column.id }, column.head)
+      : h("span", { class: "axis" }, h("span", {}, String(axis.from)),
+        `${column.head}, axis ${axis.from}\u2013${axis.to}`, h("span", {}, String(axis.to)));
     const order = column === by ? (state.down === "1" ? "descending" : "ascending") : null;
     return h("th", { scope: "col", class: classes.filter(Boolean).join(" "), "aria-sort": order }, label);
   })));
-  const whole = rows.filter((row) => row.miou);
-  const low = Math.min(...whole.map((row) => row.miou[1]));
-  const span = Math.max(1, Math.max(...whole.map((row) => row.miou[2])) - low);
-  const place = (value) => `${(96 * (value - low)) / span + 2}%`;
-  body.replaceChildren(...sorted(rows, by).map((row) => h("tr", { class: row.rank ? null : "faint" },
-    ...visible.map((column) => {
+  body.replaceChildren(...sorted(rows, by).flatMap((row) => {
+    const open = row.name === state.row;
+    const line = h("tr", { class: row.rank ? null : "faint" }, ...visible.map((column) => {
       const classes = [column.text && "text", column.wide && "wide"].filter(Boolean).join(" ");
       if (column.name) {
-        return h("th", { scope: "row", class: "name", title: row.title }, row.name,
+        return h("th", { scope: "row", class: "name", title: row.title, "data-name": row.name },
+          h("button", { type: "button", class: "open", "data-row": row.name, "aria-expanded": String(open) }, row.name),
           ...row.marks.map((mark) => h("span", { class: "mark" }, mark)));
       }
       if (!column.bar) return h("td", { class: classes }, String(column.show(row)));
-      if (!row.miou) return h("td", { class: classes }, NONE);
-      const bar = h("i", {});
-      bar.style.left = place(row.miou[1]);
-      bar.style.width = `${(96 * (row.miou[2] - row.miou[1])) / span}%`;
-      const dot = h("b", {});
-      dot.style.left = place(row.miou[0]);
-      return h("td", { class: classes }, h("span", { class: "range", "aria-hidden": "true" }, bar, dot),
-        h("span", { class: "hidden" }, ends(row.miou)));
-    }))));
+      return h("td", { class: classes }, row.miou ? bar(row.miou, axis) : NONE);
+    }));
+    return open ? [line, h("tr", { class: "detail" }, h("td", { colspan: visible.length }, detail(s, row)))] : [line];
+  }));
+}
+
+/* The axis of the bars: from the worst to the best that is ranked, so that intervals are seen. */
+function zoomed(rows) {
+  const whole = rows.filter((row) => row.miou);
+  const ranked = whole.filter((row) => row.rank);
+  const figures = (ranked.length ? ranked : whole).map((row) => row.miou);
+  const low = Math.min(...figures.map((own) => own[1]), 100);
+  const high = Math.max(...figures.map((own) => own[2]), 0);
+  const step = niceStep(Math.max(high - low, 1));
+  const from = Math.floor(Math.min(low, high) / step) * step;
+  return { from, to: Math.max(Math.ceil(high / step) * step, from + step), step };
+}
+
+function bar(figure, axis) {
+  const share = (value) => (100 * (value - axis.from)) / (axis.to - axis.from);
+  const node = h("span", { class: "range", "aria-hidden": "true" });
+  node.style.setProperty("--steps", (axis.to - axis.from) / axis.step);
+  if (figure[2] < axis.from || figure[1] > axis.to) {
+    node.append(h("span", { class: figure[2] < axis.from ? "below" : "above" }, figure[2] < axis.from ? "◂" : "▸"));
+    return node;
+  }
+  const [left, right] = [Math.max(share(figure[1]), 0), Math.min(share(figure[2]), 100)];
+  const [whole, dot] = [h("i", {}), h("b", {})];
+  whole.style.left = `${left}%`;
+  whole.style.width = `${right - left}%`;
+  dot.style.left = `${Math.min(Math.max(share(figure[0]), 0), 100)}%`;
+  node.append(whole, dot);
+  return node;
+}
+
+/* What a row opens to. */
+function detail(s, row) {
+  const { commands, verified, facts, tables } = row.provenance;
+  const fact = (what, ...value) => [h("dt", {}, what), h("dd", {}, ...value)];
+  const folds = Object.entries(row.folds).map(([fold, own]) => `${s.parts[fold]} ${percent(own)} (${ends(own)})`);
+  return h("div", { class: "provenance" },
+    h("dl", {},
+      ...fact(commands.length > 1 ? "Commands" : "Command", ...commands.map((text) => h("code", {}, text))),
+      ...fact("Verified by", verified),
+      ...(folds.length > 1 ? fact("mIoU", folds.join(", ")) : []),
+      ...Object.entries(facts).flatMap(([what, text]) => fact(what, text)),
+      ...fact("Episode tables", ...(tables.length
+        ? tables.map(([name, href]) => h("a", { href }, name)) : ["not committed"])),
+      ...fact("Pictures", pictured(s).length ? h("a", { href: "#gallery", "data-jump": "gallery" }, "episodes below") : "not committed")),
+    h("p", {}, h("a", { href: address({ row: row.name }) }, "Link to this row")));
 }
 
 function drawClasses(s, rows) {
@@ -165,10 +213,10 @@ function drawClasses(s, rows) {
       })));
     }
   });
-  at("classes").replaceChildren(h("table", { class: "heat" },
+  at("classes").replaceChildren(h("table", { class: rows.length > 10 ? "heat many" : "heat" },
     h("caption", {}, "Class IoU in percent, the stronger the colour the more"),
     h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name" }, "Class"),
-      ...rows.map((row) => h("th", { scope: "col" }, row.name)))),
+      ...rows.map((row) => h("th", { scope: "col" }, h("span", {}, row.name))))),
     h("tbody", {}, ...body)));
 }
 
@@ -195,9 +243,26 @@ function drawReported() {
 
 const pictures = JSON.parse(at("pictures").textContent);
 
-function drawGallery(s, rows) {
+function pictured(s) {
   const folder = s && (s.limit === null ? s.protocol : `${s.protocol}-first${s.limit}`);
-  const episodes = (s && pictures[`${s.dataset}/${folder}/${s.shots}`]) || [];
+  return (s && pictures[`${s.dataset}/${folder}/${s.shots}`]) || [];
+}
+
+function drawAcross() {
+  const found = board.across.filter((own) => own.protocol === state.protocol && String(own.shots) === state.shots &&
+    (state.tier === "all" || (state.tier === "strict") === own.strict));
+  at("across").hidden = !found.length;
+  at("across").querySelector(".scroll").replaceChildren(...found.map((own) => h("table", { class: "across" },
+    h("caption", {}, `${own.strict ? "Strict" : "Generalist"}, ${own.protocol}, ${own.shots}-shot. ${own.note}`),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name" }, "Model"), h("th", { scope: "col" }, "Mean rank (95%)"),
+      ...own.datasets.map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, ...own.rows.map((row) => h("tr", {}, h("th", { scope: "row", class: "name" }, row.name),
+      h("td", {}, row.rank),
+      ...own.datasets.map((name) => h("td", { class: /^\d+\.\d$/.test(row.cells[name]) ? null : "missing" }, row.cells[name]))))))));
+}
+
+function drawGallery(s, rows) {
+  const episodes = pictured(s);
   const shown = new Set([null, ...rows.map((row) => row.name)]);
   const details = at("gallery").querySelector("details");
   at("gallery").hidden = !episodes.length;
@@ -241,14 +306,26 @@ function draw() {
   drawCurve();
   drawClasses(s, best);
   drawGallery(s, rows);
+  drawAcross();
   drawReported();
   drawFacts(s);
   at("status").textContent = s ? `${rows.length} of ${s.rows.length} models shown` : "";
+  remember();
+}
+
+function remember() {
   try {
-    history.replaceState(null, "", `#${new URLSearchParams(state)}`);
+    history.replaceState(null, "", address({}));
   } catch {
     /* Some browsers refuse this for files; the page works without it. */
   }
+}
+
+/* Sorting and opening touch the table alone. */
+function redraw() {
+  const s = setting();
+  drawTable(s, shown(s));
+  remember();
 }
 
 at("filters").addEventListener("submit", (event) => event.preventDefault());
@@ -269,15 +346,37 @@ for (const radio of document.querySelectorAll("input[name=cost]")) {
   });
 }
 at("results").addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-sort]");
+  const button = event.target.closest("button");
   if (!button) return;
-  const id = button.dataset.sort;
-  const column = columns(setting()).find((own) => own.id === id);
-  state.down = state.sort === id ? (state.down === "1" ? "0" : "1") : column.up ? "0" : "1";
-  state.sort = id;
-  draw();
-  at("results").querySelector(`[data-sort="${id}"]`).focus();
+  const { sort, row } = button.dataset;
+  if (row !== undefined) {
+    state.row = state.row === row ? "" : row;
+  } else {
+    const column = columns(setting()).find((own) => own.id === sort);
+    state.down = state.sort === sort ? (state.down === "1" ? "0" : "1") : column.up ? "0" : "1";
+    state.sort = sort;
+  }
+  redraw();
+  const again = [...at("results").querySelectorAll("button")];
+  again.find((own) => own.dataset.sort === sort && own.dataset.row === row).focus();
 });
+document.addEventListener("click", (event) => {
+  const jump = event.target.closest("[data-jump]");
+  if (!jump) return;
+  event.preventDefault();
+  at(jump.dataset.jump).querySelector("details").open = true;
+  at(jump.dataset.jump).scrollIntoView();
+});
+addEventListener("hashchange", () => {
+  fromAddress();
+  draw();
+  drawColumns(setting());
+  show();
+});
+function show() {
+  const open = state.row && at("results").querySelector(".detail");
+  if (open) open.previousElementSibling.scrollIntoView({ block: "start" });
+}
 at("gallery").querySelector("details").addEventListener("toggle", draw);
 document.addEventListener("click", (event) => {
   if (!at("columns").contains(event.target)) at("columns").open = false;
@@ -287,3 +386,4 @@ document.addEventListener("keydown", (event) => {
 });
 draw();
 drawColumns(setting());
+show();

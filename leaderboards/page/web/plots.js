@@ -1,15 +1,17 @@
 /* Plots */
-const W = 860, H = 420, PAD = { left: 52, right: 150, top: 16, bottom: 44 };
+const W = 860, LINE = 15, PAD = { left: 52, right: 190, top: 20, bottom: 44 };
+let H = 420; /* taller where that many names need it */
 const colour = (index) => `var(--c${Math.min(index, 5)})`;
 const niceStep = (span) => [1, 2, 5, 10, 20].find((step) => span / step <= 7) || 25;
 
 function frame(label, rows, ticks, caption) {
+  H = Math.max(420, PAD.top + PAD.bottom + LINE * new Set(rows.map((row) => row.name)).size);
   const low = Math.min(...rows.map((row) => row.miou[1]));
   const high = Math.max(...rows.map((row) => row.miou[2]));
   const step = niceStep(high - low);
   const [from, to] = [Math.floor(low / step) * step, Math.ceil(high / step) * step];
   const y = (value) => H - PAD.bottom - ((value - from) / (to - from)) * (H - PAD.top - PAD.bottom);
-  const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": label });
+  const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": label });
   for (let value = from; value <= to; value += step) {
     root.append(
       svg("line", { class: "axis", x1: PAD.left, x2: W - PAD.right, y1: y(value), y2: y(value) }),
@@ -40,18 +42,25 @@ function point(row, x, y, fill, text) {
     symbol(row, x, y(row.miou[0]), fill));
 }
 
-/* Labels beside their points, moved apart where they would overlap. */
+/* Names in a column at the right, in the order of their points and never on one another. */
 function labels(root, marks) {
-  let last = -Infinity;
-  const taken = [];
-  for (const mark of marks.sort((a, b) => a.y - b.y)) {
-    const width = mark.text.length * 7.2;
-    let y = mark.y + 4;
-    const clash = () => taken.find((t) => Math.abs(t.y - y) < 14 && mark.x < t.x + t.width && t.x < mark.x + width);
-    while (clash()) y = clash().y + 14;
-    taken.push({ x: mark.x, y, width });
-    last = Math.max(last, y);
-    root.append(svg("text", { x: mark.x, y, style: mark.fill ? `fill: ${mark.fill}` : null }, mark.text));
+  marks.sort((a, b) => a.y - b.y);
+  const bottom = H - PAD.bottom;
+  let next = PAD.top;
+  for (const mark of marks) {
+    mark.at = Math.max(mark.y, next);
+    next = mark.at + LINE;
+  }
+  let most = bottom;
+  for (const mark of [...marks].reverse()) {
+    mark.at = Math.min(mark.at, most);
+    most = mark.at - LINE;
+  }
+  const x = W - PAD.right + 26;
+  for (const { x: from, y, at: to, text, fill } of marks) {
+    root.append(
+      svg("path", { class: "leader", stroke: fill, d: `M${from + 8} ${y}L${x - 20} ${to}H${x - 4}` }),
+      svg("text", { class: "label", x, y: to + 4, style: `fill: ${fill}` }, text.length > 24 ? `${text.slice(0, 23)}…` : text));
   }
 }
 
@@ -85,7 +94,7 @@ function drawCost(rows) {
     const fill = colour(kind === "ms" ? devices.indexOf(row.hardware) : row.strict ? 0 : 1);
     const cost = kind === "ms" ? `${time(row.ms)} ms on ${row.hardware}` : `${short(row.parameters)} parameters`;
     root.append(point(row, x(row[kind]), y, fill, `${row.name}: ${percent(row.miou)} (${ends(row.miou)}), ${cost}`));
-    marks.push({ x: x(row[kind]) + 11, y: y(row.miou[0]), text: row.name });
+    marks.push({ x: x(row[kind]), y: y(row.miou[0]), text: row.name, fill });
   }
   labels(root, marks);
   const keys = kind === "ms"
@@ -129,7 +138,7 @@ function drawCurve() {
       root.append(point(row, x(k), y, fill, `${name}, ${k}-shot: ${percent(row.miou)} (${ends(row.miou)})`));
     }
     const [k, row] = points[points.length - 1];
-    marks.push({ x: x(k) + 12, y: y(row.miou[0]), text: name, fill });
+    marks.push({ x: x(k), y: y(row.miou[0]), text: name, fill });
   });
   labels(root, marks);
   at("curve").replaceChildren(root);

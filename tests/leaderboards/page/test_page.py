@@ -127,7 +127,7 @@ PROBE = """<script>
 const seen = {};
 const all = (selector) => [...document.querySelectorAll(selector)];
 const text = (selector) => all(selector).map((node) => node.textContent);
-const models = () => all("#results tbody .name").map((node) => node.firstChild.data);
+const models = () => all("#results tbody .name").map((node) => node.dataset.name);
 const choose = (id, value) => {
   at(id).value = value;
   at(id).dispatchEvent(new Event("change", { bubbles: true }));
