@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help venv demo test lint
+.PHONY: help venv demo test gpu lint
 
 help:
 	@echo "make demo   prepare the embedded dataset, measure three models and the floors, compare them"
 	@echo "make test   run all tests"
+	@echo "make gpu    what only a GPU shows, in ten minutes, as build/gpu.md and build/gpu.json"
 	@echo "make lint   ruff and mypy"
 	@echo "make venv   only make the environment"
 
@@ -29,6 +30,10 @@ demo: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Without a GPU it says so; `--device cpu` in GPU_FLAGS runs all of it at tiny size.
+gpu: $(READY)
+	$(BIN)/python -m tests.gpu.battery $(GPU_FLAGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
