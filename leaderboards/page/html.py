@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import Figure, Gallery
 from leaderboards.literature.numbers import Reported
-from leaderboards.page.provenance import Known, provenance
+from leaderboards.page.provenance import NOTHING, Known, provenance
 from leaderboards.statistics.across import Across, across
 from leaderboards.statistics.scores import Row, Setting
 from leaderboards.tables import wording
@@ -20,7 +20,7 @@ _WEB = Path(__file__).with_name("web")
 
 
 def board_data(
-    settings: Sequence[Setting], numbers: Iterable[Reported], known: Known
+    settings: Sequence[Setting], numbers: Iterable[Reported], known: Known = NOTHING
 ) -> dict[str, Any]:
     """Everything that the page shows, as JSON; figures as [value, low, high] in percent."""
     return {

@@ -26,6 +26,9 @@ class Known:
     committed: frozenset[RunKey] = frozenset()
 
 
+NOTHING = Known()
+
+
 def provenance(row: Row, known: Known) -> dict[str, Any]:
     """What a row opens to.
 
