@@ -234,6 +234,8 @@ def score_masks(
     name: str,
     protocol: str = DEFAULT_PROTOCOL,
     sees_test_classes: str = "unknown",
+    threshold: int | None = None,
+    palette: Literal["colour", "index"] | None = None,
     results_root: Path | str | None = None,
     progress: Progress = SILENT,
 ) -> Evaluation:
@@ -247,6 +249,8 @@ def score_masks(
         name: under which the result is kept.
         protocol: as `bench protocols` prints it.
         sees_test_classes: whether their maker saw masks of test classes: yes, no, partly, unknown.
+        threshold: this value and all above are foreground; without it masks hold 0 and one more.
+        palette: "colour" or "index", where a palette's two do not agree on what is background.
         results_root: the results store; `BENCH_RESULTS`, then `bench.yaml` here, then `results`.
         progress: hears how it comes along.
 
@@ -261,12 +265,20 @@ def score_masks(
     >>> score_masks("masks", dataset, fold=0, shots=1, name="the-truth").miou.value
     1.0
     """
+    from benchmarks.results.mask_values import Reading
     from benchmarks.results.outside_masks import Predictions, score
 
     check_name(name)
     store = root("results_root", _path(results_root))
     predictions = Predictions(
-        Path(folder), _opened(dataset), get_protocol(protocol), fold, shots, name, sees_test_classes
+        Path(folder),
+        _opened(dataset),
+        get_protocol(protocol),
+        fold,
+        shots,
+        name,
+        sees_test_classes,
+        Reading(threshold, palette),
     )
     score(predictions, store, progress)
     return Evaluation((read_result(store, predictions.key),))

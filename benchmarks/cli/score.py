@@ -1,6 +1,7 @@
 """`bench score`: measure masks that another program wrote."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -55,6 +56,19 @@ from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
     show_default=True,
     help="Whether training saw masks of the test classes; only no is ranked as strict.",
 )
+@number(
+    "--threshold",
+    least=1,
+    metavar="N",
+    group="What is foreground",
+    help="This value and all above.  [default: all but 0; a mask has two values]",
+)
+@option(
+    "--palette",
+    type=click.Choice(["colour", "index"]),
+    group="What is foreground",
+    help="Of palette files: all but black, or all but index 0.  [default: both must agree]",
+)
 @data_root
 @results_root
 @as_json
@@ -67,6 +81,8 @@ def score(
     shots: int,
     name: str,
     sees_test_classes: str,
+    threshold: int | None,
+    palette: Literal["colour", "index"] | None,
     data_root: Path | None,
     results_root: Path | None,
     as_json: bool,
@@ -74,9 +90,9 @@ def score(
 ) -> None:
     """Score masks that another program wrote.
 
-    A mask is a single-channel PNG in which everything but 0 is foreground, as large as the query
-    image or as the protocol's grid. Missing, extra and wrong files are named, and nothing is then
-    scored.
+    A mask is a single-channel PNG of two values, 0 and one for the foreground, as large as the
+    query image or as the protocol's grid. Missing, extra, wrong and doubtful files are named, and
+    nothing is then scored.
     """
     from benchmarks import load_dataset, score_masks
     from benchmarks.cli.console import progress
@@ -90,6 +106,8 @@ def score(
             name=name,
             protocol=protocol,
             sees_test_classes=sees_test_classes,
+            threshold=threshold,
+            palette=palette,
             results_root=results_root,
             progress=shown,
         )

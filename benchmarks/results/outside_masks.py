@@ -1,7 +1,8 @@
 """Scores masks that any outside program wrote for one of our episode lists.
 
-One PNG an episode, `000123.png`: a single channel, everything but 0 is foreground, at the
-query's original size or on the protocol's grid. All files are checked before any is scored.
+One PNG an episode, `000123.png`: a single channel with two values, of which 0 is background, or as
+a `Reading` says; at the query's original size or on the protocol's grid. All files are checked
+before any is scored.
 """
 
 import hashlib
@@ -20,15 +21,14 @@ from benchmarks.evaluation.metrics import count
 from benchmarks.protocols.catalog import Protocol
 from benchmarks.results.describe import course_here, dataset_record, make_record, protocol_record
 from benchmarks.results.journal import Journal, Row
+from benchmarks.results.mask_values import AS_THEY_ARE, Reading, Values
 from benchmarks.results.records import EpisodesRecord, ModelRecord, RunRecord, Setup
 from benchmarks.results.store import RunKey, previous_setup
 from datasets_prep.episodes.episode import Episode, digest
-from datasets_prep.formats.imagefile import UNREADABLE, open_image
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.runtime.progress import SILENT, Progress
 from models.geometry import Size, nearest
 
-_SINGLE_CHANNEL = ("1", "L", "P", "I", "I;16")
 _ROWS = 64  # rows that are written at a time
 _NAMED = 10  # problems that a message names
 
@@ -46,6 +46,7 @@ class Predictions:
         name: under which the result is kept.
         sees_test_classes: whether whoever made them saw masks of the test classes in training:
             yes, no, partly or unknown.
+        reading: what is foreground in them.
     """
 
     folder: Path
@@ -55,11 +56,20 @@ class Predictions:
     shots: int
     name: str
     sees_test_classes: str = "unknown"
+    reading: Reading = AS_THEY_ARE
 
     @property
     def key(self) -> RunKey:
         """The place of the result."""
         return RunKey(self.dataset.name, self.protocol.name, self.name, self.fold, self.shots)
+
+    def files(self) -> dict[str, list[Path]]:
+        """The PNGs by their names with the suffix in small letters."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self.folder.iterdir()):
+            if path.suffix.lower() == ".png":
+                found.setdefault(f"{path.stem}.png", []).append(path)
+        return found
 
 
 def score(predictions: Predictions, results_root: Path, progress: Progress = SILENT) -> RunRecord:
@@ -67,7 +77,8 @@ def score(predictions: Predictions, results_root: Path, progress: Progress = SIL
 
     Raises:
         BenchError: naming every file that is missing, too much, unreadable or of another size,
-            or a measured model's result that would be overwritten; nothing is scored then.
+            values that leave in doubt what is foreground, or a measured model's result that would
+            be overwritten; nothing is scored then.
         DatasetError: if the dataset has no such list.
     """
     folder = predictions.key.folder(results_root)
@@ -82,7 +93,7 @@ def score(predictions: Predictions, results_root: Path, progress: Progress = SIL
             name=predictions.name,
             title=predictions.name,
             kind="predictions",
-            config={"predictions_sha256": checksum},
+            config={"predictions_sha256": checksum, **predictions.reading.as_config()},
             weights_digest=None,
             parameters=0,
             comparable=True,
@@ -128,15 +139,20 @@ def check(
     if not folder.is_dir():
         raise BenchError(f"{folder} is not a folder")
     wanted = {file_name(episode.index): episode for episode in episodes}
-    there = {path.name for path in folder.iterdir() if path.suffix.lower() == ".png"}
-    problems = [f"{name} is missing" for name in sorted(wanted.keys() - there)]
-    problems += [f"{name} belongs to no episode" for name in sorted(there - wanted.keys())]
-    checksum = hashlib.sha256()
+    there = predictions.files()
+    problems = [f"{name} is missing" for name in sorted(wanted.keys() - there.keys())]
+    for name, paths in sorted(there.items()):
+        if name not in wanted:
+            problems += [f"{path.name} belongs to no episode" for path in paths]
+        elif len(paths) > 1:
+            problems.append(f"{' and '.join(path.name for path in paths)} are of one episode")
+    checksum, values = hashlib.sha256(), Values()
     for done, (name, episode) in enumerate(wanted.items(), start=1):
         if name in there:
-            problems += _wrong(predictions, name, episode)
-            checksum.update((folder / name).read_bytes())
+            problems += _wrong(predictions, there[name][0], episode, values)
+            checksum.update(there[name][0].read_bytes())
         progress.update("checking", done, len(wanted))
+    problems += values.doubts(predictions.reading)
     if problems:
         more = len(problems) - _NAMED
         listed = "\n".join(f"  {problem}" for problem in problems[:_NAMED])
@@ -148,16 +164,18 @@ def check(
     return checksum.hexdigest()
 
 
-def _wrong(predictions: Predictions, name: str, episode: Episode) -> list[str]:
+def _wrong(predictions: Predictions, path: Path, episode: Episode, values: Values) -> list[str]:
+    """What is wrong with one file; what it holds enters `values`."""
     try:
-        mask = read_mask(predictions.folder / name)
+        mask = predictions.reading.values(path)
     except BenchError as error:
         return [str(error)]
+    values.add(path.name, mask)
     original = predictions.dataset.size(episode.query)
     allowed = {original: None, predictions.protocol.target(original): None}
     if mask.shape not in allowed:
         sizes = " or ".join(_size(size) for size in allowed)
-        return [f"{name} is {_size(mask.shape)}, the query {episode.query} is {sizes}"]
+        return [f"{path.name} is {_size(mask.shape)}, the query {episode.query} is {sizes}"]
     return []
 
 
@@ -166,27 +184,22 @@ def _size(size: tuple[int, ...]) -> str:
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """A mask file as H×W bool.
+    """A mask that a run kept, as H×W bool.
 
     Raises:
         BenchError: naming the file, if it is no single-channel image.
     """
-    try:
-        with open_image(path) as image:
-            if image.mode not in _SINGLE_CHANNEL:
-                raise BenchError(f"{path.name} has mode {image.mode}, not a single channel")
-            mask: NDArray[np.bool_] = np.asarray(image) != 0
-    except UNREADABLE as error:
-        raise BenchError(f"{path.name} cannot be read: {error}") from None
-    return mask
+    return AS_THEY_ARE.foreground(AS_THEY_ARE.values(path))
 
 
 def _rows(predictions: Predictions, episodes: Sequence[Episode]) -> Iterator[Row]:
+    there, reading = predictions.files(), predictions.reading
     for episode in episodes:
         tick = time.perf_counter()
         target = predictions.protocol.target(predictions.dataset.size(episode.query))
         truth = predictions.dataset.mask(episode.query, episode.class_index)
-        mask = read_mask(predictions.folder / file_name(episode.index)).astype(np.uint8)
+        (path,) = there[file_name(episode.index)]
+        mask = reading.foreground(reading.values(path)).astype(np.uint8)
         areas = count(on_grid(mask, target) == 1, on_grid(truth, target))
         milliseconds = 1000 * (time.perf_counter() - tick)
         yield Row(episode.index, episode.class_index, areas, milliseconds)

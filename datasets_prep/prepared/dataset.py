@@ -257,9 +257,13 @@ class PreparedDataset:
         """A prepared episode list, its digest checked.
 
         Raises:
-            DatasetError: if the list was not prepared, or its digest is not the recorded one or
-                not the published one (both digests are named).
+            DatasetError: if there is no such fold, the list was not prepared, or its digest is
+                not the recorded one or not the published one (both digests are named).
         """
+        try:
+            self.folds.fold(fold, shots)
+        except DatasetError as error:
+            raise DatasetError(f"dataset {self.name!r} has {error}") from None
         name = f"{recipe}/{list_name(fold, shots)}"
         if not has_shots(recipe, shots):
             raise DatasetError(f"there is no {shots}-shot {recipe}; it has {SHOTS[recipe]} alone")
@@ -269,10 +273,15 @@ class PreparedDataset:
                 {int(n.split("_")[1].removesuffix("shot")) for n in self.manifest["episodes"]}
             )
             shots_then = ",".join(map(str, sorted({*have, shots})))
-            reasons = [note for note in self.manifest["notes"] if name in note]
+            said = f"no episode list {name}"
+            reasons = [
+                note.removeprefix(said)
+                for note in self.manifest["notes"]
+                if note.startswith(f"{said}: ")
+            ]
             raise DatasetError(
-                f"dataset {self.name!r} has no episode list {name}"
-                + (f": {reasons[0]}" if reasons else f"; {self._again} --shots {shots_then}")
+                f"dataset {self.name!r} has {said}"
+                + (reasons[0] if reasons else f"; {self._again} --shots {shots_then}")
             )
         path = self.root / "episodes" / f"{name}.jsonl"
         episodes = read_episodes(path)

@@ -44,3 +44,55 @@ def another_size(desk: Desk) -> Ended:
 @given("`score`: masks of two values, 0 and any other")
 def two_values(desk: Desk) -> Ended:
     return score(desk)
+
+
+def probabilities(mask: NDArray[np.uint8], path: Path) -> None:
+    """0..9 outside the object, 250..255 in it: 8 bits that are no mask."""
+    noise = np.arange(mask.size, dtype=np.uint8).reshape(mask.shape)
+    Image.fromarray(np.where(mask == 1, 250 + noise % 6, noise % 10).astype(np.uint8)).save(path)
+
+
+def white_first(mask: NDArray[np.uint8], path: Path) -> None:
+    """What one sees is right; index 0 is white."""
+    image = Image.fromarray(np.uint8(1 - mask), mode="P")
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.save(path)
+
+
+@given("`score`: maps of probabilities")
+def maps(desk: Desk) -> Ended:
+    return score(desk, probabilities)
+
+
+@given("`score --threshold 128`: maps of probabilities")
+def thresholded(desk: Desk) -> Ended:
+    return score(desk, probabilities, "--threshold", 128)
+
+
+@given("`score --threshold 128`: masks of 0 and 1")
+def above_all(desk: Desk) -> Ended:
+    return score(desk, lambda mask, path: Image.fromarray(mask).save(path), "--threshold", 128)
+
+
+@given("`score`: palette masks whose index 0 is white")
+def palette(desk: Desk) -> Ended:
+    return score(desk, white_first)
+
+
+@given("`score --palette colour`: palette masks whose index 0 is white")
+def by_colour(desk: Desk) -> Ended:
+    return score(desk, white_first, "--palette", "colour")
+
+
+@given("`score`: `000000.PNG`")
+def capitals(desk: Desk) -> Ended:
+    return score(desk, lambda mask, path: save(mask, path.with_suffix(".PNG")))
+
+
+@given("`score --fold 9` of a dataset with two folds")
+def no_fold(desk: Desk) -> Ended:
+    tiny_dataset(desk.place / "data", shots=(1,))
+    (desk.place / "masks").mkdir()
+    return desk.bench(
+        *("score", desk.place / "masks", "-d", "tiny", "--fold", 9, "--shots", 1, "--name", "m")
+    )

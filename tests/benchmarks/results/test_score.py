@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.cli import main
@@ -14,6 +17,7 @@ from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import EpisodeCounts, fb_iou, miou
 from benchmarks.protocols.catalog import get_protocol
+from benchmarks.results.mask_values import Reading
 from benchmarks.results.outside_masks import Predictions, file_name, score
 from benchmarks.results.store import RunKey, read_result
 from datasets_prep.prepared.dataset import PreparedDataset
@@ -102,6 +106,75 @@ def test_any_value_but_zero_is_foreground(measured: Path, masks: Path, tmp_path:
     after = score(answer(measured, masks), tmp_path / "b")
     assert after.miou == before.miou
     assert after.setup.model.config != before.setup.model.config  # other files, other digest
+
+
+def changed(masks: Path, change: Callable[[NDArray[np.uint8]], Image.Image]) -> None:
+    """Rewrite every mask, given as 0 and 1."""
+    for path in masks.iterdir():
+        change(np.uint8(np.asarray(Image.open(path)) > 0)).save(path)
+
+
+def painted(*colours: int) -> Callable[[NDArray[np.uint8]], Image.Image]:
+    """Indices are the mask; index i is the grey `colours[i]`."""
+
+    def change(mask: NDArray[np.uint8]) -> Image.Image:
+        image = Image.fromarray(mask, mode="P")
+        image.putpalette([value for grey in colours for value in (grey, grey, grey)])
+        return image
+
+    return change
+
+
+READINGS: dict[str, tuple[Callable[[NDArray[np.uint8]], Image.Image], Reading]] = {
+    "soft": (
+        lambda mask: Image.fromarray(np.where(mask == 1, 128, 127).astype(np.uint8)),
+        Reading(threshold=128),
+    ),
+    "16 bits": (
+        lambda mask: Image.fromarray(np.where(mask == 1, 40_000, 300).astype(np.uint16)),
+        Reading(threshold=32_768),
+    ),
+    "one bit": (lambda mask: Image.fromarray(mask == 1), Reading(threshold=255)),
+    "white first": (lambda mask: painted(255, 0)(1 - mask), Reading(palette="colour")),
+    "by index": (painted(255, 0), Reading(palette="index")),
+    "both agree": (painted(0, 200), Reading()),
+    "soft colours": (lambda mask: painted(10, 200)(mask), Reading(128, "colour")),
+}
+
+
+@pytest.mark.parametrize(("change", "reading"), READINGS.values(), ids=READINGS)
+def test_what_is_said_of_the_values_is_read_and_recorded(
+    measured: Path,
+    masks: Path,
+    tmp_path: Path,
+    change: Callable[[NDArray[np.uint8]], Image.Image],
+    reading: Reading,
+) -> None:
+    before = score(answer(measured, masks), tmp_path / "a")
+    changed(masks, change)
+    after = score(replace(answer(measured, masks), reading=reading), tmp_path / "c")
+    assert after.class_iou == before.class_iou
+    config = dict(after.setup.model.config)
+    assert config.pop("predictions_sha256") != before.setup.model.config["predictions_sha256"]
+    assert config == reading.as_config()
+
+
+def test_values_that_are_no_mask_are_named(measured: Path, masks: Path, tmp_path: Path) -> None:
+    path = masks / "000005.png"
+    pixels = np.asarray(Image.open(path)).copy()
+    pixels[0, :3] = 7
+    Image.fromarray(pixels).save(path)
+    message = refusal(answer(measured, masks), tmp_path / "results")
+    assert "these hold 2 beside 0: 7 (000005.png), 255 (000" in message
+    assert "--threshold N" in message
+
+
+def test_two_files_of_one_episode_are_named(measured: Path, masks: Path, tmp_path: Path) -> None:
+    shutil.copy(masks / "000005.png", masks / "000005.PNG")
+    if len(list(masks.glob("000005.*"))) == 1:
+        pytest.skip("this file system knows no capitals")
+    message = refusal(answer(measured, masks), tmp_path / "results")
+    assert "000005.PNG and 000005.png are of one episode" in message
 
 
 def test_counts_are_those_of_a_plain_loop(measured: Path, masks: Path, tmp_path: Path) -> None:
