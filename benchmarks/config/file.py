@@ -162,7 +162,7 @@ def to_yaml(config: BenchConfig) -> str:
 def _parse(path: Path) -> tuple[Any, Mapping[Place, int]]:
     """The document, and the line of every key and list item."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise BenchError(f"cannot read {path}: {reason}") from None

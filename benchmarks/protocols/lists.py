@@ -9,9 +9,10 @@ from benchmarks.protocols.consecutive import Place, has_neighbour
 from benchmarks.results.records import Setup
 from datasets_prep.episodes.episode import Episode, digest
 from datasets_prep.episodes.pool import EpisodePool
-from datasets_prep.episodes.published import check_digest, list_name, published_digest
+from datasets_prep.episodes.published import difference, list_name, published_digest
 from datasets_prep.episodes.recipes import recipes
-from datasets_prep.formats.splitfiles import read_lists
+from datasets_prep.errors import DatasetError
+from datasets_prep.formats.splitfiles import odd_entry, read_lists
 from datasets_prep.prepared.dataset import PreparedDataset
 
 
@@ -51,7 +52,7 @@ def drawn_lists(
 
     Raises:
         DatasetError: if files are missing, the recipe needs label maps, or a list differs from
-            its publication.
+            its publication; the first line of another form is named.
     """
     every = read_lists(dataset, folder)
     draw = recipes()[recipe]
@@ -60,7 +61,12 @@ def drawn_lists(
         classes = {novel: str(novel) for novel in pool.fold.novel}
         for count in shots:
             drawn = EpisodeList(dataset, recipe, index, count, classes, tuple(draw(pool, count)))
-            check_digest(dataset, every, recipe, index, count, drawn.digest)
+            wrong = difference(dataset, every, recipe, index, count, drawn.digest)
+            if wrong is not None:
+                odd = odd_entry(dataset, folder, index) or (
+                    "all lines look alike, so one is missing, too much, changed or elsewhere"
+                )
+                raise DatasetError(f"{wrong}; {odd}; take HSNet's files as they are")
             yield drawn
 
 

@@ -114,7 +114,7 @@ def _read(config: str) -> dict[str, Any]:
     if not path.is_file():
         raise BenchError(f"no file {config}, nor a preset of that name: {', '.join(known)}")
     try:
-        body = load_yaml(path.read_text(encoding="utf-8"))
+        body = load_yaml(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BenchError(f"cannot read {path}: {error}") from None
     if not isinstance(body, dict):

@@ -67,7 +67,7 @@ def read_episodes(path: Path) -> list[Episode]:
     """
     try:
         # Not splitlines: an id may hold what Unicode calls a line end.
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"cannot read the episode list {path}: {error}") from None
     episodes = []

@@ -36,6 +36,27 @@ def published_digest(dataset: str, recipe: str, fold: int, shots: int) -> str | 
     return lists.get(list_name(fold, shots))  # type: ignore[no-any-return]
 
 
+def difference(
+    dataset: str, folds: FoldSet, recipe: str, fold: int, shots: int, actual: str
+) -> str | None:
+    """How a list drawn from what should be the published fold lists differs from its publication.
+
+    Where nobody published that list, the fold lists themselves are compared.
+    """
+    entry = _table().get(dataset)
+    if entry is None:
+        return None
+    expected, what = published_digest(dataset, recipe, fold, shots), "the published list"
+    if expected is None:
+        actual, expected, what = lists_digest(folds), entry["lists"], "the published fold lists"
+    if actual == expected:
+        return None
+    return (
+        f"{dataset} {recipe} {list_name(fold, shots)}: digest {actual}, but {what} "
+        f"{'has' if what.endswith('list') else 'have'} {expected}"
+    )
+
+
 def check_digest(
     dataset: str, folds: FoldSet, recipe: str, fold: int, shots: int, actual: str
 ) -> None:

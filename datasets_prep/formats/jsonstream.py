@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,10 @@ class _Text:
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
-        self.window, self.at, self.before = "", 0, 0
+        # A byte order mark is no part of the text, but of the places.
+        begin = file.read(len(BOM_UTF8))
+        marked = begin == BOM_UTF8
+        self.window, self.at, self.before = begin.decode("latin-1"), len(begin) * marked, 0
         self.decode = json.JSONDecoder().raw_decode
 
     @property

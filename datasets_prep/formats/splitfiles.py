@@ -9,6 +9,8 @@ import hashlib
 import io
 import pickle
 import pickletools
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -195,6 +197,26 @@ def read_lists(dataset: str, folder: Path) -> FoldSet:
     return READERS[dataset](folder)
 
 
+def odd_entry(dataset: str, folder: Path, fold: int) -> str | None:
+    """The first line of a fold's test list, or image of its pickle, that looks unlike the others.
+
+    Letters and digits count as alike; where fewer than nine of ten look the same, nothing is odd.
+    """
+    name = "test.txt" if dataset == "fss1000" else f"val/fold{fold}.txt"
+    path = _parts(folder, "fss" if dataset == "fss1000" else dataset) / name
+    if dataset == "coco":
+        path = path.with_suffix(".pkl")
+        lines = [image for images in _coco_images(path).values() for image in images]
+    else:
+        lines = _text(path).splitlines()
+    forms = [re.sub("[a-z]+", "a", re.sub("[0-9]", "0", line.lower())) for line in lines]
+    ((usual, often),) = Counter(forms).most_common(1) or [("", 0)]
+    for number, form in enumerate(forms, start=1):
+        if form != usual and 10 * often >= 9 * len(forms):
+            return f"{path}, line {number}: {lines[number - 1]!r}"
+    return None
+
+
 def _parts(folder: Path, name: str) -> Path:
     return folder / name if (folder / name).is_dir() else folder
 
@@ -208,7 +230,7 @@ def _bytes(path: Path) -> bytes:
 
 def _text(path: Path) -> str:
     try:
-        return _bytes(path).decode("utf-8")
+        return _bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DatasetError(f"{path} is not a text list") from None
 

@@ -196,7 +196,7 @@ def _record(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        body: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        body: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
         of_record(body, RECORD)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"cannot read {path}: {error!r}; fetch the checkpoint again") from None

@@ -16,7 +16,7 @@ def read_fold_file(path: Path, classes: Sequence[str]) -> list[tuple[int, ...]]:
         DatasetError: unless the file gives every class to one fold, once.
     """
     try:
-        body = load_yaml(path.read_text(encoding="utf-8"))
+        body = load_yaml(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DatasetError(f"cannot read the fold file {path}: {error}") from None
     folds = body.get("folds") if isinstance(body, dict) and len(body) == 1 else None

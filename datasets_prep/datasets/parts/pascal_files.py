@@ -114,7 +114,7 @@ def _listed(things: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is not a readable annotation file: {error}") from None
 

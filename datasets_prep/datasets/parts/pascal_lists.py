@@ -223,6 +223,6 @@ def _crops(objects: Sequence[Shown], index: int, areas: Areas) -> tuple[str | No
 def _ids(voc: Path, part: str) -> list[str]:
     path = voc / "ImageSets" / "Main" / f"{part}.txt"
     try:
-        return sorted(path.read_text(encoding="utf-8").split())
+        return sorted(path.read_text(encoding="utf-8-sig").split())
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"cannot read VOC's list {path}: {error}") from None

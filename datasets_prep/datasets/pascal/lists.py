@@ -56,7 +56,7 @@ class ListFiles:
         if self.pfenet_train is None:
             raise DatasetError("PFENet's list of training images is not at hand")
         try:
-            lines = self.pfenet_train.read_text(encoding="utf-8").splitlines()
+            lines = self.pfenet_train.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DatasetError(f"cannot read the list {self.pfenet_train}: {error}") from None
         images = (Path(line.split()[0]).stem for line in lines if line.strip())

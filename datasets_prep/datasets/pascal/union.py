@@ -83,6 +83,6 @@ def _png(voc: Path, image: str) -> Path:
 def _ids(voc: Path, name: str) -> list[str]:
     path = voc / "ImageSets" / "Segmentation" / f"{name}.txt"
     try:
-        return path.read_text(encoding="utf-8").split()
+        return path.read_text(encoding="utf-8-sig").split()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"cannot read VOC's list {path}: {error}") from None

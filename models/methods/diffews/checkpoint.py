@@ -41,7 +41,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"no {path}: a DiffewS checkpoint holds vae, text_encoder and unet folders"
         )
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON ({error}); fetch the checkpoint again") from None
     if not isinstance(config, dict):

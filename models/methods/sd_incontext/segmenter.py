@@ -266,7 +266,7 @@ def _prediction(options: SDInContextOptions) -> Prediction:
         return "v_prediction"
     path = Path(options.checkpoint) / "scheduler" / "scheduler_config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8-sig"))
         # diffusers leaves the entry out where it is the default.
         found = config.get("prediction_type", "epsilon")
     except (OSError, ValueError, AttributeError) as error:

@@ -28,12 +28,19 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ascii_only=st.booleans(),
     indent=st.sampled_from([None, 2]),
     chunk=st.integers(1, 40),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig"]),
 )
 def test_elements_are_those_of_json_and_lie_where_it_says(
-    path: Path, wanted: list[Any], other: Any, ascii_only: bool, indent: int | None, chunk: int
+    path: Path,
+    wanted: list[Any],
+    other: Any,
+    ascii_only: bool,
+    indent: int | None,
+    chunk: int,
+    encoding: str,
 ) -> None:
     whole = {"first": other, "wanted": wanted, "last": [other]}
-    path.write_text(json.dumps(whole, ensure_ascii=ascii_only, indent=indent), encoding="utf-8")
+    path.write_text(json.dumps(whole, ensure_ascii=ascii_only, indent=indent), encoding)
     before = jsonstream._CHUNK
     jsonstream._CHUNK = chunk
     try:
