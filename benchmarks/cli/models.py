@@ -186,23 +186,28 @@ def fetch(names: Sequence[str], data_root: Path | None, as_json: bool, quiet: bo
 
     They go where the models look for them, so that `bench run --offline` finds them. A download
     that breaks off goes on with the same command. Digests are kept in weights.json of the data
-    root, and held to when the same weights are fetched again.
+    root, and held to when the same weights are fetched again. Where weights lie elsewhere, it
+    prints which files they are, how to get them, and where to put them.
     """
     from dataclasses import asdict
 
     from benchmarks.cli.console import print_table, progress
+    from benchmarks.config.fetch import by_hand, record, sources
     from benchmarks.config.fetch import fetch as fetch_weights
-    from benchmarks.config.fetch import record, sources
     from benchmarks.config.file import root
 
-    wanted = dict.fromkeys(source for name in names for source in sources(name))
+    manual = {name: text for name in names if (text := by_hand(name))}
+    wanted = dict.fromkeys(s for name in names if name not in manual for s in sources(name))
     fetched = []
     with progress(quiet=quiet) as shown:
         for source in wanted:
             fetched += (files := fetch_weights(source, shown))
             record(root("data_root", data_root), files)
     if as_json:
-        print_json([asdict(file) for file in fetched])
+        print_json([asdict(file) for file in fetched] + [{"by_hand": t} for t in manual.values()])
+        return
+    click.echo("\n".join(manual.values()), nl=False)
+    if not wanted:
         return
     rows = [(f.source, f.file, f"{f.size / 1e6:.1f}", f.sha256) for f in fetched]
     print_table(("weights", "file", "MB", "sha256"), rows, right=("MB",))

@@ -63,6 +63,11 @@ def sources(name: str) -> tuple[str, ...]:
     raise BenchError(f"{name} has no weights to fetch: {MODELS[name].card.weights}")
 
 
+def by_hand(name: str) -> str:
+    """How to fetch a model's weights where they lie at no place that is fetched from; or empty."""
+    return PUBLISHED.get(name, Published()).by_hand
+
+
 def fetch(source: str, progress: Progress) -> list[Fetched]:
     """Bring one source into the cache where the models look for it; goes on where it stopped.
 

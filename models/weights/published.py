@@ -24,6 +24,7 @@ class Published:
         side: of the square that images are brought to, in pixels; None where there is none.
         pixels: how they are brought to it, and how colours are normalised then.
         extras: of this package, that bring the usual weights.
+        by_hand: what to fetch where the suite does not, and how.
     """
 
     sources: tuple[str, ...] = ()
@@ -32,7 +33,25 @@ class Published:
     side: int | None = None
     pixels: str = ""
     extras: tuple[str, ...] = ()
+    by_hand: str = ""
 
+
+_DIFFEWS = """\
+zzzmmz/Diffews on https://modelscope.cn, Stable Diffusion 2.1 as fine-tuned by the authors
+
+  pip install modelscope
+  modelscope download --model zzzmmz/Diffews --local_dir weight
+
+needed, so that they lie as here; GB in float32, from the number of weights:
+
+  weight/stable-diffusion-2-1-ref8inchannels-tag4inchannels/
+    vae/config.json, vae/diffusion_pytorch_model.safetensors or .bin            0.33
+    text_encoder/config.json, text_encoder/model.safetensors or .bin            1.36
+  weight/coco_fold0/unet/   strict: base classes of a fold of COCO-20i
+    config.json, diffusion_pytorch_model.safetensors or .bin                    3.46
+  weight/coco_fold1/unet/, weight/coco_fold2/unet/, weight/coco_fold3/unet/     3.46 each
+  weight/incontext/unet/    all classes of COCO, ADE20K and PASCAL VOC          3.46
+"""
 
 _SQUASHED = "squashed, bilinear"
 _PADDED = "longest side, padded, bilinear"
@@ -45,7 +64,7 @@ MODELS: Mapping[str, Published] = {
     "dense-nn": Published(
         parameters=4_652_008, side=320, pixels=f"{_SQUASHED}; the backbone's", extras=("demo",)
     ),
-    "diffews": Published(side=512, pixels=f"{_SQUASHED}; to -1..1"),
+    "diffews": Published(side=512, pixels=f"{_SQUASHED}; to -1..1", by_hand=_DIFFEWS),
     "sd-features": Published(side=768, pixels=f"{_SQUASHED}; to -1..1"),
     "sd-incontext": Published(side=512, pixels=f"{_SQUASHED}; to -1..1"),
     "seggpt": Published(
