@@ -87,11 +87,8 @@ class SDFeatures(BaseSegmenter):
         self.parameters, self.comparable = inner.parameters, inner.comparable
         self.config = options.model_dump(exclude={"checkpoint", "unet"})
         self.card = replace(self.card, weights=f"{NAME}: {inner.backbone.weights}")
-        if parts.folds:
-            # Fine-tuned with masks after all, such as a DiffewS: its folds are guarded as there.
-            self.trained_fold = parts.folds
-            seen = {**dict.fromkeys(parts.folds, "no"), "*": "unknown"}
-            self.card = replace(self.card, sees_test_classes=seen)
+        # Fine-tuned with masks after all, such as a DiffewS: its folds are guarded as there.
+        self.trained_on = parts.trained_on
 
     @classmethod
     def load(

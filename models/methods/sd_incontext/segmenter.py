@@ -22,7 +22,6 @@ reference for these figures.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -105,10 +104,8 @@ class SDInContext(BaseSegmenter):
             "prediction": prediction,
         }
         self.image_key = f"sd-latent:{parts.vae_digest}:{self.dtype}"
-        if parts.folds:
-            self.trained_fold = parts.folds
-            seen = {**dict.fromkeys(parts.folds, "no"), "*": "unknown"}
-            self.card = replace(self.card, sees_test_classes=seen)
+        # Fine-tuned with masks after all, such as a DiffewS: its folds are guarded as there.
+        self.trained_on = parts.trained_on
 
     @classmethod
     def load(

@@ -44,8 +44,7 @@ def test_random_weights_are_not_comparable() -> None:
 
 def test_a_unet_that_was_trained_on_a_fold_is_kept_to_it() -> None:
     model = load_model("sd-features", {"checkpoint": str(WEIGHTS), "block": "up0", "size": 64})
-    assert model.trained_fold == {"shapes": 0}
-    assert model.card.sees_test_classes == {"shapes": "no", "*": "unknown"}
+    assert [(entry.dataset, entry.fold) for entry in model.trained_on] == [("shapes", 0)]
 
 
 def test_two_sources_of_weights_are_refused() -> None:
