@@ -84,8 +84,8 @@ function columns(s) {
       id: `fold${f}`, group: "folds", head: s.parts[f], wide: true,
       value: (r) => r.folds[f] && r.folds[f][0], show: (r) => percent(r.folds[f]),
     })),
-    { id: "fb", head: "FB-IoU", value: (r) => r.fb_iou && r.fb_iou[0], show: (r) => percent(r.fb_iou) },
-    { id: "ms", head: "ms", up: true, value: (r) => r.ms, show: (r) => time(r.ms) },
+    { id: "fb", head: "FB-IoU", value: (r) => r.fb_iou && r.fb_iou[0], show: (r) => percent(r.fb_iou), wide: true },
+    { id: "ms", head: "ms", up: true, wide: true, value: (r) => r.ms, show: (r) => time(r.ms) },
     { id: "parameters", head: "Parameters", up: true, wide: true, value: (r) => r.parameters, show: (r) => short(r.parameters) },
     { id: "seen", head: "Test classes seen", text: true, wide: true, value: (r) => r.seen, show: (r) => r.seen, up: true },
     { id: "hardware", head: "Device", text: true, wide: true, value: (r) => r.hardware, show: (r) => r.hardware, up: true },
@@ -186,6 +186,8 @@ function detail(s, row) {
       ...fact(commands.length > 1 ? "Commands" : "Command", ...commands.map((text) => h("code", {}, text))),
       ...fact("Verified by", verified),
       ...(folds.length > 1 ? fact("mIoU", folds.join(", ")) : []),
+      ...fact("FB-IoU", `${percent(row.fb_iou)} (${ends(row.fb_iou)})`),
+      ...fact("Time and size", `${time(row.ms)} ms an episode, ${short(row.parameters)} parameters`),
       ...Object.entries(facts).flatMap(([what, text]) => fact(what, text)),
       ...fact("Episode tables", ...(tables.length
         ? tables.map(([name, href]) => h("a", { href }, name)) : ["not committed"])),
@@ -302,6 +304,7 @@ function draw() {
   const rows = shown(s);
   const best = [...rows].sort((a, b) => (b.miou ? b.miou[0] : -1) - (a.miou ? a.miou[0] : -1));
   drawTable(s, rows);
+  fit();
   drawCost(rows);
   drawCurve();
   drawClasses(s, best);

@@ -1,6 +1,10 @@
 /* Plots */
-const W = 860, LINE = 15, PAD = { left: 52, right: 190, top: 20, bottom: 44 };
-let H = 420; /* taller where that many names need it */
+const LINE = 15, PAD = { left: 52, right: 190, top: 20, bottom: 44 };
+let W = 860, H = 420; /* narrower on phones, taller where that many names need it */
+function fit() {
+  const narrow = at("cost").clientWidth < 560;
+  [W, PAD.right] = narrow ? [430, 150] : [860, 190];
+}
 const colour = (index) => `var(--c${Math.min(index, 5)})`;
 const niceStep = (span) => [1, 2, 5, 10, 20].find((step) => span / step <= 7) || 25;
 
@@ -23,7 +27,7 @@ function frame(label, rows, ticks, caption) {
       svg("text", { class: "tick", x, y: H - PAD.bottom + 19, "text-anchor": "middle" }, text));
   }
   root.append(
-    svg("text", { class: "tick", x: PAD.left, y: 11 }, "mIoU, %"),
+    svg("text", { class: "tick", x: PAD.left, y: 14 }, "mIoU, %"),
     svg("text", { class: "tick", x: (PAD.left + W - PAD.right) / 2, y: H - 6, "text-anchor": "middle" }, caption));
   return [root, y];
 }
@@ -60,9 +64,11 @@ function labels(root, marks) {
   for (const { x: from, y, at: to, text, fill } of marks) {
     root.append(
       svg("path", { class: "leader", stroke: fill, d: `M${from + 8} ${y}L${x - 20} ${to}H${x - 4}` }),
-      svg("text", { class: "label", x, y: to + 4, style: `fill: ${fill}` }, text.length > 24 ? `${text.slice(0, 23)}…` : text));
+      svg("text", { class: "label", x, y: to + 4, style: `fill: ${fill}` }, shortened(text, W > 500 ? 24 : 14)));
   }
 }
+
+const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 function drawCost(rows) {
   const kind = state.cost;
