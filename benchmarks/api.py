@@ -35,6 +35,7 @@ from benchmarks.results.store import (
 )
 from benchmarks.results.table import read_table, write_table
 from datasets_prep.episodes.episode import Episode
+from datasets_prep.leaks.class_names import shared as shared_classes
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.runtime.progress import SILENT, Progress
 
@@ -81,6 +82,7 @@ __all__ = [
     "read_table",
     "repeat_command",
     "score_masks",
+    "shared_classes",
     "write_table",
 ]
 

@@ -18,6 +18,7 @@ from leaderboards.page.plots import board_plots
 from leaderboards.page.provenance import Known
 from leaderboards.statistics.groups import group_settings
 from leaderboards.statistics.scores import Setting, settings
+from leaderboards.statistics.seen import training
 from leaderboards.tables import boards as markdown
 from leaderboards.tables import wording
 from leaderboards.tables.markdown import BOARDS
@@ -69,13 +70,19 @@ def build(
     boards = settings(found.results)
     boards += group_settings(boards, groups or {})
     numbers = list(reported())
-    known = Known(read_verified(output), frozenset(find_committed(output / "results")))
+    known = Known(
+        read_verified(output),
+        frozenset(find_committed(output / "results")),
+        training(boards, output),
+    )
     drawn = board_plots(boards) if plots else {}
     pages: dict[str, str | bytes] = {
         PAGE: reported_page(numbers, boards),
     }
     for dataset, group in groupby(boards, key=lambda setting: setting.dataset):
-        pages[f"{dataset}.md"] = markdown.dataset_page(list(group), found.left_out, numbers)
+        pages[f"{dataset}.md"] = markdown.dataset_page(
+            list(group), found.left_out, numbers, known.training
+        )
     data = page.board_data(boards, numbers, known)
     pages["board.json"] = page.to_json(data) + "\n"
     pages |= drawn | pictures(boards, gallery or {}, drawn.keys())

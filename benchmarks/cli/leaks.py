@@ -10,6 +10,7 @@ from benchmarks.cli.options.layout import Verb
 from benchmarks.cli.options.params import (
     argument,
     as_json,
+    boards,
     data_root,
     number,
     option,
@@ -59,6 +60,13 @@ _FOUND = 1
     group="Output",
     help="Images to name of each kind of match.",
 )
+@option(
+    "--note",
+    is_flag=True,
+    group="Output",
+    help="Keep the numbers in the boards' leaks.json: rows show them.",
+)
+@boards
 @data_root
 @as_json
 @quiet
@@ -71,6 +79,8 @@ def leaks(
     distance: int,
     jobs: int | None,
     show: int,
+    note: bool,
+    boards: Path,
     data_root: Path | None,
     as_json: bool,
     quiet: bool,
@@ -89,6 +99,14 @@ def leaks(
         found = within(opened[0], prints[0], distance)
     else:
         found = between(opened[0], prints[0], opened[1], prints[1], distance)
+    if note:
+        from leaderboards.statistics.seen import note_leaks
+
+        kept = [
+            (k.seen, k.tested, k.images, len(k.same) + len(k.equal) + len(k.near)) for k in found
+        ]
+        path = note_leaks(boards, name, other or name, kept)
+        click.echo(f"noted in {path}", err=True)
     if as_json:
         from dataclasses import asdict
 

@@ -67,8 +67,9 @@ def verify_archive(path: Path, by: str, given: Mapping[str, Any]) -> Outcome:
         exact = True
         if setup.model.kind != "predictions":
             exact = same_kind(result.record, device.type)
-            model = _model(result, given, str(device), loaded)
-            check_model(result.record, model)
+            name = _target(result, given)
+            model = _model(name, result, given, str(device), loaded)
+            check_model(result.record, model, name)
             again = measure_again(result.record, wanted, model, dataset, device)
             own += sample.differing(result, again, exact=exact)
         elif result.key not in sent.masks:
@@ -93,20 +94,31 @@ def verify_archive(path: Path, by: str, given: Mapping[str, Any]) -> Outcome:
     return Outcome(tuple(differences), summary, verified)
 
 
-def _model(
-    result: Result, given: Mapping[str, Any], device: str, loaded: "dict[str, Segmenter]"
-) -> "Segmenter":
-    """The model of a result; one at a time is held."""
-    from benchmarks.cli.options.segmenters import chosen_model
-    from benchmarks.cli.options.segmenters import loaded as load
-    from benchmarks.results.repeat import options_of, registered
+def _target(result: Result, given: Mapping[str, Any]) -> str:
+    """The name or the spec of the model to load."""
+    from benchmarks.results.repeat import registered
 
-    setup = result.record.setup
-    name = given["model"] or registered(setup.model)
+    name = given["model"] or registered(result.record.setup.model)
     if name is None:
         raise BenchError(
             f"{result.key} is of code that is not the suite's; name it with --model file.py"
         )
+    return str(name)
+
+
+def _model(
+    name: str,
+    result: Result,
+    given: Mapping[str, Any],
+    device: str,
+    loaded: "dict[str, Segmenter]",
+) -> "Segmenter":
+    """The model of a result; one at a time is held."""
+    from benchmarks.cli.options.segmenters import chosen_model
+    from benchmarks.cli.options.segmenters import loaded as load
+    from benchmarks.results.repeat import options_of
+
+    setup = result.record.setup
     options = [] if given["model"] else [f"{k}={v}" for k, v in options_of(setup.model).items()]
     options += [text.replace("{fold}", str(setup.fold)) for text in given["options"]]
     label = " ".join([name, setup.dtype, *options])

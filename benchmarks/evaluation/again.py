@@ -20,7 +20,7 @@ from datasets_prep.prepared.dataset import PreparedDataset
 from models.segmenter import Segmenter, trait
 
 _CACHE = 2**30  # bytes of features
-_SAME = ("weights_digest", "parameters", "trained_fold", "source_digest", "comparable")
+_SAME = ("weights_digest", "parameters", "source_digest", "comparable")
 Areas = tuple[int, int, int, int]
 
 
@@ -44,14 +44,19 @@ def same_episodes(record: RunRecord, dataset: PreparedDataset) -> tuple[Episode,
     return tuple(episodes[: setup.episodes.limit])
 
 
-def check_model(record: RunRecord, model: Segmenter) -> None:
+def check_model(record: RunRecord, model: Segmenter, target: str) -> None:
     """Refuse a model that is not the one of the record: other weights, other code.
+
+    Args:
+        record: what was measured.
+        model: what is loaded.
+        target: the name or the spec that it was loaded by.
 
     Raises:
         BenchError: naming the first thing that differs, with both values.
     """
     then = record.setup.model
-    now = model_record(then.name, model, record.setup.dataset.name)
+    now = model_record(then.name, model, record.setup.dataset.name, target)
     wanted, found = (own.model_dump(include=set(_SAME), mode="json") for own in (then, now))
     for name, old, new in differences(wanted, found):
         raise BenchError(

@@ -70,6 +70,7 @@ def model_record(
         parameters=trait(model, "parameters"),
         comparable=trait(model, "comparable"),
         sees_test_classes=sees(trained_on, dataset) if trained_on else seen,
+        text_prompts=card.text_prompts,
         trained_fold=fold_of(trained_on, dataset),
         trained_on=tuple(TrainingRecord(**asdict(entry)) for entry in known),
         source_digest=code_digest(*_modules(model, target)),

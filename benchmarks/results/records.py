@@ -42,6 +42,7 @@ class ModelRecord(_Record):
     trained_on: tuple[TrainingRecord, ...] | None = Field(
         None, description="as far as it is known; None in results from before it was recorded"
     )
+    text_prompts: bool = Field(False, description="whether words name the class to the model")
     source_digest: str | None = Field(
         None, description="of all files that a model is made of which is not the suite's"
     )

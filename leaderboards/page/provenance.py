@@ -10,6 +10,7 @@ from benchmarks import Result, RunKey, repeat_command
 from leaderboards.committed.files import counts_digest, without_paths
 from leaderboards.committed.sample import Verification, verified_by
 from leaderboards.statistics.scores import Row
+from leaderboards.statistics.seen import Training, seen
 from leaderboards.tables import wording
 
 
@@ -20,10 +21,12 @@ class Known:
     Attributes:
         verified: as `read_verified` gives it.
         committed: the runs whose files are in `results/`.
+        training: what is known of training sets.
     """
 
     verified: Mapping[str, Verification] = field(default_factory=dict)
     committed: frozenset[RunKey] = frozenset()
+    training: Training = field(default_factory=Training)
 
 
 NOTHING = Known()
@@ -39,11 +42,22 @@ def provenance(row: Row, known: Known) -> dict[str, Any]:
     results = [result for fold in sorted(row.folds) for result in row.folds[fold].results]
     records = [result.record for result in results]
     models = [record.setup.model for record in records]
+    share = seen(row, known.training)
     facts = {
         "What it is": row.model.title,
         "Configuration": wording.distinct(map(_configuration, results)),
         "Weights": wording.distinct(model.weights_digest or wording.NONE for model in models),
         "Code of its own": wording.distinct(m.source_digest for m in models if m.source_digest),
+        "Trained on": wording.distinct(
+            f"{entry.dataset}"
+            + ("" if entry.fold is None else f", fold {entry.fold}")
+            + f" ({entry.source})"
+            for model in models
+            for entry in model.trained_on or ()
+        ),
+        "Test classes seen": share.detail if share else "",
+        "Test images seen": "; ".join(share.images) if share else "",
+        "Text prompts": wording.text_prompts(row),
         "Device": wording.distinct(record.hardware for record in records),
         "Arithmetic": wording.distinct(
             f"{record.setup.dtype}, batches of {record.setup.batch_size}" for record in records

@@ -7,6 +7,7 @@ from leaderboards.committed.collect import LeftOut
 from leaderboards.literature.numbers import Reported
 from leaderboards.literature.table import PAGE, reported_tables
 from leaderboards.statistics.scores import Row, Setting
+from leaderboards.statistics.seen import Training
 from leaderboards.tables import wording
 from leaderboards.tables.across import across_tables
 from leaderboards.tables.markdown import BOARDS, escape, link, table
@@ -28,6 +29,9 @@ _HOW_TO_READ = """\
   them for scale; so do previews and models with random weights, marked *not comparable*.
 - **Strict** and **generalist** models have tables of their own: whoever saw the test classes in
   training, or may have seen them, does not compete with those who did not.
+- **Test classes seen** is the share of the tested classes, judged by their names, of which the
+  weights' training held masks: of all its sets whose classes are known. Where it is not recorded
+  what they were trained on, there is a word instead.
 - A row that **lacks a fold** shows the folds it has and no mean. *Trained for fold 0* means that
   the model's weights have seen the other folds' test classes, so that it cannot have more.
 - Numbers of different **protocols**, datasets or shots are never comparable, nor are those of a
@@ -67,7 +71,10 @@ def overview(
 
 
 def dataset_page(
-    settings: Sequence[Setting], left_out: Sequence[LeftOut], numbers: Sequence[Reported]
+    settings: Sequence[Setting],
+    left_out: Sequence[LeftOut],
+    numbers: Sequence[Reported],
+    known: Training,
 ) -> str:
     """The page of one dataset.
 
@@ -75,6 +82,7 @@ def dataset_page(
         settings: all of this dataset.
         left_out: results that are on no board, of any dataset.
         numbers: published ones, of any dataset.
+        known: of training sets.
     """
     name, members = settings[0].dataset, settings[0].parts
     facts = _group_facts(members) if members else _dataset_facts(settings)
@@ -83,7 +91,7 @@ def dataset_page(
         f"{facts} [How to read this page](../README.md#how-to-read-the-boards).",
     ]
     for protocol, group in groupby(settings, key=lambda setting: setting.protocol.name):
-        parts += _protocol(protocol, list(group))
+        parts += _protocol(protocol, list(group), known)
     literature = reported_tables(numbers, name, settings)
     if literature:
         parts += ["## Reported in the literature", _LITERATURE, *literature]
@@ -113,7 +121,7 @@ def _group_facts(members: Sequence[str]) -> str:
     )
 
 
-def _protocol(name: str, settings: Sequence[Setting]) -> list[str]:
+def _protocol(name: str, settings: Sequence[Setting], known: Training) -> list[str]:
     protocol = settings[0].protocol
     facts = {
         "Seed": protocol.seed,
@@ -130,7 +138,7 @@ def _protocol(name: str, settings: Sequence[Setting]) -> list[str]:
     ]
     for setting in settings:
         parts += _setting(setting)
-    return [*parts, "### Details", _details_table(settings)]
+    return [*parts, "### Details", _details_table(settings, known)]
 
 
 def _setting(setting: Setting) -> list[str]:
@@ -192,9 +200,9 @@ def _lists_table(settings: Sequence[Setting]) -> str:
     return table(head, body, "l" * len(head))
 
 
-def _details_table(settings: Sequence[Setting]) -> str:
+def _details_table(settings: Sequence[Setting], known: Training) -> str:
     head = ["Model", "What it is", "Shots", "Parameters", "Weights", "Test classes seen"]
-    head += ["Device", "dtype", "Date"]
+    head += ["Text prompts", "Device", "dtype", "Date"]
     shots: dict[tuple[str, ...], list[str]] = {}
     for setting in settings:
         for row in setting.rows:
@@ -204,14 +212,15 @@ def _details_table(settings: Sequence[Setting]) -> str:
                 row.model.title,
                 wording.parameters(row.model.parameters),
                 wording.distinct(wording.prefix(setup.model.weights_digest) for setup in setups),
-                wording.distinct(setup.model.sees_test_classes for setup in setups),
+                wording.seen_classes(row, known),
+                wording.text_prompts(row),
                 wording.distinct(record.hardware for record in row.records),
                 wording.distinct(setup.dtype for setup in setups),
                 row.date,
             )
             shots.setdefault(facts, []).append(str(setting.shots))
     body = [[*facts[:2], ", ".join(shots[facts]), *facts[2:]] for facts in sorted(shots)]
-    return table(head, body, "llrrlllll")
+    return table(head, body, "llrrllllll")
 
 
 def _overview_table(settings: Sequence[Setting]) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 from benchmarks import Figure
 from leaderboards.committed.collect import LeftOut
 from leaderboards.statistics.scores import Row, Setting
+from leaderboards.statistics.seen import Training, seen
 
 NONE = "–"
 
@@ -83,6 +84,21 @@ def tiers(setting: Setting) -> list[tuple[str, list[Row]]]:
         ("Generalist: test classes were seen in training, or may have been", general),
     ]
     return [(title, rows) for title, rows in named if rows]
+
+
+def seen_classes(row: Row, known: Training) -> str:
+    """The share of the test classes that training held, or what is recorded in its place."""
+    share = seen(row, known)
+    if share is not None:
+        return str(share)
+    return distinct(record.setup.model.sees_test_classes for record in row.records)
+
+
+def text_prompts(row: Row) -> str:
+    """Whether words name the class to the model; of masks from outside that is not known."""
+    if row.model.kind == "predictions":
+        return NONE
+    return "yes" if any(record.setup.model.text_prompts for record in row.records) else "no"
 
 
 def distinct(values: Iterable[str]) -> str:

@@ -43,6 +43,7 @@ def make_setup(**changes: Any) -> Setup:
         "comparable": True,
         "sees_test_classes": "no",
         "trained_fold": None,
+        "trained_on": None,
         "source_digest": None,
         "digest": "d" * 64,
         "lists": "derived",
@@ -64,7 +65,7 @@ def make_setup(**changes: Any) -> Setup:
         model=ModelRecord(
             **pick("name", "title", "kind", "config", "weights_digest"),
             **pick("parameters", "comparable", "sees_test_classes", "trained_fold"),
-            **pick("source_digest"),
+            **pick("source_digest", "trained_on"),
         ),
         dataset=DatasetRecord(name=dataset, **pick("digest", "lists", "folds", "classes")),
         protocol=ProtocolRecord(

@@ -71,6 +71,12 @@ function shown(s) {
     `${row.name} ${row.title}`.toLowerCase().includes(text));
 }
 
+/* `at least 12 of 80` as a number. */
+function share(text) {
+  const [part, whole] = text.match(/\d+/g).map(Number);
+  return part / Math.max(whole, 1);
+}
+
 /* Columns: how a row is read, shown and sorted. `wide` ones are left out on phones. */
 function columns(s) {
   const folds = s.folds > 1 && s.folds <= 5 ? [...Array(s.folds).keys()] : [];
@@ -87,7 +93,8 @@ function columns(s) {
     { id: "fb", head: "FB-IoU", value: (r) => r.fb_iou && r.fb_iou[0], show: (r) => percent(r.fb_iou), wide: true },
     { id: "ms", head: "ms", up: true, wide: true, value: (r) => r.ms, show: (r) => time(r.ms) },
     { id: "parameters", head: "Parameters", up: true, wide: true, value: (r) => r.parameters, show: (r) => short(r.parameters) },
-    { id: "seen", head: "Test classes seen", text: true, wide: true, value: (r) => r.seen, show: (r) => r.seen, up: true },
+    { id: "seen", head: "Test classes seen", text: true, wide: true, value: (r) => (/ of /.test(r.seen) ? share(r.seen) : null), show: (r) => r.seen, up: true },
+    { id: "text", head: "Text", text: true, wide: true, value: (r) => r.text, show: (r) => r.text, up: true },
     { id: "hardware", head: "Device", text: true, wide: true, value: (r) => r.hardware, show: (r) => r.hardware, up: true },
     { id: "dtype", head: "dtype", text: true, wide: true, value: (r) => r.dtype, show: (r) => r.dtype, up: true },
     { id: "date", head: "Date", text: true, wide: true, value: (r) => r.date, show: (r) => r.date },
