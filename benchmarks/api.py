@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchmarks.config.file import check_name, root
 from benchmarks.config.schema import BenchConfig, DatasetConfig, ModelConfig
 from benchmarks.errors import BenchError
-from benchmarks.evaluation import intervals, metrics
+from benchmarks.evaluation import intervals, metrics, questions
 from benchmarks.evaluation.intervals import ClassClusters, Draws, Figure, Interval
 from benchmarks.evaluation.metrics import EpisodeCounts
 from benchmarks.pictures.canvas import COLOURS, MARKERS, Canvas
@@ -78,6 +78,7 @@ __all__ = [
     "load_results",
     "metrics",
     "protocol_folder",
+    "questions",
     "read_result",
     "read_table",
     "repeat_command",

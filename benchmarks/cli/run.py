@@ -23,6 +23,7 @@ from benchmarks.cli.options.params import (
     results_root,
 )
 from benchmarks.cli.outcomes import failures, outcome_json, print_answers, print_results
+from benchmarks.protocols.catalog import PROMPTS
 
 if TYPE_CHECKING:
     from benchmarks.config.overrides import Overrides
@@ -68,6 +69,12 @@ _WHERE = "Where to run it"
     help="Prepared datasets, or the group cdfss.",
 )
 @option("--protocol", "-p", metavar="NAME", group=_WHAT, help="Protocol for all of them.")
+@option(
+    "--prompt",
+    type=click.Choice(["mask", *PROMPTS]),
+    group=_WHAT,
+    help="What a model gets of a support's mask; part of the protocol's name, as in fixed-v1+box.",
+)
 @option("--shots", "-k", type=as_shots, metavar="K,...", group=_WHAT, help="Supports an episode.")
 @option("--folds", type=as_folds, metavar="N,...", group=_WHAT, help="Only these folds, from 0.")
 @number(
@@ -244,7 +251,7 @@ def _overrides(given: dict[str, Any]) -> "Overrides":
     options += [
         f"{key}={value}" for key in ("checkpoint", "unet") if (value := given.pop(key)) is not None
     ]
-    names = ["datasets", "protocol", "folds", "shots", "models", "model_from", "name"]
+    names = ["datasets", "protocol", "prompt", "folds", "shots", "models", "model_from", "name"]
     names += ["trained_on", "cache_size"]
     return Overrides(options=options, **{key: given.pop(key) for key in names}, fields=given)
 

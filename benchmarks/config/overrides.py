@@ -31,6 +31,7 @@ class Overrides:
         fields: top-level fields of `BenchConfig`, those that are None left out.
         datasets: names of datasets or groups; those in the configuration keep what it says.
         protocol: for all datasets.
+        prompt: in place of the supports' masks, by whatever protocol; "mask" for the masks.
         folds: for all datasets.
         shots: for all datasets.
         models: names of models or groups; those in the configuration keep their options.
@@ -45,6 +46,7 @@ class Overrides:
     fields: Mapping[str, Any] = field(default_factory=dict)
     datasets: Sequence[str] | None = None
     protocol: str | None = None
+    prompt: str | None = None
     folds: Sequence[int] | None = None
     shots: Sequence[int] | None = None
     models: Sequence[str] | None = None
@@ -122,6 +124,9 @@ def _datasets(config: BenchConfig, overrides: Overrides) -> list[dict[str, Any]]
     every: list[dict[str, Any]] = []
     for dataset in chosen:
         body = {**dict(dataset), **changes}
+        if overrides.prompt is not None:
+            base = str(body["protocol"]).partition("+")[0]
+            body["protocol"] = base if overrides.prompt == "mask" else f"{base}+{overrides.prompt}"
         if body not in every:
             every.append(body)
     return every

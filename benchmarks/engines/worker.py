@@ -105,13 +105,13 @@ class Worker:
         if task.attempt != self._attempt:
             self._attempt = task.attempt
             environment.reset_peak_memory(self._device.type)
-        evaluator = self._evaluators[task.dataset]
+        evaluator, protocol = self._evaluators[task.dataset], get_protocol(task.protocol)
         if task.ahead is not None:
-            evaluator.expect(task.ahead)
+            evaluator.expect(task.ahead, protocol.prompt)
         try:
             tried = evaluator.measure(
                 task.batch,
-                get_protocol(task.protocol),
+                protocol,
                 wanted=task.wanted,
                 seed=task.seed,
                 masks=task.masks,

@@ -83,7 +83,7 @@ def predict_now(
     try:
         evaluator = Evaluator(model, loader, FeatureCache([]), torch.device(device))
         with torch.inference_mode():
-            scores = evaluator.segment(Batch(0, (episode,)), seed)
+            scores = evaluator.segment(Batch(0, (episode,)), seed, protocol.prompt)
             size = dataset.size(episode.query)
             mask: NDArray[np.bool_] = predict(model, scores, size, protocol.target(size))[0]
     finally:

@@ -75,6 +75,7 @@ class Evaluator:
         self._stretch: Sequence[Batch] = ()
         self._steps: Mapping[int, int] = {}
         self._unreadable: Exception | None = None
+        self._prompt = "mask"
 
     def close(self) -> None:
         """Drop the features that nobody else can use; the cache would hold them for nothing."""
@@ -85,8 +86,9 @@ class Evaluator:
         """The model's grid size for an image."""
         return self.model.geometry.grid(self.loader.dataset.size(image_id))
 
-    def expect(self, stretch: Sequence[Batch]) -> None:
+    def expect(self, stretch: Sequence[Batch], prompt: str = "mask") -> None:
         """Batches that come next, in this order; what they use is kept and decoded ahead."""
+        self._prompt = prompt
         self._stretch = stretch
         self._steps = {batch.index: step for step, batch in enumerate(stretch)}
         self.cache.schedule(self._keys(batch) for batch in stretch)
@@ -117,6 +119,7 @@ class Evaluator:
             MemoryError: where memory does not do for the batch.
         """
         begin = time.perf_counter()
+        self._prompt = protocol.prompt
         self.encodes = EncodeCounts()
         self._stage = Stages(self.device)
         step = self._steps.get(batch.index)
@@ -179,7 +182,7 @@ class Evaluator:
         return (*self._image_scope, image_id)
 
     def _support_key(self, pair: tuple[str, int]) -> Key:
-        return (*self._support_scope, *pair)
+        return (*self._support_scope, *pair, self._prompt)
 
     def _keys(self, batch: Batch) -> Iterator[Key]:
         """Every feature that a batch may ask for."""
@@ -205,8 +208,9 @@ class Evaluator:
         if self.model.support_uses_features:
             self.encodes.naive_images += supports
 
-    def segment(self, batch: Batch, seed: str) -> Tensor:
+    def segment(self, batch: Batch, seed: str, prompt: str | None = None) -> Tensor:
         """Scores of one batch (B×H×W, on the model's grid), from the cache where it can."""
+        self._prompt = prompt or self._prompt
         supports = self._supports(list(batch.pairs()))
         images = self._images(batch.images())
         wants = trait(self.model, "wants")
@@ -214,7 +218,8 @@ class Evaluator:
         if "seeds" in wants:
             extras["seeds"] = [episode_seed(seed, e.index) for e in batch.episodes]
         if "truths" in wants:
-            extras["truths"] = self._masks([(e.query, e.class_index) for e in batch.episodes])
+            own = [(e.query, e.class_index) for e in batch.episodes]
+            extras["truths"] = self._masks(own, "mask")
         with self._stage("segment"):
             scores = self.model.segment(
                 [images[e.query] for e in batch.episodes],
@@ -244,7 +249,7 @@ class Evaluator:
         images = self._images(dict.fromkeys(p[0] for p in missing)) if uses else {}
         for part in self._chunks(missing, lambda pair: self.grid_of(pair[0])):
             ids = [pair[0] for pair in part]
-            pixels, masks = self._pixels(ids, reads), self._filled(self._masks(part))
+            pixels, masks = self._pixels(ids, reads), self._filled(self._masks(part, self._prompt))
             with self._stage("encode_supports"):
                 features = self.model.encode_support(
                     pixels, masks, self._filled([images[i] for i in ids]) if uses else []
@@ -299,9 +304,9 @@ class Evaluator:
             stacked: Tensor = self._filled(torch.stack(pixels))
             return stacked.to(self.device).float().div_(255)
 
-    def _masks(self, pairs: Sequence[tuple[str, int]]) -> Tensor:
+    def _masks(self, pairs: Sequence[tuple[str, int]], prompt: str) -> Tensor:
         with self._stage("load"), self._loading():
-            masks = [self.loader.support_mask(*pair, self.model.geometry) for pair in pairs]
+            masks = [self.loader.support_mask(*pair, self.model.geometry, prompt) for pair in pairs]
             return torch.stack(masks).to(self.device).float()
 
     def _count(

@@ -11,6 +11,7 @@ import torch
 from cachetools import LRUCache
 from torch import Tensor
 
+from benchmarks.evaluation.prompts import prompted
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.geometry import Geometry, Size, nearest
 
@@ -56,12 +57,23 @@ class Loader:
             self._pixels[key] = pending.result()
         return self._kept(self._pixels, key, lambda: self._decode(image_id, geometry))
 
-    def support_mask(self, image_id: str, class_index: int, geometry: Geometry) -> Tensor:
-        """A support mask on the model's grid: uint8, H×W, 1 foreground; ignored pixels are 0."""
+    def support_mask(
+        self, image_id: str, class_index: int, geometry: Geometry, prompt: str = "mask"
+    ) -> Tensor:
+        """A support mask on the model's grid: uint8, H×W, 1 foreground; ignored pixels are 0.
+
+        Args:
+            image_id: the image.
+            class_index: whose mask.
+            geometry: of the model.
+            prompt: what of the mask is given, as `benchmarks.evaluation.prompts` draws it.
+        """
         return self._kept(
             self._masks,
-            (image_id, class_index, geometry),
-            lambda: geometry.mask((self.dataset.mask(image_id, class_index) == 1).view("uint8")),
+            (image_id, class_index, geometry, prompt),
+            lambda: geometry.mask(
+                prompted(self.dataset.mask(image_id, class_index) == 1, prompt).view("uint8")
+            ),
         )
 
     def truth(self, image_id: str, class_index: int, target: Size) -> Tensor:

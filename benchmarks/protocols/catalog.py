@@ -1,6 +1,6 @@
 """Protocols: everything that fixes a number, as named values. A new one is one entry here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from benchmarks.errors import BenchError
@@ -25,6 +25,8 @@ class Protocol:
         aggregation: for people.
         source: the code that it follows.
         not_reproduced: what that code does and this protocol does not.
+        prompt: what a model gets of a support's mask: the mask, or what a rule of
+            `benchmarks.evaluation.prompts` draws from it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Protocol:
     runs: int = 1
     ignore: str = "255 left out of prediction and truth"
     aggregation: str = "counts summed per class, mean over classes, mean over folds"
+    prompt: str = "mask"
 
     @property
     def resolution(self) -> str:
@@ -130,12 +133,21 @@ PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
 DEFAULT_PROTOCOL = "fixed-v1"
 
 
+PROMPTS = ("box", "scribble", "point", "eroded", "dilated")
+
+
+def known_protocols() -> list[str]:
+    """Every name that `get_protocol` takes."""
+    return [*PROTOCOLS, *(f"{name}+{prompt}" for name in PROTOCOLS for prompt in PROMPTS)]
+
+
 def get_protocol(name: str) -> Protocol:
-    """The protocol called `name`.
+    """The protocol called `name`; with `+point` and the like at its end, prompts stand for masks.
 
     Raises:
         BenchError: for an unknown name, with the nearest ones.
     """
-    if name not in PROTOCOLS:
-        raise BenchError(unknown("protocol", name, PROTOCOLS))
-    return PROTOCOLS[name]
+    base, plus, prompt = name.partition("+")
+    if base not in PROTOCOLS or (plus and prompt not in PROMPTS):
+        raise BenchError(unknown("protocol", name, known_protocols()))
+    return replace(PROTOCOLS[base], name=name, prompt=prompt) if plus else PROTOCOLS[base]

@@ -107,6 +107,11 @@ class Row:
         }
         return tuple(name for name, values in fields.items() if len(values) > 1)
 
+    @cached_property
+    def answers(self) -> Mapping[str, float]:
+        """What the protocol asks beside mIoU, in 0..1, the mean over the folds that there are."""
+        return figures.mean_answers([r for score in self.folds.values() for r in score.results])
+
     @property
     def milliseconds(self) -> float:
         """Per episode: the mean of the folds' medians."""

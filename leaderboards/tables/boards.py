@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from benchmarks import questions
 from leaderboards.committed.collect import LeftOut
 from leaderboards.literature.numbers import Reported
 from leaderboards.literature.table import PAGE, reported_tables
@@ -148,6 +149,8 @@ def _setting(setting: Setting) -> list[str]:
     parts = [f"### {title}"]
     for tier, rows in wording.tiers(setting):
         parts += [f"**{tier}**", _main_table(setting, rows)]
+        if any(row.answers for row in rows):
+            parts += ["What the protocol asks, in percent:", _answers_table(rows)]
         if len(setting.folds) > _WIDE:
             parts += ["mIoU by fold:", _folds_table(setting, rows)]
     return parts
@@ -168,6 +171,18 @@ def _main_table(setting: Setting, rows: Sequence[Row]) -> str:
         for row in rows
     ]
     return table(head, body, "rl" + "r" * (len(head) - 2))
+
+
+def _answers_table(rows: Sequence[Row]) -> str:
+    names = [name for name in questions.HEADS if any(name in row.answers for row in rows)]
+    body = [
+        [wording.named(row), *(_answer(row.answers.get(name)) for name in names)] for row in rows
+    ]
+    return table(["Model", *(questions.HEADS[n] for n in names)], body, "l" + "r" * len(names))
+
+
+def _answer(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _folds_table(setting: Setting, rows: Sequence[Row]) -> str:
