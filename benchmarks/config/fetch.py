@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import httpx
-
 from benchmarks.errors import BenchError
 from datasets_prep.archives.checksums import hash_file, write_json
 from datasets_prep.archives.download import download
 from datasets_prep.runtime.progress import Progress
 from models.catalog import MODELS
 from models.registry import unknown
+from models.weights.hub import refusal
 from models.weights.published import BACKBONES, Published
 from models.weights.published import MODELS as PUBLISHED
 
@@ -72,7 +71,7 @@ def fetch(source: str, progress: Progress) -> list[Fetched]:
     """Bring one source into the cache where the models look for it; goes on where it stopped.
 
     Raises:
-        BenchError, DatasetError: what the user has to mend.
+        BenchError, DatasetError, ModelError: what the user has to mend.
     """
     if source.startswith("https://"):
         return [_from_torchvision(source, progress)]
@@ -134,7 +133,6 @@ def _from_torchvision(url: str, progress: Progress) -> Fetched:
 
 def _from_hub(spec: str, progress: Progress) -> list[Fetched]:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HFValidationError
 
     repo, _, revision = spec.partition("@")
     for pattern in _PATTERNS:
@@ -144,17 +142,8 @@ def _from_hub(spec: str, progress: Progress) -> list[Fetched]:
                     repo, revision=revision or None, allow_patterns=["*.json", "*.txt", pattern]
                 )
             )
-        except GatedRepoError:
-            raise BenchError(
-                f"{repo} is gated: accept its terms at https://huggingface.co/{repo}, then let "
-                "this machine in with: hf auth login"
-            ) from None
-        except (HFValidationError, OSError, httpx.HTTPError) as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise BenchError(
-                f"cannot fetch {spec} from the hub ({lines[0]}); the same command goes on where "
-                "it stopped"
-            ) from None
+        except Exception as error:  # of many kinds, see `refusal`
+            raise refusal(spec, error) from error
         if files := sorted(folder.rglob(pattern)):
             source = f"{repo}@{folder.name}"
             return [_checked(source, folder, path, progress) for path in files]

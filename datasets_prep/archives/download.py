@@ -80,13 +80,30 @@ def download(
     with locked(target, progress):
         if target.exists():
             return
-        with httpx.Client(
+        with _client() as client:
+            _Download(client, target, expected, extracted_size, progress).run(urls, backoff)
+
+
+def _client() -> httpx.Client:
+    """A client that goes through the proxies of the environment.
+
+    Raises:
+        DatasetError: if one of them needs a package that is not there, or is no proxy.
+    """
+    try:
+        return httpx.Client(
             verify=_tls(),
             follow_redirects=True,
             timeout=_TIMEOUT,
             headers={"Accept-Encoding": "identity", "User-Agent": "fss-bench"},
-        ) as client:
-            _Download(client, target, expected, extracted_size, progress).run(urls, backoff)
+        )
+    except ImportError:
+        raise DatasetError(
+            "a SOCKS proxy needs a package: pip install socksio, or take the proxy out of "
+            "ALL_PROXY and HTTPS_PROXY"
+        ) from None
+    except ValueError as error:
+        raise DatasetError(f"{error}; mend ALL_PROXY, HTTPS_PROXY and HTTP_PROXY") from None
 
 
 class _Download:

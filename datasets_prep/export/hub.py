@@ -22,12 +22,7 @@ def push(folder: Path, repo: str, *, private: bool) -> None:
     """
     import datasets
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalTokenNotFoundError,
-        OfflineModeIsEnabled,
-    )
+    from huggingface_hub.errors import LocalTokenNotFoundError
 
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as cache:
         loaded = datasets.load_dataset(str(folder), cache_dir=cache)
@@ -44,9 +39,10 @@ def push(folder: Path, repo: str, *, private: bool) -> None:
             loaded.push_to_hub(repo, private=private)
         except LocalTokenNotFoundError:
             raise DatasetError(f"nobody is logged in to push {repo}; run: hf auth login") from None
-        except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
-            reason = str(error).strip().splitlines()[0]
+        except Exception as error:
+            # The hub's own errors, and of the two HTTP clients that its versions use.
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise DatasetError(
                 f"cannot push to {repo}: {reason}; "
                 f"{folder} is whole, and the same command tries again"
-            ) from None
+            ) from error

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from models.errors import ModelError
-from models.weights.source import file_digest, locate, read_tensors
+from models.weights.source import INDEX, locate, read_tensors, weights_digest
 
 # Classes that the oldest transformers we allow does not have. Sam2VideoModel came earlier, but
 # its image features are what `models.methods.sam2_memory` reads only since 5.
@@ -70,7 +70,7 @@ def read_network(
     if not Path(spec).expanduser().is_file():
         path = locate(spec, hint=hint, filenames=("config.json",)).path
         _check_kind(path, cls, located.source, name, hint)
-        safe = located.path.suffix == ".safetensors"
+        safe = located.path.name.removesuffix(INDEX).endswith(".safetensors")
         chosen = {"pretrained_model_name_or_path": path.parent, "use_safetensors": safe}
     elif config is not None:
         tensors = read_tensors(located.path)
@@ -94,7 +94,7 @@ def read_network(
             f"{located.source} does not fit {name}: {len(wrong)} tensors are missing or of "
             f"another shape ({', '.join(wrong[:3])})"
         )
-    return network, located.source, file_digest(located.path)
+    return network, located.source, weights_digest(located.path)
 
 
 def _check_kind(config: Path, cls: Any, source: str, name: str, hint: str) -> None:

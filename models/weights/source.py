@@ -4,6 +4,7 @@ Pickled checkpoints are read with `weights_only=True`, so that a weights file ca
 """
 
 import hashlib
+import json
 import pickle
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +17,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.errors import ModelError
+from models.weights.hub import refusal
 from models.weights.trained_on import TrainedOn, header
 
-FILENAMES = ("model.safetensors", "pytorch_model.bin")
+INDEX = ".index.json"  # of weights in parts: which file has which tensor
+FILENAMES = (
+    "model.safetensors",
+    f"model.safetensors{INDEX}",
+    "pytorch_model.bin",
+    f"pytorch_model.bin{INDEX}",
+)
 
 _SUFFIXES = {".safetensors", ".pth", ".pt", ".bin", ".ckpt"}
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_SHARD = re.compile(r"[\w-][\w.-]*\.(safetensors|bin)")
 _WRAPPERS = ("state_dict", "model")  # the keys under which trainers save the tensors
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -73,7 +82,7 @@ def locate(spec: str, *, hint: str, filenames: Sequence[str] = FILENAMES) -> Loc
         for name in filenames:
             if (path / name).is_file():
                 return Located(path / name, f"{path.name}/{name}")
-        raise ModelError(f"no {' or '.join(filenames)} in the folder {spec}; {hint}")
+        raise ModelError(f"no {_spelled(filenames)} in the folder {spec}; {hint}")
     match = _HUB_ID.fullmatch(spec)
     if match is None or path.suffix in _SUFFIXES:
         raise ModelError(f"no weights at {spec}; {hint}")
@@ -82,38 +91,68 @@ def locate(spec: str, *, hint: str, filenames: Sequence[str] = FILENAMES) -> Loc
 
 def _from_hub(repo: str, revision: str | None, filenames: Sequence[str], hint: str) -> Located:
     """Fetch the first of `filenames` that the repository has, through the hub's own cache."""
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HFValidationError
+    from huggingface_hub import constants
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    reason: Exception | None = None
+    spec = f"{repo}@{revision}" if revision else repo
+    lacking: Exception | None = None
     for name in filenames:
         try:
-            path = Path(hf_hub_download(repo, name, revision=revision))
-        except GatedRepoError:
-            raise ModelError(
-                f"{repo} is gated: accept its terms at https://huggingface.co/{repo}, then let "
-                f"this machine in with: hf auth login; {hint}"
-            ) from None
-        except (EntryNotFoundError, HFValidationError, OSError) as error:
-            reason = reason or error
+            path = _hub_file(repo, name, revision)
+            for part in shard_names(path) if name.endswith(INDEX) else ():
+                _hub_file(repo, part, revision)
+        except ModelError:
+            raise
+        except Exception as error:  # of many kinds, see `refusal`
+            # Of a file that is not in the local cache, only the cause says why.
+            absent = isinstance(error, EntryNotFoundError) and not isinstance(
+                error, LocalEntryNotFoundError
+            )
+            if not absent and not constants.HF_HUB_OFFLINE:
+                raise ModelError(f"{refusal(spec, error)}; {hint}") from error
+            lacking = error
             continue
         # The cache keeps snapshots/<commit>/<file>, whatever revision was asked for.
         return Located(path, f"{repo}@{path.parent.name}")
+    wanted = _spelled(filenames)
     if constants.HF_HUB_OFFLINE:
-        at = f"@{revision}" if revision else ""
         raise ModelError(
-            f"{' or '.join(filenames)} of {repo}{at} is not on this machine, and no connection may "
-            f"be opened; fetch it without --offline: bench models fetch {repo}{at}; or {hint}"
-        )
-    raise ModelError(
-        f"cannot get {' or '.join(filenames)} of {repo} from the hub ({_reason(reason)}); {hint}"
-    )
+            f"{wanted} of {spec} is not on this machine, and no connection may "
+            f"be opened; fetch it without --offline: bench models fetch {spec}; or {hint}"
+        ) from lacking
+    raise ModelError(f"{spec} has no {wanted} on the hub; {hint}") from lacking
+
+
+def _hub_file(repo: str, name: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(repo, name, revision=revision))
+
+
+def _spelled(filenames: Sequence[str]) -> str:
+    return " or ".join(name for name in filenames if not name.endswith(INDEX))
 
 
 def _reason(error: Exception | None) -> str:
     """The first line of an error's message, or its kind where it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def shard_names(index: Path) -> tuple[str, ...]:
+    """The files that an index of weights in parts names, which lie beside it.
+
+    Raises:
+        ModelError: if it is no such index.
+    """
+    try:
+        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ModelError(f"{index} is no index of weights in parts; fetch it again") from None
+    for name in names:
+        if not _SHARD.fullmatch(name):
+            raise ModelError(f"{index} names {name!r}, which is no file of weights beside it")
+    return tuple(names)
 
 
 def read_weights(spec: str, *, hint: str) -> Weights:
@@ -123,17 +162,20 @@ def read_weights(spec: str, *, hint: str) -> Weights:
         ModelError: where nothing is found or the file holds anything but tensors.
     """
     located = locate(spec, hint=hint)
-    return Weights(read_tensors(located.path), located.source, file_digest(located.path))
+    return Weights(read_tensors(located.path), located.source, weights_digest(located.path))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The state dict in a .safetensors file or a torch checkpoint, on the CPU.
+    """The state dict in a .safetensors file, a torch checkpoint or an index of such, on the CPU.
 
     A wrapping "state_dict" or "model" entry and DataParallel's `module.` prefix are removed.
 
     Raises:
         ModelError: for a damaged file or one that holds anything but tensors.
     """
+    if path.name.endswith(INDEX):
+        parts = [path.with_name(name) for name in shard_names(path)]
+        return {name: tensor for part in parts for name, tensor in read_tensors(part).items()}
     content: Any
     try:
         if path.suffix == ".safetensors":
@@ -194,6 +236,14 @@ def _some(keys: Iterable[str], limit: int = 3) -> str:
     """The first few keys."""
     names = list(keys)
     return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+
+
+def weights_digest(path: Path) -> str:
+    """The sha256 of a weights file; of an index, over the names and sha256 of its parts."""
+    if not path.name.endswith(INDEX):
+        return file_digest(path)
+    parts = [f"{name}\0{file_digest(path.with_name(name))}\n" for name in shard_names(path)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def file_digest(path: Path) -> str:

@@ -99,8 +99,8 @@ def test_a_hub_that_does_not_answer_is_one_message(
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", dropped)
     assert fetch("seggpt", code=2).stderr == (
-        "error: cannot fetch BAAI/seggpt-vit-large from the hub (the line dropped); the same "
-        "command goes on where it stopped\n"
+        "error: cannot get BAAI/seggpt-vit-large from the hub (the line dropped and more); the "
+        "same command goes on with what is not whole yet\n"
     )
 
 
