@@ -53,7 +53,7 @@ class Protocol:
         return (self.side, self.side) if self.side else size
 
 
-def _hsnet(side: int, suffix: str, source: str) -> Protocol:
+def _hsnet(side: int | None, suffix: str, source: str) -> Protocol:
     return Protocol(
         name=f"hsnet{suffix}",
         recipe="hsnet",
@@ -81,6 +81,8 @@ _ALL = (
     _hsnet(400, "", "juhongm999/hsnet test.py, data/, common/"),
     _hsnet(512, "@512", "aim-uofa/DiffewS evaluation_util/ (HSNet's lists)"),
     _hsnet(518, "@518", "aim-uofa/Matcher main_oss.py (HSNet's lists)"),
+    _hsnet(1024, "@1024", "ANDYZAQ/GF-SAM main_eval.py (HSNet's lists)"),
+    _hsnet(None, "@original", "visinf/INSID3 inference_segmentation.py (HSNet's lists)"),
     Protocol(
         name="pfenet",
         recipe="pfenet",
