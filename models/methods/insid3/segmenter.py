@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from models.backbones.base import RANDOM, Backbone, load_backbone
@@ -43,6 +43,11 @@ class INSID3Options(Options):
     )
     tau: float = Field(default=0.6, ge=-1, le=1, description="mean cosine within a cluster")
     merge: float = Field(default=0.2, description="score above which a cluster is foreground")
+    svd_components: PositiveInt | None = Field(
+        default=None,
+        description="directions taken as positional; by default 500 of DINOv3-large and the same "
+        "share of narrower ones, of which the authors take 500 too",
+    )
 
 
 class INSID3(OverPatches, BaseSegmenter):
@@ -51,7 +56,8 @@ class INSID3(OverPatches, BaseSegmenter):
     Supports and query are compared in features without their positional part, the query's own
     patches in the original ones. Up to the coarse mask this is the authors' `predict_mask` (without
     its optional CRF). What differs: of narrower networks than ViT-L fewer directions are taken as
-    positional, in proportion; the coarse mask is stretched to the image at once and not first to
+    positional, in proportion, if not told otherwise (`svd_components=500`, the authors' of every
+    size); the coarse mask is stretched to the image at once and not first to
     the grid; a support without foreground, which the authors' code cannot take, has no vote, and
     where all are such the prediction is empty.
 
@@ -66,6 +72,7 @@ class INSID3(OverPatches, BaseSegmenter):
         dtype: the backbone's, by its short name.
         tau: see `clusters`.
         merge: see `aggregated`.
+        svd_components: directions taken as positional; None for a share of the backbone's width.
     """
 
     Options = INSID3Options  # type: ignore[assignment]
@@ -87,10 +94,11 @@ class INSID3(OverPatches, BaseSegmenter):
         dtype: str,
         tau: float = 0.6,
         merge: float = 0.2,
+        svd_components: int | None = None,
     ) -> None:
         super().__init__(backbone, geometry, dtype)
         self.tau, self.merge = tau, merge
-        self.components = components(backbone.channels)
+        self.components = svd_components or components(backbone.channels)
         self.config = {
             **self.config,
             "tau": tau,
@@ -118,7 +126,8 @@ class INSID3(OverPatches, BaseSegmenter):
         size = options.size or (_TINY_SIZE if tiny else _SIZE)
         multiple = backbone.multiple
         geometry = Squash(-(-size // multiple) * multiple)
-        return cls(backbone, geometry, dtype, options.tau, options.merge)
+        given = (options.tau, options.merge, options.svd_components)
+        return cls(backbone, geometry, dtype, *given)
 
     def encode_support(
         self, images: Tensor, masks: Tensor, features: Sequence[Features]

@@ -134,6 +134,9 @@ def test_supports_without_foreground_have_no_vote(insid3: INSID3) -> None:
 def test_positional_directions_are_in_proportion_to_the_width(insid3: INSID3) -> None:
     assert [components(width) for width in (1024, 768, 384)] == [500, 375, 188]
     assert insid3.components == 16 and insid3.config["components"] == 16
+    told = load_model("insid3", {"random": "tiny", "svd_components": 9})
+    assert told.components == 9
+    assert told._basis(torch.zeros(32, 4, 4)).shape == (32, 9)
 
 
 def test_a_shift_that_depends_on_position_alone_is_removed() -> None:
