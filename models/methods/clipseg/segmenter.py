@@ -1,19 +1,19 @@
-"""CLIPSeg with visual prompts (Lüddecke and Ecker, CVPR 2022).
+"""CLIPSeg as a `Segmenter`.
 
-After timojl/clipseg: `crop_blur_highlight352` of `datasets/utils.py` makes the prompts, and images
-keep their aspect as in its PASCAL-5i evaluation (`experiments/pascal_1shot.yaml`).
+After timojl/clipseg: images and masks are those of its PASCAL-5i evaluation
+(`experiments/pascal_1shot.yaml`), which takes them from PFENet's loader.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.catalog import Card
-from models.geometry import LongestSide
+from models.methods.clipseg.geometry import PFENetSquare
+from models.methods.clipseg.network import tiny_network
+from models.methods.clipseg.prompt import visual_prompt
 from models.segmenter import Features
 from models.weights.pretrained import (
     OverTransformers,
@@ -23,10 +23,6 @@ from models.weights.pretrained import (
 )
 
 _SIZE = 352  # what the published decoders were trained on, finer than CLIP's own 224
-
-_BACKGROUND = 0.1  # what is left of the background
-_CONTEXT = 0.1  # how far a crop reaches over the object on each side, as a share of the object
-_KERNEL, _SIGMA = 15, 3.0  # of the Gaussian blur, in pixels
 
 
 class CLIPSegOptions(PretrainedOptions):
@@ -39,42 +35,6 @@ class CLIPSegOptions(PretrainedOptions):
         description="probability above which a pixel is foreground; the authors use 0.24 for "
         "models trained with negatives, 0.28 for those trained without",
     )
-
-
-def tiny_network() -> nn.Module:
-    """CLIPSeg on 32×32 pixels, with 64,000 random parameters, large enough to give clear masks."""
-    import transformers
-
-    text = {
-        "vocab_size": 100,
-        "hidden_size": 32,
-        "intermediate_size": 37,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 16,
-        "bos_token_id": 0,
-        "eos_token_id": 2,
-    }
-    vision = {
-        "hidden_size": 32,
-        "intermediate_size": 37,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "image_size": 32,
-        "patch_size": 8,
-    }
-    config = transformers.CLIPSegConfig(
-        text_config=text,
-        vision_config=vision,
-        projection_dim=32,
-        extract_layers=[1, 2, 3],
-        reduce_dim=16,
-        decoder_num_attention_heads=4,
-        decoder_intermediate_size=32,
-        conditional_layer=0,
-    )
-    network: nn.Module = transformers.CLIPSegForImageSegmentation(config)
-    return network
 
 
 class CLIPSeg(OverTransformers):
@@ -114,7 +74,7 @@ class CLIPSeg(OverTransformers):
         # Random networks have no usual size but that of their position embeddings.
         size = int(self.network.config.vision_config.image_size) if pretrained.random else _SIZE
         super().__init__(pretrained, size=size, threshold=threshold)
-        self.geometry = LongestSide(size)
+        self.geometry = PFENetSquare(size)
         self.threshold = threshold
         self.image_key = f"clipseg@{pretrained.digest[:16]}:{self.network.dtype}"
 
@@ -147,52 +107,10 @@ class CLIPSeg(OverTransformers):
     def segment(
         self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
     ) -> Tensor:
-        """Logits above the threshold's: B×size×size, foreground > 0."""
+        """Probability above the threshold: B×size×size, foreground > 0."""
         activations = torch.stack([query["activations"] for query in queries])
         embeddings = torch.stack(
             [torch.stack([shot["embedding"] for shot in shots]).mean(0) for shots in supports]
         )
         logits: Tensor = self.network.decoder(activations.unbind(1), embeddings).logits.float()
-        return logits - math.log(self.threshold / (1 - self.threshold))
-
-
-def visual_prompt(image: Tensor, mask: Tensor) -> Tensor:
-    """The image around an object, the background blurred and faded, as a square of the same size.
-
-    As in the authors' code, the normalised image fades, so to the mean colour and not to black;
-    the crop is filled up to a square with the same colour, and enlarged by nearest neighbour.
-
-    Args:
-        image: normalised, 3×S×S.
-        mask: S×S in {0, 1}.
-
-    Returns:
-        Normalised, 3×S×S.
-    """
-    faded = image * mask + _BACKGROUND * blurred(image) * (1 - mask)
-    top, bottom = _span(mask.any(1))
-    left, right = _span(mask.any(0))
-    crop = faded[:, top:bottom, left:right]
-    extra = [max(crop.shape[1:]) - side for side in (crop.shape[2], crop.shape[1])]
-    square = F.pad(crop, [part for side in extra for part in (side // 2, side - side // 2)])
-    return F.interpolate(square[None], image.shape[1:], mode="nearest")[0]
-
-
-def blurred(image: Tensor) -> Tensor:
-    """A Gaussian blur with reflected borders, like OpenCV's: C×H×W, sides above 7."""
-    offsets = torch.arange(_KERNEL, device=image.device) - _KERNEL // 2
-    kernel = torch.exp(-(offsets**2) / (2 * _SIGMA**2))
-    kernel = (kernel / kernel.sum()).to(image.dtype)
-    padded = F.pad(image[:, None], (_KERNEL // 2,) * 4, mode="reflect")
-    rows = F.conv2d(padded, kernel.view(1, 1, -1, 1))
-    return F.conv2d(rows, kernel.view(1, 1, 1, -1))[:, 0]
-
-
-def _span(inside: Tensor) -> tuple[int, int]:
-    """First and one past last True, and the context around; everything where there is none."""
-    places = inside.nonzero().flatten()
-    if len(places) == 0:
-        return 0, len(inside)
-    first, last = int(places[0]), int(places[-1]) + 1
-    context = _CONTEXT * (last - first)
-    return int(max(0, first - context)), int(min(len(inside), last + context))
+        return logits.sigmoid() - self.threshold
