@@ -27,7 +27,7 @@ class Geometry(Protocol):
         """The grid's (height, width) for an image of `size`."""
 
     def image(self, image: Image.Image) -> Tensor:
-        """An RGB image on the grid: uint8, 3×H×W."""
+        """An RGB image on the grid: uint8 or, not rounded, float32 in 0..255, 3×H×W."""
 
     def mask(self, mask: NDArray[np.uint8]) -> Tensor:
         """A label array on the grid by nearest neighbour: uint8, H×W, values unchanged."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.backbones.base import RANDOM, Backbone, choose_layers, freeze, layer_table, seeded
+from models.backbones.dino_names import DINOV2, DINOV3
 from models.errors import ModelError
 from models.weights.networks import architecture, read_network
 from models.weights.source import tensor_digest
@@ -82,11 +83,17 @@ def _pretrained(variant: Variant, spec: str) -> tuple[nn.Module, str, str]:
     """A network with published weights, where they came from and their digest."""
     hint = (
         f"give a folder with config.json and model.safetensors of {variant.repo or 'the network'}, "
-        "that file alone, or a hub id, as the option weights=PATH|OWNER/NAME[@REVISION]"
+        "that file alone, the authors' own file (dinov2_vit*14_pretrain.pth or "
+        "dinov3_vit*_pretrain_*.pth), or a hub id, as the option weights=PATH|OWNER/NAME[@REVISION]"
     )
     wanted = variant.config()
     network, source, digest = read_network(
-        variant.architecture, spec, name=variant.name, hint=hint, config=wanted
+        variant.architecture,
+        spec,
+        name=variant.name,
+        hint=hint,
+        config=wanted,
+        original=DINOV3 if variant.registers else DINOV2,
     )
     found: Any = network.config
     for name in _FIXED:

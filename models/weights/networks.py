@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from models.errors import ModelError
+from models.weights.original import Original
 from models.weights.source import INDEX, locate, read_tensors, weights_digest
 
 # Classes that the oldest transformers we allow does not have. Sam2VideoModel came earlier, but
@@ -46,7 +47,13 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def read_network(
-    cls: Any, spec: str, *, name: str, hint: str, config: Any = None
+    cls: Any,
+    spec: str,
+    *,
+    name: str,
+    hint: str,
+    config: Any = None,
+    original: Original | None = None,
 ) -> tuple[nn.Module, str, str]:
     """A network with published weights; no code of a repository is run.
 
@@ -58,6 +65,7 @@ def read_network(
         hint: where to get the weights; ends the message when there are none.
         config: the configuration of the network that a lone file must fit; None where only its
             own config.json can say it.
+        original: how the authors' own files of the network are read; None where none are known.
 
     Returns:
         The network, where its weights came from and the sha256 of their file.
@@ -72,11 +80,9 @@ def read_network(
         _check_kind(path, cls, located.source, name, hint)
         safe = located.path.name.removesuffix(INDEX).endswith(".safetensors")
         chosen = {"pretrained_model_name_or_path": path.parent, "use_safetensors": safe}
-    elif config is not None:
-        tensors = read_tensors(located.path)
-        chosen = {"pretrained_model_name_or_path": None, "config": config, "state_dict": tensors}
     else:
-        raise ModelError(f"{spec} is one file, and the config.json beside it is needed too; {hint}")
+        config, tensors = _lone_file(located.path, spec, name, hint, config, original)
+        chosen = {"pretrained_model_name_or_path": None, "config": config, "state_dict": tensors}
     with _quiet():
         try:
             network, info = cls.from_pretrained(
@@ -95,6 +101,29 @@ def read_network(
             f"another shape ({', '.join(wrong[:3])})"
         )
     return network, located.source, weights_digest(located.path)
+
+
+def _lone_file(
+    path: Path, spec: str, name: str, hint: str, config: Any, original: Original | None
+) -> tuple[Any, dict[str, Tensor]]:
+    """The configuration and the tensors of a file of weights alone."""
+    tensors = read_tensors(path)
+    if original is not None and original.marker in tensors:
+        try:
+            own, renamed = original.read(tensors, path.name)
+        except (KeyError, ValueError, IndexError) as error:
+            raise ModelError(
+                f"{spec} lacks what {original.files} have ({error}), so that it is not known how "
+                f"{name} is built; {hint}"
+            ) from None
+        return config or own, renamed
+    if config is None:
+        known = f"no file of the authors of {name} ({original.files})" if original else "one file"
+        raise ModelError(
+            f"{spec} is {known}, and for another the config.json beside it is needed too: give the "
+            f"folder of both; {hint}"
+        )
+    return config, tensors
 
 
 def _check_kind(config: Path, cls: Any, source: str, name: str, hint: str) -> None:

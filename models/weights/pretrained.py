@@ -12,6 +12,7 @@ from models.catalog import Card, Options
 from models.errors import ModelError
 from models.segmenter import BaseSegmenter
 from models.weights.networks import architecture, read_network
+from models.weights.original import Original
 from models.weights.source import tensor_digest, torch_dtype
 
 
@@ -20,8 +21,8 @@ class PretrainedOptions(Options):
 
     weights: str | None = Field(
         default=None,
-        description="a folder with config.json and model.safetensors, or a hub id "
-        "owner/name[@revision]",
+        description="a folder with config.json and model.safetensors, a hub id "
+        "owner/name[@revision], or the authors' own file",
     )
     random: Literal["tiny"] | None = Field(
         default=None, description="random weights of this size in their place, for tests"
@@ -77,6 +78,7 @@ def load_pretrained(
     device: str,
     dtype: str,
     option: str = "weights",
+    original: Original | None = None,
 ) -> Pretrained:
     """A network with the weights that a user named.
 
@@ -90,6 +92,7 @@ def load_pretrained(
         device: a torch device.
         dtype: "fp32", "fp16" or "bf16".
         option: what the model calls the option `weights`, for messages.
+        original: how the authors' own files are read.
 
     Raises:
         ModelError: for weights that are not named, missing or do not fit, both `weights` and
@@ -101,7 +104,8 @@ def load_pretrained(
         module = seeded(tiny)
         source, digest = RANDOM, tensor_digest(module)
     else:
-        module, source, digest = read_network(cls, spec, name=model, hint=hint(published, option))
+        mend = hint(published, option)
+        module, source, digest = read_network(cls, spec, name=model, hint=mend, original=original)
     return Pretrained(freeze(module, device, torch_dtype(dtype)), source, digest)
 
 
@@ -132,6 +136,7 @@ class OverTransformers(OverNetwork):
         architecture: the network's class in `transformers`.
         published: hub id of the usual weights, for messages; none are fetched unless asked for.
         tiny_network: builds the network at a tiny size.
+        original: how the authors' own files are read.
     """
 
     Options: ClassVar[type[PretrainedOptions]] = PretrainedOptions
@@ -139,6 +144,7 @@ class OverTransformers(OverNetwork):
     architecture: ClassVar[str]
     published: ClassVar[str]
     tiny_network: ClassVar[Callable[[], nn.Module]]
+    original: ClassVar[Original | None] = None
 
     @classmethod
     def load(cls, options: PretrainedOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
@@ -147,6 +153,13 @@ class OverTransformers(OverNetwork):
         Raises:
             ModelError: for weights that are not named, missing or do not fit.
         """
+        return cls.load_with(cls.original, options, device=device, dtype=dtype)
+
+    @classmethod
+    def load_with(
+        cls, original: Original | None, options: PretrainedOptions, *, device: str, dtype: str
+    ) -> Self:
+        """As `load`, but the authors' files are read as `original` says."""
         given = options.model_dump()
         pretrained = load_pretrained(
             cls.name,
@@ -157,6 +170,7 @@ class OverTransformers(OverNetwork):
             random=given.pop("random"),
             device=device,
             dtype=dtype,
+            original=original,
         )
         return cls(pretrained, **given)
 

@@ -19,10 +19,10 @@ _MULTIPLE = 8
 class PFENetSquare:
     """The longest side reduced to `size`, both sides cut to multiples of 8, black from there on.
 
-    Reduced bilinearly without antialiasing (OpenCV's filter, but rounded to 8 bits), and never
-    enlarged. Scores of the whole square are stretched with aligned corners to a square of the
-    image's longest side, of which the image is the top left. (That is where the authors' images
-    land but for those smaller than `size`, which they stretch too; here these stay where they are.)
+    Reduced bilinearly without antialiasing (OpenCV's filter), not rounded, and never enlarged.
+    Scores of the whole square are stretched with aligned corners to a square of the image's longest
+    side, of which the image is the top left. (That is where the authors' images land but for those
+    smaller than `size`, whose scores they stretch too; here these stay where they are.)
     """
 
     size: int
@@ -45,12 +45,12 @@ class PFENetSquare:
         return self.size, self.size
 
     def image(self, image: Image.Image) -> Tensor:
-        """The image in the square: uint8, 3×size×size."""
-        pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        """The image in the square: float32 in 0..255, 3×size×size."""
+        pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float()
         content = self.content((image.height, image.width))
         if content != pixels.shape[1:]:
-            pixels = F.interpolate(pixels[None].float(), content, mode="bilinear")[0].round()
-        return self._padded(pixels.byte())
+            pixels = F.interpolate(pixels[None], content, mode="bilinear")[0]
+        return self._padded(pixels)
 
     def mask(self, mask: NDArray[np.uint8]) -> Tensor:
         """The mask in the square by nearest neighbour, 0 beyond it: uint8, size×size."""

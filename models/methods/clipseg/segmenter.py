@@ -5,12 +5,14 @@ After timojl/clipseg: images and masks are those of its PASCAL-5i evaluation
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from models.catalog import Card
+from models.methods.clipseg.checkpoint import CLIP, original
 from models.methods.clipseg.geometry import PFENetSquare
 from models.methods.clipseg.network import tiny_network
 from models.methods.clipseg.prompt import visual_prompt
@@ -21,6 +23,7 @@ from models.weights.pretrained import (
     PretrainedOptions,
     normalised,
 )
+from models.weights.source import read_weights
 
 _SIZE = 352  # what the published decoders were trained on, finer than CLIP's own 224
 
@@ -34,6 +37,12 @@ class CLIPSegOptions(PretrainedOptions):
         lt=1,
         description="probability above which a pixel is foreground; the authors use 0.24 for "
         "models trained with negatives, 0.28 for those trained without",
+    )
+
+    clip: str | None = Field(
+        default=None,
+        description="CLIP for an authors' file (rd64-uni*.pth), which holds the decoder alone: a "
+        f"hub id, usually {CLIP}, or a folder with its model.safetensors",
     )
 
 
@@ -69,14 +78,29 @@ class CLIPSeg(OverTransformers):
     )
     support_uses_features = False
 
-    def __init__(self, pretrained: Pretrained, threshold: float = 0.24) -> None:
+    def __init__(
+        self, pretrained: Pretrained, threshold: float = 0.24, clip: str | None = None
+    ) -> None:
         self.network = pretrained.network
         # Random networks have no usual size but that of their position embeddings.
         size = int(self.network.config.vision_config.image_size) if pretrained.random else _SIZE
-        super().__init__(pretrained, size=size, threshold=threshold)
+        super().__init__(pretrained, size=size, threshold=threshold, clip=clip)
         self.geometry = PFENetSquare(size)
         self.threshold = threshold
         self.image_key = f"clipseg@{pretrained.digest[:16]}:{self.network.dtype}"
+
+    @classmethod
+    def load(cls, options: PretrainedOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
+        """CLIPSeg with the weights, and for a file of the decoder alone the CLIP, of `options`.
+
+        Raises:
+            ModelError: for weights that are not named, missing or do not fit.
+        """
+        if not isinstance(options, CLIPSegOptions) or options.clip is None:
+            return cls.load_with(original(None), options, device=device, dtype=dtype)
+        clip = read_weights(options.clip, hint=f"give clip={CLIP}, or a folder with its weights")
+        options = options.model_copy(update={"clip": clip.source})
+        return cls.load_with(original(clip.tensors), options, device=device, dtype=dtype)
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> list[Features]:

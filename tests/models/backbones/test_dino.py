@@ -84,3 +84,74 @@ def test_a_folder_without_its_config_is_named(tmp_path: Path):
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(ModelError, match=r"config\.json"):
         load_backbone("dinov3-small", str(tmp_path))
+
+
+def originally_named(name: str, own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors of a tiny backbone as its authors name them, from those of the hub."""
+    second = name == "dinov2-tiny"
+    embedded = {key.removeprefix("embeddings."): tensor for key, tensor in own.items()}
+    state = {
+        "cls_token": embedded["cls_token"],
+        "mask_token": embedded["mask_token"].flatten(0, -2),
+    }
+    patches = "patch_embeddings.projection" if second else "patch_embeddings"
+    modules = {"norm": own_prefix(own, "layernorm" if second else "norm")}
+    modules["patch_embed.proj"] = {k: embedded[f"{patches}.{k}"] for k in ("weight", "bias")}
+    if second:
+        state["pos_embed"] = embedded["position_embeddings"]
+    else:
+        state["storage_tokens"] = embedded["register_tokens"]
+        state["rope_embed.periods"] = torch.ones(2)
+    for index in range(2):
+        layer = f"encoder.layer.{index}" if second else f"layer.{index}"
+        block = f"blocks.{index}"
+        attention = f"{layer}.attention.attention" if second else f"{layer}.attention"
+        parts = ("query", "key", "value") if second else ("q_proj", "k_proj", "v_proj")
+        three = [own_prefix(own, f"{attention}.{part}") for part in parts]
+        three[1].setdefault("bias", torch.zeros(32))  # the keys' is masked in DINOv3
+        modules[f"{block}.attn.qkv"] = {
+            kind: torch.cat([part[kind] for part in three]) for kind in ("weight", "bias")
+        }
+        if not second:
+            state[f"{block}.attn.qkv.bias_mask"] = torch.ones(96)
+        for theirs, ours in {
+            "attn.proj": "attention.output.dense" if second else "attention.o_proj",
+            "norm1": "norm1",
+            "norm2": "norm2",
+            "mlp.fc1": "mlp.fc1" if second else "mlp.up_proj",
+            "mlp.fc2": "mlp.fc2" if second else "mlp.down_proj",
+        }.items():
+            modules[f"{block}.{theirs}"] = own_prefix(own, f"{layer}.{ours}")
+        for number in (1, 2):
+            scale = own[f"{layer}.layer_scale{number}.lambda1"]
+            state[f"{block}.ls{number}.gamma"] = scale
+    return state | {f"{m}.{kind}": t for m, both in modules.items() for kind, t in both.items()}
+
+
+def own_prefix(own: dict[str, torch.Tensor], module: str) -> dict[str, torch.Tensor]:
+    """The weight and bias of a module."""
+    kinds = ("weight", "bias")
+    return {kind: own[f"{module}.{kind}"] for kind in kinds if f"{module}.{kind}" in own}
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("dinov2-tiny", "dinov2_vitt14_pretrain.pth"),
+        ("dinov3-tiny", "dinov3_vitt16_pretrain_lvd1689m-00000000.pth"),
+    ],
+)
+def test_the_authors_file_gives_what_the_hubs_gives(name: str, file: str, tmp_path: Path):
+    tiny = load_backbone(name)
+    for parameter in tiny.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    tiny.network.save_pretrained(tmp_path)
+    state = originally_named(name, load_file(tmp_path / "model.safetensors"))
+    torch.save(state, tmp_path / file)
+    hub, own = (load_backbone(name, str(path)) for path in (tmp_path, tmp_path / file))
+    images = torch.rand(2, 3, 2 * own.stride, 4 * own.stride)
+    assert torch.equal(own.features(images), hub.features(images))
+    assert own.weights == file
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / file)
+    with pytest.raises(ModelError, match=r"does not fit .*missing"):
+        load_backbone(name, str(tmp_path / file))

@@ -1,5 +1,6 @@
 """CLIPSeg: transformers' own forward pass, and the authors' visual prompt, step by step."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 
-from models.catalog import parse_options
+from models.catalog import load_model, parse_options
 from models.check import check_segmenter
 from models.errors import ModelError
 from models.methods.clipseg import CLIPSeg
+from models.methods.clipseg.geometry import PFENetSquare
 from models.methods.clipseg.prompt import blurred, visual_prompt
 
 
@@ -156,3 +160,142 @@ def test_a_prompt_by_hand() -> None:
 
 def test_the_contract_is_kept(clipseg: CLIPSeg) -> None:
     assert [finding for finding in check_segmenter(clipseg) if not finding.passed] == []
+
+
+# The way in and out, after `test_Resize` of PFENet and `FixedIntervalMetrics` of clipseg
+
+
+def test_images_are_reduced_to_multiples_of_eight_and_never_enlarged() -> None:
+    square = PFENetSquare(352)
+    assert square.content((375, 500)) == (264, 352)
+    assert square.content((500, 331)) == (352, 232)
+    assert square.content((333, 500)) == (232, 352)  # 234.4 before
+    assert square.content((100, 300)) == (100, 300)
+    picture = Image.fromarray(np.full((375, 500, 3), 200, np.uint8))
+    image = square.image(picture)
+    assert torch.allclose(image[:, :264], torch.tensor(200.0)) and not image[:, 264:].any()
+
+
+def test_pixels_between_samples_are_skipped() -> None:
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[::4], pixels[3::4] = 240, 240  # each pixel of the grid is sampled between rows 1 and 2
+    assert not PFENetSquare(16).image(Image.fromarray(pixels)).any()
+
+
+def test_the_padded_square_is_stretched_with_aligned_corners() -> None:
+    square, size = PFENetSquare(16), (20, 33)
+    scores = torch.rand((1, 16, 16), generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(scores[None], (33, 33), mode="bilinear", align_corners=True)[0]
+    assert torch.equal(square.scores(scores, size, size), expected[:, :20])
+    assert torch.equal(square.scores(scores, (5, 9), (5, 9)), scores[:, :5, :9])
+
+
+def test_an_original_checkpoint_gives_the_same_network(tmp_path: Path) -> None:
+    for kind, layers in (("rd64-uni", [3, 6, 9]), ("rd64-uni-phrasepas5i-2", [3, 7, 9])):
+        network = wide_network(layers)
+        torch.save(originally_named(network), tmp_path / f"{kind}.pth")
+        read = load_model("clipseg", {"weights": str(tmp_path / f"{kind}.pth")})
+        assert read.network.extract_layers == layers
+        expected = network.state_dict()
+        assert read.network.state_dict().keys() == expected.keys()
+        assert all(torch.equal(t, expected[k]) for k, t in read.network.state_dict().items())
+        assert read.card.weights == f"{kind}.pth"
+        images, masks = episode()
+        pixels, prompts = (
+            imagenet(images),
+            torch.stack(
+                [visual_prompt(*pair) for pair in zip(imagenet(images), masks, strict=True)]
+            ),
+        )
+        inputs = {"pixel_values": pixels, "conditional_pixel_values": prompts}
+        with torch.no_grad():
+            assert torch.equal(read.network(**inputs).logits, network(**inputs).logits)
+
+
+def test_a_file_of_the_decoder_alone_takes_clip_from_elsewhere(tmp_path: Path) -> None:
+    network = wide_network([3, 6, 9])
+    state = originally_named(network)
+    decoder = {name: tensor for name, tensor in state.items() if not name.startswith("clip_model")}
+    path = tmp_path / "rd64-uni.pth"
+    torch.save(decoder, path)
+    with pytest.raises(ModelError, match=r"rd64-uni\.pth holds the decoder alone.*clip=openai/"):
+        load_model("clipseg", {"weights": str(path)})
+    clip = {name.removeprefix("clip."): t for name, t in network.clip.state_dict().items()}
+    save_file({k: t.contiguous() for k, t in clip.items()}, tmp_path / "model.safetensors")
+    read = load_model("clipseg", {"weights": str(path), "clip": str(tmp_path)})
+    expected = network.state_dict()
+    assert all(torch.equal(t, expected[k]) for k, t in read.network.state_dict().items())
+    assert read.config["clip"] == f"{tmp_path.name}/model.safetensors"
+    torch.save(state, path)
+    whole = load_model("clipseg", {"weights": str(path)})
+    assert whole.config["clip"] is None
+
+
+def wide_network(layers: list[int]) -> Any:
+    """CLIPSeg with heads as wide as CLIP's, and layers enough to read."""
+    import transformers
+
+    part = {"hidden_size": 64, "intermediate_size": 256, "num_attention_heads": 1}
+    config = transformers.CLIPSegConfig(
+        text_config=part | {"vocab_size": 10, "num_hidden_layers": 1, "max_position_embeddings": 5},
+        vision_config=part | {"num_hidden_layers": 10, "image_size": 32, "patch_size": 8},
+        projection_dim=8,
+        extract_layers=layers,
+        reduce_dim=16,
+        decoder_num_attention_heads=4,
+        decoder_intermediate_size=32,
+        conditional_layer=0,
+        initializer_range=0.2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return transformers.CLIPSegForImageSegmentation(config).eval()
+
+
+def originally_named(network: Any) -> dict[str, Tensor]:
+    """The tensors as `CLIPDensePredT` names them, spelled out from its modules."""
+    own = network.state_dict()
+
+    def joined(name: str, kind: str) -> Tensor:
+        return torch.cat([own[f"{name}.{part}_proj.{kind}"] for part in "qkv"])
+
+    state = {"clip_model.logit_scale": own["clip.logit_scale"]}
+    state["clip_model.text_projection"] = own["clip.text_projection.weight"].T
+    state["clip_model.visual.proj"] = own["clip.visual_projection.weight"].T
+    vision, text = "clip.vision_model", "clip.text_model"
+    state["clip_model.visual.class_embedding"] = own[f"{vision}.embeddings.class_embedding"]
+    for kind, at, before in (("visual.", vision, "pre_layrnorm"), ("", text, "")):
+        places = own[f"{at}.embeddings.position_embedding.weight"]
+        state[f"clip_model.{kind}positional_embedding"] = places
+        for both in ("weight", "bias"):
+            last = "ln_post" if kind else "ln_final"
+            name = "post_layernorm" if kind else "final_layer_norm"
+            state[f"clip_model.{kind}{last}.{both}"] = own[f"{at}.{name}.{both}"]
+            if before:
+                state[f"clip_model.{kind}ln_pre.{both}"] = own[f"{at}.{before}.{both}"]
+            for number in range(10 if kind else 1):
+                old = f"clip_model.{kind}transformer.resblocks.{number}"
+                new = f"{at}.encoder.layers.{number}"
+                state[f"{old}.attn.in_proj_{both}"] = joined(f"{new}.self_attn", both)
+                state[f"{old}.attn.out_proj.{both}"] = own[f"{new}.self_attn.out_proj.{both}"]
+                for theirs, ours in (("c_fc", "fc1"), ("c_proj", "fc2")):
+                    state[f"{old}.mlp.{theirs}.{both}"] = own[f"{new}.mlp.{ours}.{both}"]
+                for norm in (1, 2):
+                    state[f"{old}.ln_{norm}.{both}"] = own[f"{new}.layer_norm{norm}.{both}"]
+    state["clip_model.visual.conv1.weight"] = own[f"{vision}.embeddings.patch_embedding.weight"]
+    tokens = own[f"{text}.embeddings.token_embedding.weight"]
+    state["clip_model.token_embedding.weight"] = tokens
+    for both in ("weight", "bias"):
+        for film in ("film_mul", "film_add"):
+            state[f"{film}.{both}"] = own[f"decoder.{film}.{both}"]
+        state[f"trans_conv.{both}"] = own[f"decoder.transposed_convolution.{both}"]
+        state[f"reduce.{both}"] = torch.zeros(3)
+        for number in range(3):
+            old, new = f"blocks.{number}", f"decoder.layers.{number}"
+            state[f"reduces.{number}.{both}"] = own[f"decoder.reduces.{number}.{both}"]
+            state[f"{old}.self_attn.in_proj_{both}"] = joined(f"{new}.self_attn", both)
+            state[f"{old}.self_attn.out_proj.{both}"] = own[f"{new}.self_attn.out_proj.{both}"]
+            for part in (1, 2):
+                state[f"{old}.linear{part}.{both}"] = own[f"{new}.mlp.fc{part}.{both}"]
+                state[f"{old}.norm{part}.{both}"] = own[f"{new}.layer_norm{part}.{both}"]
+    return state

@@ -1,5 +1,6 @@
 """SegGPT: transformers' pipeline for one shot, the authors' feature ensemble for several."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.catalog import parse_options
+from models.backbones.base import seeded
+from models.catalog import load_model, parse_options
 from models.check import check_segmenter
-from models.methods.seggpt import SegGPT, mended, tiny_network, whiteness
+from models.errors import ModelError
+from models.methods.seggpt import SegGPT
+from models.methods.seggpt.segmenter import mended, tiny_network, whiteness
 from models.segmenter import Features
 
 
@@ -184,3 +188,82 @@ def test_both_types_of_segmentation_and_ways_back_are_options(seggpt: SegGPT) ->
 
 def test_the_contract_is_kept(seggpt: SegGPT) -> None:
     assert [finding for finding in check_segmenter(seggpt) if not finding.passed] == []
+
+
+def test_an_original_checkpoint_gives_the_same_network(tmp_path: Path) -> None:
+    network = seeded(deep_network).eval()
+    torch.save({"model": originally_named(network)}, tmp_path / "seggpt_vit_large.pth")
+    read = load_model("seggpt", {"weights": str(tmp_path / "seggpt_vit_large.pth")})
+    assert read.config["weights"] == "seggpt_vit_large.pth"
+    assert read.geometry.size == 32
+    expected = network.state_dict()
+    assert read.network.state_dict().keys() == expected.keys()
+    assert all(torch.equal(t, expected[k]) for k, t in read.network.state_dict().items())
+    pixels = torch.rand((2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        paintings = [
+            each(pixels, pixels, pixels, embedding_type="semantic").pred_masks
+            for each in (read.network, network)
+        ]
+    assert torch.equal(*paintings)
+    lacking = {k: t for k, t in originally_named(network).items() if "rel_pos_h" not in k}
+    torch.save(lacking, tmp_path / "seggpt_vit_large.pth")
+    with pytest.raises(ModelError, match=r"lacks what seggpt_vit_large\.pth have .*rel_pos_h"):
+        load_model("seggpt", {"weights": str(tmp_path / "seggpt_vit_large.pth")})
+
+
+def deep_network() -> Any:
+    """SegGPT with as many layers as decoding and merging by the authors' numbers take."""
+    import transformers
+
+    config = transformers.SegGptConfig(
+        hidden_size=16,
+        num_hidden_layers=16,
+        num_attention_heads=2,
+        image_size=(64, 32),
+        patch_size=8,
+        pretrain_image_size=32,
+        intermediate_hidden_state_indices=[3, 7, 11, 15],
+        decoder_hidden_size=8,
+        mlp_dim=24,
+        initializer_range=0.2,
+    )
+    return transformers.SegGptForImageSegmentation(config)
+
+
+def originally_named(network: Any) -> dict[str, Tensor]:
+    """The tensors as Painter's `SegGPT` names them, spelled out from its modules."""
+    own, state = network.state_dict(), {}
+    for theirs, ours in (
+        ("mask_token", "mask_token"),
+        ("segment_token_x", "segment_token_input"),
+        ("segment_token_y", "segment_token_prompt"),
+        ("type_token_cls", "type_token_semantic"),
+        ("type_token_ins", "type_token_instance"),
+        ("pos_embed", "position_embeddings"),
+    ):
+        state[theirs] = own[f"model.embeddings.{ours}"]
+    modules = {
+        "patch_embed.proj": "model.embeddings.patch_embeddings.projection",
+        "norm": "model.encoder.layernorm",
+        "decoder_embed": "decoder.decoder_embed",
+        "decoder_pred.0": "decoder.decoder_pred.conv",
+        "decoder_pred.1": "decoder.decoder_pred.layernorm",
+        "decoder_pred.3": "decoder.decoder_pred.head",
+    }
+    for index in range(16):
+        block, layer = f"blocks.{index}", f"model.encoder.layers.{index}"
+        for axis in "hw":
+            state[f"{block}.attn.rel_pos_{axis}"] = own[f"{layer}.attention.rel_pos_{axis}"]
+        modules |= {
+            f"{block}.norm1": f"{layer}.layernorm_before",
+            f"{block}.norm2": f"{layer}.layernorm_after",
+            f"{block}.attn.qkv": f"{layer}.attention.qkv",
+            f"{block}.attn.proj": f"{layer}.attention.proj",
+            f"{block}.mlp.fc1": f"{layer}.mlp.lin1",
+            f"{block}.mlp.fc2": f"{layer}.mlp.lin2",
+        }
+    for theirs, ours in modules.items():
+        for both in ("weight", "bias"):
+            state[f"{theirs}.{both}"] = own[f"{ours}.{both}"]
+    return state

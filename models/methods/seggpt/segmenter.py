@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 from models.catalog import Card
 from models.geometry import SquashAs
+from models.methods.seggpt.checkpoint import SEGGPT
 from models.segmenter import Features
 from models.weights.pretrained import OverTransformers, Pretrained, PretrainedOptions, normalised
 
@@ -69,6 +70,7 @@ class SegGPT(OverTransformers):
     architecture = "SegGptForImageSegmentation"
     published = "BAAI/seggpt-vit-large"
     tiny_network = tiny_network
+    original = SEGGPT
     card = Card(
         title="SegGPT",
         summary="a ViT-L that paints masks after painted examples, feature ensemble",
