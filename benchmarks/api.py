@@ -22,7 +22,7 @@ from benchmarks.protocols.lists import expected_digest
 from benchmarks.results import figures
 from benchmarks.results.evaluation import Evaluation, evaluations
 from benchmarks.results.journal import is_complete
-from benchmarks.results.records import ModelRecord, ProtocolRecord, RunRecord
+from benchmarks.results.records import DatasetRecord, ModelRecord, ProtocolRecord, RunRecord
 from benchmarks.results.repeat import repeat_command
 from benchmarks.results.store import (
     Result,
@@ -48,6 +48,7 @@ __all__ = [
     "BenchError",
     "Canvas",
     "ClassClusters",
+    "DatasetRecord",
     "Draws",
     "Episode",
     "EpisodeCounts",

@@ -66,6 +66,8 @@ class Content:
         folds: makes the folds once all images are known, from areas and splits.
         count: number of images, for progress; None where it is not known yet.
         notes: what a user should know, kept in the manifest.
+        labels_digest: whether results of models that read no pixels are bound to a digest over
+            labels and lists alone, so that they need no images.
     """
 
     classes: tuple[str, ...]
@@ -73,6 +75,7 @@ class Content:
     folds: Callable[[Areas, Splits], FoldSet]
     count: int | None = None
     notes: tuple[str, ...] = field(default=())
+    labels_digest: bool = False
 
 
 class Builder(Protocol):

@@ -84,7 +84,8 @@ def _sizes(
     results: Sequence["Result"], data: "PreparedDataset"
 ) -> Mapping[tuple[int, int], float] | None:
     """The query object's share of its image; None where the data are not those of the run."""
-    if any(result.record.setup.dataset.digest != data.digest for result in results):
+    digests = (data.digest, data.labels_digest)
+    if any(result.record.setup.dataset.digest not in digests for result in results):
         click.echo("without sizes: the dataset was prepared anew since the run", err=True)
         return None
     shares: dict[tuple[str, int], float] = {}

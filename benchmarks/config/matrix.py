@@ -73,7 +73,7 @@ def cells(config: BenchConfig) -> Iterator[Cell]:
     for wanted in config.datasets:
         dataset = prepared[wanted.name]
         protocol = get_protocol(wanted.protocol)
-        folds = wanted.folds if wanted.folds is not None else range(len(dataset.folds.folds))
+        folds = wanted.folds if wanted.folds is not None else dataset.folds.tested
         for fold in folds:
             for shots in wanted.shots:
                 dataset.folds.fold(fold)

@@ -58,6 +58,7 @@ class Loaded:
         device: "cpu" or "cuda".
         hardware: the device's name.
         batch_size: what the model wants.
+        reads_pixels: whether the model looks at any image.
         records: what a result says of the model, by dataset.
         digests: of the datasets as this worker finds them.
         grids: the model's grid for every size of a dataset's images, by dataset.
@@ -68,6 +69,7 @@ class Loaded:
     device: str
     hardware: str
     batch_size: int
+    reads_pixels: bool
     records: Mapping[str, ModelRecord]
     digests: Mapping[str, str]
     grids: Mapping[str, Mapping[Size, Size]]

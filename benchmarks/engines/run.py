@@ -173,7 +173,9 @@ class Run:
         cell = self.cell
         return Setup(
             model=loaded.records[cell.dataset.name],
-            dataset=dataset_record(cell.dataset, cell.fold, cell.shots),
+            dataset=dataset_record(
+                cell.dataset, cell.fold, cell.shots, reads_pixels=loaded.reads_pixels
+            ),
             protocol=protocol_record(cell.protocol, cell.record.limit),
             episodes=cell.record,
             fold=cell.fold,

@@ -191,7 +191,7 @@ class _Dispatcher:
                     f"a worker finds dataset {dataset.name!r} with digest {found}, here it has "
                     f"{dataset.digest}; prepare it alike for all workers"
                 )
-        for what in ("records", "device", "batch_size", "grids"):
+        for what in ("records", "device", "batch_size", "reads_pixels", "grids"):
             if getattr(first, what) != getattr(loaded, what):
                 raise BenchError(
                     f"workers differ in what they loaded for model "

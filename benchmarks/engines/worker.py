@@ -16,6 +16,7 @@ from benchmarks.protocols.catalog import get_protocol
 from benchmarks.results import environment
 from benchmarks.results.describe import model_record, training
 from benchmarks.results.records import CacheRecord
+from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.segmenter import Segmenter, trait
 
@@ -83,6 +84,9 @@ class Worker:
         )
         trained_on = training(model, task.model)
         batch = trait(model, "encode_batch") if self._device.type == "cuda" else 1
+        reads_pixels = trait(model, "image_reads_pixels") or trait(model, "support_reads_pixels")
+        if reads_pixels:
+            self._check_images(task.model.name)
         self._evaluators = {
             name: Evaluator(model, loader, self._cache, self._device, encode_batch=batch)
             for name, loader in self._loaders.items()
@@ -93,6 +97,7 @@ class Worker:
             device=self._device.type,
             hardware=environment.hardware(self._device.type),
             batch_size=trait(model, "batch_size"),
+            reads_pixels=reads_pixels,
             records={
                 name: model_record(task.model.name, model, name, task.model.target, trained_on)
                 for name in self._datasets
@@ -100,6 +105,14 @@ class Worker:
             digests={name: dataset.digest for name, dataset in self._datasets.items()},
             grids={name: _grids(model, dataset) for name, dataset in self._datasets.items()},
         )
+
+    def _check_images(self, model: str) -> None:
+        for name, dataset in self._datasets.items():
+            if not dataset.has_images:
+                raise DatasetError(
+                    f"{model} reads pixels, but dataset {name!r} was prepared with --no-images: "
+                    "prepare it with its images, or run models that read none, as floors"
+                )
 
     def _measure(self, task: Measure) -> Measured | NoMemory:
         if task.attempt != self._attempt:

@@ -32,8 +32,9 @@ def same_episodes(record: RunRecord, dataset: PreparedDataset) -> tuple[Episode,
     """
     setup = record.setup
     episodes = dataset.episodes(setup.episodes.recipe, setup.fold, setup.shots)
+    data = dataset.labels_digest if setup.dataset.labels_alone else dataset.digest
     for what, then, now in (
-        ("dataset", setup.dataset.digest, dataset.digest),
+        ("dataset", setup.dataset.digest, data or dataset.digest),
         ("episode list", setup.episodes.digest, digest(episodes)),
     ):
         if then != now:

@@ -39,9 +39,8 @@ def draw_gallery(data_root: Path, results_root: Path) -> Gallery:
             dataset = PreparedDataset(data_root, place[0])
         except DatasetError:
             continue
-        own = [
-            (key, record) for key, record in kept if record.setup.dataset.digest == dataset.digest
-        ]
+        digests = (dataset.digest, dataset.labels_digest) if dataset.has_images else ()
+        own = [(key, record) for key, record in kept if record.setup.dataset.digest in digests]
         if own:
             gallery[place] = list(_draw(dataset, results_root, own))
     return gallery

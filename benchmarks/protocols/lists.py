@@ -81,7 +81,7 @@ def prepared_lists(
     Raises:
         DatasetError: if a list is missing or is not as prepared.
     """
-    for index in range(len(dataset.folds.folds)) if folds is None else folds:
+    for index in dataset.folds.tested if folds is None else folds:
         for count in shots:
             novel = dataset.folds.fold(index, count).novel
             classes = {number: dataset.classes[number] for number in novel}

@@ -29,7 +29,7 @@ def class_notes(config: BenchConfig, tested: Mapping[str, PreparedDataset]) -> I
             known = PreparedDataset(config.data_root, source).classes
             for wanted in config.datasets:
                 dataset = tested[wanted.name]
-                folds = wanted.folds or range(len(dataset.folds.folds))
+                folds = wanted.folds or dataset.folds.tested
                 classes = _test_classes(dataset, folds, wanted.shots)
                 yield f"{model.name} was trained on {source}: " + _found(
                     shared(classes, known), classes, source, dataset.name

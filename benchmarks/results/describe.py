@@ -83,15 +83,20 @@ def _modules(model: Segmenter, target: str | None) -> set[str]:
     return {type(model).__module__} | ({named} if named else set())
 
 
-def dataset_record(dataset: PreparedDataset, fold: int, shots: int) -> DatasetRecord:
-    """What a result says of its dataset."""
+def dataset_record(
+    dataset: PreparedDataset, fold: int, shots: int, *, reads_pixels: bool = True
+) -> DatasetRecord:
+    """What a result says of its dataset; without pixels it is bound to labels and lists alone."""
     novel = dataset.folds.fold(fold, shots).novel
+    labels = dataset.labels_digest
     return DatasetRecord(
         name=dataset.name,
-        digest=dataset.digest,
+        digest=dataset.digest if reads_pixels or labels is None else labels,
         lists=dataset.folds.lists,
         folds=len(dataset.folds.folds),
         classes={index: dataset.classes[index] for index in novel},
+        labels_digest=labels,
+        untested=tuple(sorted({*range(len(dataset.folds.folds))} - {*dataset.folds.tested})),
     )
 
 

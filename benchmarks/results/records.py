@@ -52,10 +52,26 @@ class DatasetRecord(_Record):
     """Which data it was measured on."""
 
     name: str
-    digest: str
+    digest: str = Field(description="what the result is bound to; see `labels_alone`")
     lists: str
     folds: int = Field(ge=1, le=10**4, description="how many folds the dataset has")
     classes: dict[int, str] = Field(description="the fold's novel classes")
+    labels_digest: str | None = Field(
+        None, description="over labels and lists alone, where the dataset has such a digest"
+    )
+    untested: tuple[int, ...] = Field(
+        (), description="folds that a dataset in part has no class to test in"
+    )
+
+    @property
+    def labels_alone(self) -> bool:
+        """Whether the model reads no pixels, so that images do not matter to the result."""
+        return self.digest == self.labels_digest
+
+    @property
+    def tested(self) -> tuple[int, ...]:
+        """The folds that there are results of."""
+        return tuple(fold for fold in range(self.folds) if fold not in self.untested)
 
 
 class EpisodesRecord(_Record):

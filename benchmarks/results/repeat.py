@@ -44,7 +44,7 @@ def repeat_command(records: Sequence[RunRecord]) -> str:
     folds = sorted(record.setup.fold for record in records)
     place = ["--datasets", setup.dataset.name, "--protocol", setup.protocol.name]
     place += ["--shots", str(setup.shots)]
-    if len(folds) < setup.dataset.folds:
+    if len(folds) < len(setup.dataset.tested):
         place += ["--folds", ",".join(map(str, folds))]
     if setup.episodes.limit is not None:
         place += ["--limit", str(setup.episodes.limit)]

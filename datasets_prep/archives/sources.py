@@ -33,6 +33,10 @@ class SourceFile:
         note: anything a person who must get it by hand should know.
         folder: the folder inside the archive that holds all that is wanted, by which an
             extracted copy is recognised; None where the content has no folder of its own.
+        instead: other files of the user's that serve as well; the first that is at hand is taken
+            where this one is not.
+        optional: done without where it is not at hand, never fetched, and then absent from what
+            `obtain` returns.
     """
 
     name: str
@@ -44,6 +48,8 @@ class SourceFile:
     page: str | None = None
     note: str = ""
     folder: str | None = None
+    instead: tuple["SourceFile", ...] = ()
+    optional: bool = False
 
     @property
     def checksum(self) -> Checksum:
@@ -79,7 +85,7 @@ class Planned:
 def plan(sources: Sequence[SourceFile], raw_dir: Path, from_dir: Path | None) -> list[Planned]:
     """What `obtain` would do, without network, hashing or writing."""
     planned = []
-    for source in sources:
+    for source in _chosen(sources, raw_dir, from_dir):
         path = _locate(source, raw_dir, from_dir)
         unpacked = path is not None and path.is_dir()
         content = 0 if unpacked or _unpacked(source, raw_dir) else source.extracted_size or 0
@@ -129,6 +135,7 @@ def obtain(
     if from_dir is not None and not from_dir.is_dir():
         raise DatasetError(f"--from {from_dir}: no such folder")
     raw_dir.mkdir(parents=True, exist_ok=True)
+    sources = _chosen(sources, raw_dir, from_dir)
     located = {source.name: _locate(source, raw_dir, from_dir) for source in sources}
     found = {name: path for name, path in located.items() if path is not None}
     missing = [source for source in sources if source.name not in found]
@@ -200,6 +207,24 @@ def hashes(obtained: Mapping[str, Path], raw_dir: Path) -> dict[str, str | None]
         ours = path.is_file() or path.is_relative_to(raw_dir)
         result[name] = known.sha256 if known and ours else None
     return result
+
+
+def _chosen(
+    sources: Sequence[SourceFile], raw_dir: Path, from_dir: Path | None
+) -> list[SourceFile]:
+    """The sources with what stands in the place of each, less optional ones that are not there.
+
+    What the user gives now goes before what is left of an earlier time.
+    """
+    chosen = []
+    for source in sources:
+        these = (source, *source.instead)
+        given = (one for one in these if from_dir is not None and _given(one, from_dir))
+        kept = (one for one in these if _locate(one, raw_dir, None))
+        found = next(given, None) or next(kept, None)
+        if found is not None or not source.optional:
+            chosen.append(found or source)
+    return chosen
 
 
 def _locate(source: SourceFile, raw_dir: Path, from_dir: Path | None) -> Path | None:
@@ -283,6 +308,7 @@ def _refuse(failed: Sequence[tuple[SourceFile, str]], command: str) -> None:
         lines.append(f"  {source.name} ({source.checksum.describe()})")
         lines += [f"    get it from {source.page}"] if source.page else []
         lines += [f"    {source.note}"] if source.note else []
+        lines += [f"    {one.name} serves as well: {one.note}" for one in source.instead]
         lines += [f"    {line}" for line in reason.splitlines()]
     lines.append(
         "put them, or the folders that they unpack to, into one folder, "

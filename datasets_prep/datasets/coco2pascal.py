@@ -16,7 +16,7 @@ from datasets_prep.datasets.coco.classes import CLASSES as COCO_CLASSES
 from datasets_prep.datasets.pascal.images import measure_all, with_labels
 from datasets_prep.datasets.pascal.release import CLASSES, VOC2012_SBD, Release
 from datasets_prep.datasets.pascal.rules import PFENET_LEAST, kept_pairs
-from datasets_prep.datasets.pascal.union import held_out
+from datasets_prep.datasets.pascal.union import held_out, located
 from datasets_prep.prepared.folds import FoldSet, interleaved, split
 
 FOLDS = 4
@@ -67,7 +67,7 @@ class Coco2Pascal(BaseBuilder[Coco2PascalOptions, Release]):
         """
         voc = self.release.voc
         folder = contents(voc, workspace.sources[voc.name], workspace.raw, workspace.progress)
-        items = held_out(folder, workspace)
+        items = located(folder, held_out(folder), workspace)
         measured = measure_all(items, workspace.jobs, workspace.progress, workspace.faults)
         return Content(
             classes=CLASSES,

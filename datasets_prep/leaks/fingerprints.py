@@ -51,7 +51,13 @@ class Prints:
 
 
 def stored_prints(dataset: PreparedDataset) -> Prints:
-    """Fingerprints by the images' files, as recorded when they were prepared; nothing is read."""
+    """Fingerprints by the images' files, as recorded when they were prepared; nothing is read.
+
+    Raises:
+        DatasetError: if the dataset was prepared without images.
+    """
+    if not dataset.has_images:
+        raise DatasetError(f"dataset {dataset.name!r} was prepared with --no-images")
     return Prints(dataset.image_ids, dataset.image_sha256s, None)
 
 

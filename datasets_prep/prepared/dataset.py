@@ -87,6 +87,16 @@ class PreparedDataset:
         """sha256 that names the dataset's content, equal on every machine."""
         return str(self.manifest["digest"])
 
+    @property
+    def labels_digest(self) -> str | None:
+        """sha256 over labels and lists alone; None where results are not bound to it."""
+        return self.manifest.get("labels_digest")
+
+    @cached_property
+    def has_images(self) -> bool:
+        """Whether there are images, or labels and lists alone."""
+        return bool(self._table.column("image").null_count == 0)
+
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Class names by class index."""
@@ -156,9 +166,15 @@ class PreparedDataset:
         """The image in RGB.
 
         Raises:
-            DatasetError: naming the file, if it is missing, damaged or has changed.
+            DatasetError: naming the file, if it is missing, damaged or has changed; or if the
+                dataset was prepared without images.
         """
         stored = self._cell("image", image_id)
+        if stored is None:
+            raise DatasetError(
+                f"dataset {self.name!r} was prepared with --no-images and holds label maps alone; "
+                f"{self._again}"
+            )
         is_file = isinstance(stored, str)
         where = stored if is_file else f"image {image_id}"
         with self._decoding(where):
@@ -241,7 +257,8 @@ class PreparedDataset:
             if actual != (expected := self._cell("image_sha256", image_id)):
                 return [f"{self.root / stored} has sha256 {actual}, not {expected}"]
         try:
-            self.image(image_id)
+            if stored is not None:
+                self.image(image_id)
             if self._cell("label_map", image_id) is not None:
                 actual = labels_sha256(self.labels(image_id))
             else:
@@ -268,6 +285,11 @@ class PreparedDataset:
         if not has_shots(recipe, shots):
             raise DatasetError(f"there is no {shots}-shot {recipe}; it has {SHOTS[recipe]} alone")
         recorded = self.manifest["episodes"].get(name)
+        if recorded is None and not self.folds.fold(fold, shots).novel:
+            raise DatasetError(
+                f"dataset {self.name!r} has no class to test in fold {fold}; folds that can be "
+                f"tested: {', '.join(map(str, self.folds.tested)) or 'none'}"
+            )
         if recorded is None:
             have = sorted(
                 {int(n.split("_")[1].removesuffix("shot")) for n in self.manifest["episodes"]}

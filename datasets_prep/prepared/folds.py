@@ -85,6 +85,11 @@ class FoldSet:
     notes: tuple[str, ...] = field(default=())
     of_shots: Mapping[int, tuple[Fold, ...]] = field(default_factory=dict)
 
+    @property
+    def tested(self) -> tuple[int, ...]:
+        """The folds that have a class to test; all but for what is prepared in part."""
+        return tuple(fold.index for fold in self.folds if fold.novel)
+
     def fold(self, index: int, shots: int | None = None) -> Fold:
         """The fold with this index, as it is tested with so many supports.
 

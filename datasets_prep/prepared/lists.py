@@ -23,7 +23,7 @@ def write_lists(
     """Draw and write every list; one that cannot be drawn is a note, but one there must be."""
     written: dict[str, Any] = {}
     notes = []
-    for fold in folds.folds:
+    for fold in (folds.fold(index) for index in folds.tested):
         tested = {count: folds.fold(fold.index, count) for count in shots}
         pools = {
             count: EpisodePool(dataset, folds, each, _present(each, areas), classes)

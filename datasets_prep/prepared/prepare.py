@@ -145,8 +145,10 @@ def _write(
     (building / "classes.json").write_text(classes, encoding="utf-8")
     (building / "folds.json").write_text(to_json(folds), encoding="utf-8")
     skipped = sorted(faults.left_out)
-    lines = [*sorted(seen.lines), *(f"skipped\t{name}" for name in skipped)]
-    identity = "".join((classes, to_json(folds), *(f"{line}\n" for line in lines)))
+    head = classes + to_json(folds)
+    digests = {"digest": _digest(head, seen.lines, skipped)}
+    if content.labels_digest:
+        digests["labels_digest"] = _digest(head, seen.labels, skipped)
     episodes, notes = write_lists(
         builder.dataset, folds, content.classes, seen.areas, options.shots, building
     )
@@ -164,11 +166,11 @@ def _write(
             "version": builder.version,
             "options": dict(builder.describe()),
         },
-        "digest": hashlib.sha256(identity.encode()).hexdigest(),
+        **digests,
         "counts": {
             "images": len(seen.lines),
             "classes": len(content.classes),
-            "folds": len(folds.folds),
+            "folds": len(folds.tested),
             "test_pairs": [len(fold.test) for fold in folds.folds],
             "train_pairs": [len(fold.train) for fold in folds.folds],
         },
@@ -181,6 +183,12 @@ def _write(
     }
 
 
+def _digest(head: str, lines: Iterable[str], skipped: Iterable[str]) -> str:
+    """sha256 over classes and folds, a line for each image, and what is left out."""
+    every = [*sorted(lines), *(f"skipped\t{name}" for name in skipped)]
+    return hashlib.sha256("".join((head, *(f"{line}\n" for line in every))).encode()).hexdigest()
+
+
 class _Seen:
     """What is remembered of every image on its way into the table."""
 
@@ -188,6 +196,7 @@ class _Seen:
         self.areas: dict[str, Mapping[int, int]] = {}
         self.splits: dict[str, str] = {}
         self.lines: list[str] = []
+        self.labels: list[str] = []
         self.files: dict[str, Path] = {}
 
     def watch(self, content: Content, progress: Progress) -> Iterator[ImageRecord]:
@@ -205,6 +214,7 @@ class _Seen:
             if isinstance(record.image, Path):
                 self.files[record.image_id] = record.image
             self.lines.append(record.identity)
+            self.labels.append(record.labels_identity)
             progress.update("images", len(self.lines), content.count)
             yield record
         if not self.lines:

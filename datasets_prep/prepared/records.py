@@ -24,8 +24,10 @@ class ImageRecord:
 
     Attributes:
         image_id: unique within the dataset.
-        image: the file, or its encoded bytes where there is no file to keep.
-        image_sha256: of the file's bytes; of the pixels where the image is generated.
+        image: the file, or its encoded bytes where there is no file to keep; None where labels
+            alone are prepared.
+        image_sha256: of the file's bytes; of the pixels where the image is generated; empty
+            without image.
         width: in pixels.
         height: in pixels.
         split: the part of the dataset that it belongs to.
@@ -36,7 +38,7 @@ class ImageRecord:
     """
 
     image_id: str
-    image: Path | bytes
+    image: Path | bytes | None
     image_sha256: str
     width: int
     height: int
@@ -54,9 +56,20 @@ class ImageRecord:
              self.labels_sha256)
         )  # fmt: skip
 
+    @property
+    def labels_identity(self) -> str:
+        """The line of this image in the digest over labels and lists."""
+        return "\t".join(
+            (self.image_id, self.split, f"{self.width}x{self.height}", self.labels_sha256)
+        )
+
 
 def label_record(
-    image_id: str, image: Path | bytes, image_sha256: str, split: Split, labels: NDArray[np.uint8]
+    image_id: str,
+    image: Path | bytes | None,
+    image_sha256: str,
+    split: Split,
+    labels: NDArray[np.uint8],
 ) -> ImageRecord:
     """A record from a label array: uint8 H×W, 0 background, i+1 class i, 255 ignore."""
     return ImageRecord(
@@ -172,8 +185,11 @@ def columns(*, embedded: bool) -> "datasets.Features":
 
 def row(record: ImageRecord, root: Path, *, embed: bool) -> dict[str, object]:
     """The record as a row of the table, image paths relative to the dataset's `root`."""
-    if isinstance(record.image, bytes):
-        image: object = {"bytes": record.image, "path": None}
+    image: object
+    if record.image is None:
+        image = None
+    elif isinstance(record.image, bytes):
+        image = {"bytes": record.image, "path": None}
     elif embed:
         image = {"bytes": record.image.read_bytes(), "path": None}
     else:

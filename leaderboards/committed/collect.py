@@ -151,8 +151,16 @@ def episodes_digest(result: Result) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _dataset(result: Result) -> Hashable:
-    return result.key.dataset
+def _bound_to(result: Result) -> Hashable:
+    return result.key.dataset, result.record.setup.dataset.labels_alone
+
+
+def _labelled(result: Result) -> Hashable:
+    return result.key.dataset, result.record.setup.dataset.labels_digest is not None
+
+
+def _labels_digest(result: Result) -> str:
+    return result.record.setup.dataset.labels_digest or ""
 
 
 def _list(result: Result) -> Hashable:
@@ -177,7 +185,9 @@ class _Rule:
 
 
 _RULES = (
-    _Rule("dataset", _dataset, lambda result: result.record.setup.dataset.digest),
+    # What reads no pixels is bound to labels and lists, which all that have such a digest share.
+    _Rule("dataset", _bound_to, lambda result: result.record.setup.dataset.digest),
+    _Rule("set of labels and lists", _labelled, _labels_digest),
     _Rule("episode list", _list, lambda result: result.record.setup.episodes.digest),
     _Rule("set of queries, classes and pixels", _cut_list, episodes_digest),
 )

@@ -92,12 +92,12 @@ def missing_folds(results: Iterable[Result]) -> list[str]:
         found[name].append(result.record)
     lines = []
     for name, records in sorted(found.items()):
-        of = records[0].setup.dataset.folds
-        lacking = sorted(set(range(of)) - {record.setup.fold for record in records})
+        tested = records[0].setup.dataset.tested
+        lacking = sorted(set(tested) - {record.setup.fold for record in records})
         if lacking and trained_alone(records) is None:
             lines.append(
                 f"{name.dataset}/{name.protocol}/{name.model} at {name.shots} shots lacks "
-                f"fold {', '.join(map(str, lacking))} of {of}"
+                f"fold {', '.join(map(str, lacking))} of {len(tested)}"
             )
     return lines
 

@@ -69,7 +69,7 @@ def _places(
         mious = {
             model: fmean(record.run.miou for record in own)
             for model, own in models.items()
-            if len(own) == own[0].run.setup.dataset.folds
+            if len(own) == len(own[0].run.setup.dataset.tested)
         }
         places[setting] = {
             model: (own, 1 + sum(other > own for other in mious.values()))

@@ -79,7 +79,7 @@ def _setting(setting: Setting, known: Known) -> dict[str, Any]:
         "protocol": setting.protocol.name,
         "shots": setting.shots,
         "limit": setting.limit,
-        "folds": len(setting.folds),
+        "folds": list(setting.folds),
         "parts": list(map(setting.part, setting.folds)),
         "classes": [
             [[str(index), name] for index, name in record.setup.dataset.classes.items()]
@@ -96,8 +96,9 @@ def _facts(setting: Setting) -> dict[str, str]:
     digests = {
         f"Digest of {setting.part(fold)}": record.setup.dataset.digest for fold, record in records
     }
-    dataset = records[0][1].setup.dataset
-    alone = {"Dataset digest": dataset.digest, "Fold lists": dataset.lists}
+    dataset = setting.data
+    what = "Digest of labels and lists" if dataset.labels_alone else "Dataset digest"
+    alone = {what: dataset.digest, "Fold lists": dataset.lists}
     return {
         "Protocol": protocol.name,
         "Seed": protocol.seed,

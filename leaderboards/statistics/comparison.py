@@ -145,7 +145,7 @@ def compare(a: Sequence[Result], b: Sequence[Result]) -> Comparison:
         folder=a[0].key.protocol,
         shots=a[0].key.shots,
         folds=tuple(pairs),
-        of=a[0].record.setup.dataset.folds,
+        of=len(a[0].record.setup.dataset.tested),
         a_miou=a_miou,
         b_miou=b_miou,
         miou=Figure(
@@ -190,8 +190,15 @@ def _pairs(a: Sequence[Result], b: Sequence[Result]) -> dict[int, Pair]:
     return pairs
 
 
+def _digest(result: Result) -> Hashable:
+    return result.record.setup.dataset.digest
+
+
+def _labels_digest(result: Result) -> Hashable:
+    return result.record.setup.dataset.labels_digest
+
+
 _SAME: Mapping[str, Callable[[Result], Hashable]] = {
-    "datasets": lambda result: result.record.setup.dataset.digest,
     "episode lists": lambda result: result.record.setup.episodes.digest,
     "numbers of episodes": lambda result: result.record.setup.episodes.count,
     "queries, classes or pixels": episodes_digest,
@@ -204,7 +211,9 @@ def check_same(a: Result, b: Result) -> None:
     Raises:
         BenchError: naming both, and what differs with both digests.
     """
-    for what, value in _SAME.items():
+    labels = any(result.record.setup.dataset.labels_alone for result in (a, b))
+    data = {"sets of labels and lists": _labels_digest} if labels else {"datasets": _digest}
+    for what, value in {**data, **_SAME}.items():
         if value(a) != value(b):
             raise BenchError(
                 f"{a.key} and {b.key} cannot be compared: they were measured on different {what}, "

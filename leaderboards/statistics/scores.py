@@ -7,6 +7,7 @@ from functools import cached_property
 from statistics import fmean
 
 from benchmarks import (
+    DatasetRecord,
     Draws,
     Figure,
     ModelRecord,
@@ -36,7 +37,7 @@ class Row:
 
     Attributes:
         folds: the folds that were measured, by index.
-        of: how many folds the dataset has.
+        of: how many folds the dataset has to test.
         miou: mean over folds; None while a fold is lacking.
         fb_iou: likewise.
         parts: of a group of datasets, their names: they stand where folds stand.
@@ -167,9 +168,17 @@ class Setting:
         return ranks
 
     @property
-    def folds(self) -> range:
-        """The dataset's folds."""
-        return range(max(row.of for row in self.rows))
+    def data(self) -> DatasetRecord:
+        """What it was measured on; where any row reads pixels, as that row names it."""
+        every = (record.setup.dataset for row in self.rows for record in row.records)
+        return min(every, key=lambda dataset: dataset.labels_alone)
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The dataset's folds, less those that it cannot test."""
+        if self.parts:
+            return tuple(range(self.rows[0].of))
+        return self.rows[0].records[0].setup.dataset.tested
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -229,8 +238,9 @@ def _score(result: Result, draws: Draws) -> FoldScore:
 
 
 def _row(model: str, folds: Mapping[int, FoldScore], draws: Mapping[tuple[str, int], Draws]) -> Row:
-    of = next(iter(folds.values())).record.setup.dataset.folds
-    if not folds.keys() >= set(range(of)):
+    tested = next(iter(folds.values())).record.setup.dataset.tested
+    of = len(tested)
+    if not folds.keys() >= set(tested):
         return Row(folds, of, None, None)
     own = [draws[model, fold] for fold in folds]
     return Row(

@@ -101,7 +101,8 @@ def dataset_page(
 
 
 def _dataset_facts(settings: Sequence[Setting]) -> str:
-    first = next(iter(settings[0].records.values())).setup.dataset
+    first = min((setting.data for setting in settings), key=lambda data: data.labels_alone)
+    what = "digest of labels and lists" if first.labels_alone else "dataset digest"
     tested = {
         index
         for setting in settings
@@ -109,8 +110,8 @@ def _dataset_facts(settings: Sequence[Setting]) -> str:
         for index in record.setup.dataset.classes
     }
     return (
-        f"{len(tested)} test classes in {first.folds} folds ({escape(first.lists)} lists), "
-        f"dataset digest `{wording.prefix(first.digest)}`."
+        f"{len(tested)} test classes in {len(first.tested)} folds ({escape(first.lists)} lists), "
+        f"{what} `{wording.prefix(first.digest)}`."
     )
 
 
@@ -199,7 +200,7 @@ def _by_fold(row: Row, folds: Iterable[int]) -> list[str]:
 
 
 def _lists_table(settings: Sequence[Setting]) -> str:
-    folds = range(max(len(setting.folds) for setting in settings))
+    folds = sorted({fold for setting in settings for fold in setting.folds})
     body = []
     for setting in settings:
         records = setting.records

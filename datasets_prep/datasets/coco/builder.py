@@ -18,14 +18,16 @@ from datasets_prep.datasets.coco.lists import check_known, derived_folds, named_
 from datasets_prep.datasets.coco.release import COCO2014, FOLDS, Release
 from datasets_prep.datasets.coco.render import MaskMode
 from datasets_prep.datasets.coco.report import check_lists
+from datasets_prep.errors import DatasetError
 from datasets_prep.formats.splitfiles import coco_folds
 from datasets_prep.prepared.folds import FoldSet, NovelInTrain
 from datasets_prep.prepared.list_report import REPORT
+from datasets_prep.prepared.partial import PhotographOptions, named, partial_folds
 from datasets_prep.prepared.records import Split
 from datasets_prep.runtime.disk import ensure_space
 
 
-class CocoOptions(BuilderOptions):
+class CocoOptions(PhotographOptions):
     """Choices that give other masks, other lists, or fewer images."""
 
     masks: MaskMode = Field(
@@ -52,6 +54,10 @@ class CocoOptions(BuilderOptions):
     def _check(self) -> Self:
         if self.only == "eval" and self.lists != "published":
             raise ValueError("--only eval needs --lists published: others need every image's mask")
+        if self.partial and self.lists != "published":
+            raise ValueError("--partial needs --lists published: it tells what of them is missing")
+        if self.partial and self.only == "eval":
+            raise ValueError("--partial takes what is there, --only eval fetches: give one of them")
         return self
 
 
@@ -70,12 +76,16 @@ class Coco:
     @property
     def dataset(self) -> str:
         """The name under which the result is stored."""
-        return self.name
+        return named(self.name, self.options)
 
     def sources(self) -> Sequence[SourceFile]:
         """The annotations, the image archives and the lists that the options ask for."""
         release, only = self.release, self.options.only
         archives = {None: (release.train, release.val), "test": (release.val,), "eval": ()}[only]
+        if not self.options.images:
+            archives = ()
+        elif self.options.partial:
+            archives = tuple(replace(archive, optional=True) for archive in archives)
         wanted = ("val",) if only else ("trn", "val")
         lists = [file for name, file in release.fold_lists.items() if name.startswith(wanted)]
         return (
@@ -90,7 +100,9 @@ class Coco:
 
     def disk_needed(self) -> int:
         """The image table twice, and the single images, about."""
-        return {None: 2_000_000_000, "test": 700_000_000, "eval": 4_500_000_000}[self.options.only]
+        if self.options.only == "eval":
+            return 4_500_000_000 if self.options.images else 300_000_000
+        return 2_000_000_000 if self.options.only is None else 700_000_000
 
     def build(self, workspace: Workspace) -> Content:
         """Index the annotations and render every image; see `Builder.build`.
@@ -108,13 +120,20 @@ class Coco:
             notes = (f"only the {len(items):,} images of the hsnet and fixed-v1 lists",)
         else:
             items += self._archived(workspace, self.release.val, "test")
-        items = workspace.faults.once(items, lambda i: i.image_id, lambda i: i.image)
+        if self.options.partial and not items:
+            raise DatasetError("there is no photograph: give --from a folder that holds val2014/")
+        if not self.options.images:
+            notes = (*notes, "label maps and lists alone, without images")
+        items = workspace.faults.once(
+            items, lambda i: i.image_id, lambda i: i.image or i.annotations
+        )
         return Content(
             classes=CLASSES,
             images=records(items, workspace.jobs, workspace.faults),
             folds=partial(self._folds, workspace, published),
             count=len(items),
             notes=notes,
+            labels_digest=True,
         )
 
     def _published(self, workspace: Workspace) -> FoldSet | None:
@@ -131,16 +150,22 @@ class Coco:
 
     def _archived(self, workspace: Workspace, archive: SourceFile, split: Split) -> list[Item]:
         """All annotated images of an archive; those outside the dataset's folder are copied."""
-        file = self._annotations(workspace, archive)
+        masks, file = self.options.masks, self._annotations(workspace, archive)
+        if self.options.partial and archive.name not in workspace.sources:
+            return []
         entries = read_index(file, workspace.progress, workspace.faults)
+        if not self.options.images:
+            return [Item(entry, split, file, None, None, masks) for entry in entries]
         folder = kept = self._unpacked(workspace, archive)
+        if self.options.partial:
+            entries = [entry for entry in entries if (folder / entry.name).is_file()]
         if not (workspace.embed_images or folder.is_relative_to(workspace.root)):
             kept = workspace.raw / f"{archive.stem}-copied"
             kept.mkdir(parents=True, exist_ok=True)
             paths = (folder / entry.name for entry in entries if not (kept / entry.name).exists())
             ensure_space(kept, sum(path.stat().st_size for path in paths if path.exists()))
         return [
-            Item(entry, split, file, folder / entry.name, kept / entry.name, self.options.masks)
+            Item(entry, split, file, folder / entry.name, kept / entry.name, masks)
             for entry in entries
         ]
 
@@ -152,10 +177,12 @@ class Coco:
         entries = [entry for entry in index if entry.image_id in tested]
         known = (entry.image_id for entry in entries)
         check_known(tested.difference(workspace.faults.left_out), known)
+        masks = self.options.masks
+        if not self.options.images:
+            return [Item(entry, "test", file, None, None, masks) for entry in entries]
         folder = workspace.raw / f"{self.release.val.stem}-single"
         names = [entry.name for entry in entries]
         fetch_images(names, folder, self.release.single, workspace.progress)
-        masks = self.options.masks
         return [Item(e, "test", file, folder / e.name, folder / e.name, masks) for e in entries]
 
     def _annotations(self, workspace: Workspace, archive: SourceFile) -> Path:
@@ -174,6 +201,9 @@ class Coco:
             (workspace.root / REPORT).unlink(missing_ok=True)  # it tells of more images
             return replace(folds, novel_in_train=self.options.novel)
         folds = workspace.faults.without(folds)
+        if self.options.partial:
+            folds = replace(folds, novel_in_train=self.options.novel)
+            return partial_folds(folds, areas, CLASSES, workspace.root)
         check_known((i for fold in folds.folds for i, _ in (*fold.test, *fold.train)), areas)
         return check_lists(
             with_novel(folds, self.options.novel, areas),

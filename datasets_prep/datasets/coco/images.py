@@ -31,7 +31,7 @@ class Item:
         entry: the image in its annotation file.
         split: "train" for train2014, "test" for val2014.
         annotations: the annotation file.
-        image: the JPEG.
+        image: the JPEG; None where labels alone are prepared.
         kept_image: where it is to lie; `image` itself if it may stay where it is.
         masks: how labels are made of outlines.
     """
@@ -39,8 +39,8 @@ class Item:
     entry: Entry
     split: Split
     annotations: Path
-    image: Path
-    kept_image: Path
+    image: Path | None
+    kept_image: Path | None
     masks: MaskMode
 
     @property
@@ -64,8 +64,8 @@ def make_record(item: Item) -> ImageRecord | str:
     """Check the image and render its labels; what is wrong, if anything is."""
     entry = item.entry
     try:
-        image = checked_image(item.image)
-        if (image.width, image.height) != (entry.width, entry.height):
+        image = None if item.image is None else checked_image(item.image)
+        if image is not None and (image.width, image.height) != (entry.width, entry.height):
             return (
                 f"{item.image} is {image.width}×{image.height}, but {entry.width}×{entry.height} "
                 f"in {item.annotations}"
@@ -77,7 +77,7 @@ def make_record(item: Item) -> ImageRecord | str:
         return f"{item.annotations}: {error} (of {entry.name})"
     except OSError as error:
         return f"{item.annotations} cannot be read: {error}"
-    if item.kept_image != item.image:
+    if image and item.image and item.kept_image and item.kept_image != item.image:
         keep_copy(item.image, item.kept_image, image.sha256)
     return record
 
@@ -108,15 +108,16 @@ def _check_crowd(number: int, outline: dict[str, Any], entry: Entry) -> None:
         raise ValueError(f"annotation {number} {error}") from None
 
 
-def _labelled(item: Item, image: ImageFile, things: Sequence[Thing]) -> ImageRecord:
+def _labelled(item: Item, image: ImageFile | None, things: Sequence[Thing]) -> ImageRecord:
     entry, file = item.entry, item.kept_image
+    sha256 = "" if image is None else image.sha256
     if item.masks == "per-class":
         found = per_class(things, entry.height, entry.width)
         masks = tuple((index, counts) for index, (counts, _) in found.items())
         return ImageRecord(
             image_id=entry.image_id,
             image=file,
-            image_sha256=image.sha256,
+            image_sha256=sha256,
             width=entry.width,
             height=entry.height,
             split=item.split,
@@ -127,4 +128,4 @@ def _labelled(item: Item, image: ImageFile, things: Sequence[Thing]) -> ImageRec
         )
     render = overlap_last if item.masks == "overlap-last" else first_polygon
     labels = render(things, entry.height, entry.width)
-    return label_record(entry.image_id, file, image.sha256, item.split, labels)
+    return label_record(entry.image_id, file, sha256, item.split, labels)

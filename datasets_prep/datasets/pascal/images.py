@@ -21,17 +21,17 @@ class Annotated:
     Attributes:
         image_id: as in the lists, `2007_000033`.
         split: "test" for VOC val, "train" for the rest.
-        image: the JPEG.
-        annotation: VOC's `.png`, or SBD's `.mat` where VOC has none.
+        image: the JPEG; None where label maps alone are prepared.
+        annotation: VOC's `.png`, or SBD's `.mat` or a ready-made `.png` where VOC has none.
         kept_image: where the JPEG is to lie; `image` itself if it lies there.
         kept_labels: where the label map is to lie, as PNG.
     """
 
     image_id: str
     split: Split
-    image: Path
+    image: Path | None
     annotation: Path
-    kept_image: Path
+    kept_image: Path | None
     kept_labels: Path
 
 
@@ -47,22 +47,22 @@ def measure(item: Annotated) -> Measured | str:
     """Make the label map, check the image and measure both; what is wrong, if anything is."""
     try:
         labels = converted(item.annotation, item.kept_labels)
-        image = checked_image(item.image)
+        image = None if item.image is None else checked_image(item.image)
     except DatasetError as error:
         return str(error)
-    if labels.shape != (image.height, image.width):
+    if image is not None and labels.shape != (image.height, image.width):
         return (
             f"{item.image} is {image.width}×{image.height}, but {item.annotation} is "
             f"{labels.shape[1]}×{labels.shape[0]}"
         )
-    if item.kept_image != item.image:
+    if image and item.image and item.kept_image and item.kept_image != item.image:
         keep_copy(item.image, item.kept_image, image.sha256)
     record = ImageRecord(
         image_id=item.image_id,
         image=item.kept_image,
-        image_sha256=image.sha256,
-        width=image.width,
-        height=image.height,
+        image_sha256=image.sha256 if image else "",
+        width=labels.shape[1],
+        height=labels.shape[0],
         split=item.split,
         label_map=None,
         labels_sha256=labels_sha256(labels),

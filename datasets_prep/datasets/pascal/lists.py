@@ -30,12 +30,13 @@ _NAMED = 10
 class ListFiles:
     """The published list files: HSNet's by `trn/fold0.txt` and so on, and PFENet's images.
 
-    Images in `left_out` are passed over.
+    Images in `left_out` are passed over, with `tested_only` all training images.
     """
 
     fold_lists: Mapping[str, Path]
     pfenet_train: Path | None = None
     left_out: Container[str] = ()
+    tested_only: bool = False
 
     def pairs(self, part: Literal["trn", "val"]) -> list[Pair]:
         """HSNet's pairs of all folds: `trn/fold0.txt` lists fold 0's own classes, as `val` does.
@@ -43,6 +44,8 @@ class ListFiles:
         Raises:
             DatasetError: if a file is no such list.
         """
+        if self.tested_only and part == "trn":
+            return []
         files = (self.fold_lists[f"{part}/fold{fold}.txt"] for fold in range(FOLDS))
         pairs = (pair for file in files for pair in pascal_pairs(file))
         return [pair for pair in pairs if pair[0] not in self.left_out]
@@ -53,6 +56,8 @@ class ListFiles:
         Raises:
             DatasetError: if there is no such file.
         """
+        if self.tested_only:
+            return []
         if self.pfenet_train is None:
             raise DatasetError("PFENet's list of training images is not at hand")
         try:
@@ -105,6 +110,16 @@ def make_folds(
     if novel == "drop":
         folds = tuple(without_novel_images(fold, areas) for fold in folds)
     return FoldSet(folds=folds, query_order="walk", lists=lists, novel_in_train=novel)
+
+
+def published_folds(files: ListFiles, novel: NovelInTrain) -> FoldSet:
+    """The four folds as published, whatever images there are.
+
+    Raises:
+        DatasetError: if a list is damaged.
+    """
+    folds = split(contiguous(len(CLASSES), FOLDS), files.pairs("trn"), files.pairs("val"))
+    return FoldSet(folds=folds, query_order="walk", lists="published", novel_in_train=novel)
 
 
 def _check_known(images: Iterable[str], areas: Sizes) -> None:

@@ -6,6 +6,7 @@ lists. Counts: juhongm999/hsnet's and PFENet's list files, and VRP-SAM's lists b
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from datasets_prep.archives.sources import SourceFile
@@ -60,6 +61,15 @@ class ListCounts:
     shared_pairs: tuple[int, ...] | None = None
 
 
+READY_MADE = SourceFile(
+    name="SegmentationClassAug.zip",
+    page="https://github.com/juhongm999/hsnet",
+    note="ready-made label maps; the folder SegmentationClassAug serves too",
+    folder="SegmentationClassAug",
+)
+KNOWN = Path(__file__).with_name("known_maps.json")
+
+
 @dataclass(frozen=True)
 class Release:
     """The files of a PASCAL-5i and what is known of them.
@@ -67,6 +77,8 @@ class Release:
     Attributes:
         voc: archive of VOC trainval.
         sbd: archive of SBD.
+        ready_made: label maps that somebody else made of both, to be used in its place.
+        known: of the ready-made set that is in use, a digest and each map's hash.
         fold_lists: HSNet's lists by `trn/fold0.txt` .. `val/fold3.txt`.
         pfenet_train: PFENet's training images.
         masks: number of label maps; None where there is no figure to meet.
@@ -79,6 +91,8 @@ class Release:
     pfenet_train: SourceFile
     masks: int | None
     counts: Mapping[ListName, ListCounts]
+    ready_made: SourceFile = READY_MADE
+    known: Path = KNOWN
 
 
 def _fold_list(name: str, sha256: str) -> SourceFile:

@@ -79,15 +79,15 @@ function share(text) {
 
 /* Columns: how a row is read, shown and sorted. `wide` ones are left out on phones. */
 function columns(s) {
-  const folds = s.folds > 1 && s.folds <= 5 ? [...Array(s.folds).keys()] : [];
+  const folds = s.folds.length > 1 && s.folds.length <= 5 ? s.folds : [];
   return [
     { id: "rank", head: "Rank", value: (r) => r.rank && 1000 * r.rank[0] + r.rank[1], show: (r) => (r.rank ? unique(r.rank).join("–") : NONE), up: true },
     { id: "name", head: "Model", value: (r) => r.name.toLowerCase(), up: true, name: true },
     { id: "miou", head: "mIoU", value: (r) => r.miou && r.miou[0], show: (r) => percent(r.miou) },
     { id: "interval", head: "95% interval", value: (r) => r.miou && r.miou[1], show: (r) => ends(r.miou) },
     { id: "bar", head: "Interval", bar: true, wide: true },
-    ...folds.map((f) => ({
-      id: `fold${f}`, group: "folds", head: s.parts[f], wide: true,
+    ...folds.map((f, place) => ({
+      id: `fold${f}`, group: "folds", head: s.parts[place], wide: true,
       value: (r) => r.folds[f] && r.folds[f][0], show: (r) => percent(r.folds[f]),
     })),
     { id: "fb", head: "FB-IoU", value: (r) => r.fb_iou && r.fb_iou[0], show: (r) => percent(r.fb_iou), wide: true },
@@ -187,7 +187,7 @@ function bar(figure, axis) {
 function detail(s, row) {
   const { commands, verified, facts, tables } = row.provenance;
   const fact = (what, ...value) => [h("dt", {}, what), h("dd", {}, ...value)];
-  const folds = Object.entries(row.folds).map(([fold, own]) => `${s.parts[fold]} ${percent(own)} (${ends(own)})`);
+  const folds = Object.entries(row.folds).map(([fold, own]) => `${s.parts[s.folds.indexOf(Number(fold))]} ${percent(own)} (${ends(own)})`);
   return h("div", { class: "provenance" },
     h("dl", {},
       ...fact(commands.length > 1 ? "Commands" : "Command", ...commands.map((text) => h("code", {}, text))),

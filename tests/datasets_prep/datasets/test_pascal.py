@@ -112,7 +112,13 @@ def test_published_lists_are_kept_in_their_order(
         assert fold.test == tuple(pair for pair in tiny.test_pairs if pair[1] in fold.novel)
         assert fold.train == tuple(pair for pair in by_class if pair[1] not in fold.novel)
     assert prepared.folds.lists == "published"
-    assert prepared.manifest["builder"]["options"] == {"lists": "published", "novel": "background"}
+    assert prepared.manifest["builder"]["options"] == {
+        "lists": "published",
+        "novel": "background",
+        "only": None,
+        "partial": False,
+        "images": True,
+    }
     assert prepared.episodes("hsnet", 0, 1)[0].query == tiny.test_pairs[0][0]
 
 
@@ -261,7 +267,10 @@ def test_other_archives_than_the_published_are_refused(tiny: TinyPascal, tmp_pat
 
 def test_a_wrong_number_of_masks_is_said(tiny: TinyPascal, tmp_path: Path) -> None:
     dataset = run(replace(tiny, release=replace(tiny.release, masks=12_031)), tmp_path)
-    assert f"{LABELS} has {len(tiny.labels)} masks, not 12,031" in dataset.manifest["notes"]
+    assert (
+        f"SegmentationClassAug has {len(tiny.labels)} masks, not 12,031"
+        in dataset.manifest["notes"]
+    )
 
 
 def test_importing_the_builder_is_light() -> None:
