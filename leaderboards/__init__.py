@@ -4,6 +4,9 @@
 
 `README.md`, `index.html`, `boards/` and `results/` are what is published; the rest makes it:
 
+Beside them, `verified.json` notes who measured which result again, and `leaks.json` which tested
+images a training set holds.
+
 - `committed/` says which results a board may hold, and keeps them in the repository;
 - `statistics/` puts scores together and compares models, `literature/` has what papers say;
 - `tables/` writes markdown, `page/` what a browser shows, and `build` all of it.

@@ -134,7 +134,7 @@ function drawTable(s, rows) {
     const label = column.value
       ? h("button", { type: "button", "data-sort": column.id }, column.head)
       : h("span", { class: "axis" }, h("span", {}, String(axis.from)),
-        `${column.head}, axis ${axis.from}\u2013${axis.to}`, h("span", {}, String(axis.to)));
+        `${column.head}, zoomed`, h("span", {}, String(axis.to)));
     const order = column === by ? (state.down === "1" ? "descending" : "ascending") : null;
     return h("th", { scope: "col", class: classes.filter(Boolean).join(" "), "aria-sort": order }, label);
   })));
@@ -207,6 +207,7 @@ function drawClasses(s, rows) {
     at("classes").replaceChildren(h("p", { class: "hint" }, "Nothing to show."));
     return;
   }
+  const crowded = rows.length > 24; /* no room for a decimal */
   const body = [];
   s.classes.forEach((classes, fold) => {
     if (s.classes.length > 1) {
@@ -216,14 +217,15 @@ function drawClasses(s, rows) {
       body.push(h("tr", {}, h("th", { scope: "row", class: "name text" }, name), ...rows.map((row) => {
         const figure = row.classes[index];
         if (!figure) return h("td", {}, NONE);
-        const cell = h("td", { title: `${row.name}, ${name}: ${ends(figure)}` }, percent(figure));
+        const cell = h("td", { title: `${row.name}, ${name}: ${percent(figure)} (${ends(figure)})` },
+          crowded ? figure[0].toFixed(0) : percent(figure));
         cell.style.setProperty("--v", figure[0]);
         return cell;
       })));
     }
   });
   at("classes").replaceChildren(h("table", { class: rows.length > 10 ? "heat many" : "heat" },
-    h("caption", {}, "Class IoU in percent, the stronger the colour the more"),
+    h("caption", {}, `Class IoU in percent${crowded ? ", rounded" : ""}, the stronger the colour the more`),
     h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name" }, "Class"),
       ...rows.map((row) => h("th", { scope: "col" }, h("span", {}, row.name))))),
     h("tbody", {}, ...body)));
