@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from models.errors import ModelError
+from models.methods.diffews import library
 from models.methods.diffews.checkpoint import WEIGHTS, joined, load_part, part_folder, read_config
 from models.methods.diffews.design import CONFIG_KEY, Design
 from models.methods.diffews.generation import schedule_config
@@ -139,9 +140,7 @@ def _image_tokens(config: Mapping[str, Any]) -> ImageTokens:
 
 def build_vae(config: Mapping[str, Any]) -> Any:
     """An `AutoencoderKL` from its config.json."""
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL.from_config({k: v for k, v in config.items() if not k.startswith("_")})
+    return library.build("AutoencoderKL", config)
 
 
 def save_parts(parts: Parts, design: Design | None, folder: Path, unet: Path | None = None) -> None:

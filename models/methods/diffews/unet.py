@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from models.methods.diffews import library
 from models.methods.diffews.attention import AttentionBank, Keep, Kept, SupportBank
 from models.methods.diffews.checkpoint import shapes
 from models.methods.diffews.design import CONFIG_KEY, Design
@@ -27,9 +28,7 @@ _OWN_INPUT = "conv_in"
 
 def build_unet(config: Mapping[str, Any]) -> Any:
     """A `UNet2DConditionModel`, with the further input convolutions that the config names."""
-    from diffusers import UNet2DConditionModel
-
-    unet = UNet2DConditionModel.from_config(stock_config(config))
+    unet = library.build("UNet2DConditionModel", stock_config(config))
     own = unet.conv_in
     for entry, name in _INPUTS.items():
         if config.get(entry):
