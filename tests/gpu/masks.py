@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.evaluation.intervals import interval
 from benchmarks.results import figures
-from models.catalog import MODELS, tiny_options
+from models.catalog import GROUPS, MODELS, tiny_options
 from tests.gpu.machine import Machine
 from tests.gpu.runs import config, different_pixels, run
 
@@ -22,7 +22,7 @@ _RANDOM: Mapping[str, Mapping[str, Any]] = {
 
 def names() -> list[str]:
     """Models of the catalogue that compute on the device."""
-    return [name for name in MODELS if getattr(MODELS[name].card, "kind", "model") == "model"]
+    return [name for name in MODELS if name not in GROUPS["floors"]]
 
 
 def options(name: str) -> dict[str, Any]:

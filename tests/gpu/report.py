@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_COMMAND = {"CPU": "`make gpu GPU_FLAGS='--device cpu --budget 2400'`"}
 # What a CPU at tiny size does not show of each check, by the beginning of its name.
 _UNSEEN = {
     "cache": "that features stay on the card within its budget: a CPU has one tier, in main memory",
@@ -26,8 +27,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines = [
         "# What a GPU shows",
         "",
-        "Made by `make gpu` (`python -m tests.gpu.battery --markdown docs/gpu.md`), "
-        f"{report['date']}, in {report['seconds']} s.",
+        f"Made by {_COMMAND.get(machine['device'], '`make gpu`')}, {report['date']}, in "
+        f"{report['seconds']} s.",
         "",
         "| machine | |",
         "|---|---|",

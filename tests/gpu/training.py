@@ -46,8 +46,8 @@ def training(machine: Machine) -> dict[str, object]:
         "precision": job.train.precision,
         "AdamW": "8-bit" if eight else "32-bit: bitsandbytes is not here, or this is no GPU",
         "seconds a step": round(seconds, 3),
-        "hours for the preset's steps": round(
-            seconds * load_job("coco20i", {}).train.steps / 3600, 2
+        "hours for the preset's steps": (
+            round(seconds * load_job("coco20i", {}).train.steps / 3600, 2) if machine.full else None
         ),
         "GiB at most": peak,
         "loss, first and last five": [
