@@ -1,8 +1,8 @@
 """DINOv2 (Oquab et al. 2023) and DINOv3 (Siméoni et al. 2025) through transformers.
 
-Two layers can be read: `norm`, the patch tokens after the final layer norm, and `prenorm`, those
-before it ("x_prenorm" in the original code; Matcher and GF-SAM use it). The class and register
-tokens are left out.
+The patch tokens can be read after the final layer norm (`norm`), before it (`prenorm`, "x_prenorm"
+in the original code; Matcher and GF-SAM use it), and after any block (`block9`), with the final
+norm too if wanted (`block9-norm`). The class and register tokens are left out.
 """
 
 import functools
@@ -116,7 +116,9 @@ def _build(
     Raises:
         ModelError: for an unknown layer, or weights that are missing or do not fit.
     """
-    table = layer_table(*((name, variant.width, variant.patch) for name in ("norm", "prenorm")))
+    blocks = [f"block{n}{norm}" for n in range(1, variant.depth + 1) for norm in ("", "-norm")]
+    read = ("norm", "prenorm", *blocks)
+    table = layer_table(*((name, variant.width, variant.patch) for name in read))
     chosen = choose_layers(variant.name, table, layer, "norm")
     spec = weights or variant.repo or RANDOM
     if spec == RANDOM:
@@ -126,14 +128,22 @@ def _build(
         network, source, digest = _pretrained(variant, spec)
     freeze(network, device, dtype)
     names = [layer.name for layer in chosen]
+    final: Any = getattr(network, "layernorm", None) or network.norm
 
     def extract(images: Tensor) -> list[Tensor]:
         rows, columns = (side // variant.patch for side in images.shape[-2:])
-        output = network(images, output_hidden_states="prenorm" in names)
-        tokens = {"norm": output.last_hidden_state}
-        if "prenorm" in names:
-            tokens["prenorm"] = output.hidden_states[-1]
-        patches = (tokens[name][:, -rows * columns :].transpose(1, 2) for name in names)
+        output = network(images, output_hidden_states=names != ["norm"])
+
+        def tokens(name: str) -> Tensor:
+            if name == "norm":
+                return output.last_hidden_state  # type: ignore[no-any-return]
+            if name == "prenorm":
+                return output.hidden_states[-1]  # type: ignore[no-any-return]
+            block, _, norm = name.removeprefix("block").partition("-")
+            state = output.hidden_states[int(block)]
+            return final(state) if norm else state  # type: ignore[no-any-return]
+
+        patches = (tokens(name)[:, -rows * columns :].transpose(1, 2) for name in names)
         return [part.reshape(len(images), -1, rows, columns) for part in patches]
 
     return Backbone(

@@ -32,9 +32,14 @@ class DinoSamOptions(Options):
         description="of DINOv2: a folder or a hub id owner/name[@revision]; by default the "
         "published weights of the backbone",
     )
+    layer: str = Field(
+        default="prenorm",
+        description="of DINOv2: prenorm, norm, or a block's output, as block9 or block9-norm",
+    )
     sam: str | None = Field(
         default=None,
-        description="weights of SAM: a folder, a hub id or an original checkpoint sam_vit_*.pth",
+        description="weights of SAM: a folder, a hub id or an original checkpoint, sam_vit_*.pth "
+        "or mobile_sam.pt",
     )
     random: Literal["tiny"] | None = Field(
         default=None, description="random weights of this size in place of both, for tests"
@@ -88,6 +93,7 @@ class DinoSam:
         """What a result must tell of both."""
         return {
             "backbone": self.backbone.name,
+            "layer": self.backbone.layer,
             "weights": self.backbone.weights,
             "sam": self.sam.pretrained.source,
             "side": self.side,
@@ -151,7 +157,7 @@ def load_dino_sam(model: str, options: DinoSamOptions, *, device: str, dtype: st
     backbone = load_backbone(
         "dinov2-tiny" if tiny else options.backbone,
         RANDOM if tiny else options.weights,
-        "prenorm",
+        options.layer,
         device=device,
         dtype=dtype,
     )

@@ -32,6 +32,9 @@ class INSID3Options(Options):
         description="a folder or a hub id owner/name[@revision]; by default the published, gated "
         "weights of the backbone",
     )
+    layer: str = Field(
+        default="norm", description="norm, prenorm, or a block's output, as block9 or block9-norm"
+    )
     random: Literal["tiny"] | None = Field(
         default=None, description="random weights of this size in their place, for tests"
     )
@@ -120,6 +123,7 @@ class INSID3(OverPatches, BaseSegmenter):
         backbone = load_backbone(
             "dinov3-tiny" if tiny else options.backbone,
             RANDOM if tiny else options.weights,
+            options.layer,
             device=device,
             dtype=dtype,
         )

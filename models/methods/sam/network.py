@@ -42,7 +42,7 @@ class SamOptions(Options):
     weights: str | None = Field(
         default=None,
         description="a folder with config.json and model.safetensors, a hub id "
-        "owner/name[@revision], or an original file sam_vit_*.pth",
+        "owner/name[@revision], or an original file sam_vit_*.pth or mobile_sam.pt",
     )
     random: Literal["tiny"] | None = Field(
         default=None, description="random weights of this size in their place, for tests"
@@ -162,7 +162,7 @@ def load_sam(
 
     Args:
         model: the model that uses it, for messages.
-        weights: a folder, a hub id, or an original checkpoint `sam_vit_*.pth`.
+        weights: a folder, a hub id, or an original checkpoint, SAM's or MobileSAM's.
         random: "tiny" for seeded random weights of a tiny size.
         device: a torch device.
         dtype: "fp32", "fp16" or "bf16".
@@ -172,7 +172,7 @@ def load_sam(
         ModelError: for weights that are not named, missing or do not fit.
     """
     spec = chosen_weights(model, PUBLISHED, weights, random, option)
-    if Path(spec).suffix == ".pth":
+    if Path(spec).suffix in (".pth", ".pt", ".safetensors"):
         pretrained = _original(model, spec, hint(PUBLISHED, option), device, dtype)
     else:
         pretrained = load_pretrained(
@@ -199,7 +199,8 @@ def _original(model: str, path: str, mend: str, device: str, dtype: str) -> Pret
         network = bare_network(read.tensors) if is_original(read.tensors) else None
     if network is None:
         raise ModelError(
-            f"{path} is no checkpoint of SAM (sam_vit_*.pth of its repository); {mend}"
+            f"{path} is no checkpoint of SAM (sam_vit_*.pth or mobile_sam.pt, with the "
+            f"names of their repositories); {mend}"
         )
     fill(network, type(read)(renamed(read.tensors), read.source, read.digest), name=model)
     return Pretrained(freeze(network, device, torch_dtype(dtype)), read.source, read.digest)

@@ -30,6 +30,20 @@ def test_patch_tokens_in_their_places_before_and_after_the_norm(name: str, patch
     assert divmod(int(moved.argmax()), 5) == (1, 2)
 
 
+@pytest.mark.parametrize(("name", "patch"), [("dinov2-tiny", 14), ("dinov3-tiny", 16)])
+def test_any_block_can_be_read_with_the_final_norm_or_without(name: str, patch: int):
+    images = torch.rand(1, 3, 2 * patch, 3 * patch)
+
+    def read(layer: str) -> torch.Tensor:
+        return load_backbone(name, layer=layer).features(images)
+
+    assert torch.equal(read("block2"), read("prenorm"))
+    assert torch.allclose(read("block2-norm"), read("norm"), atol=1e-6)
+    assert not torch.allclose(read("block1"), read("block2"), atol=1e-3)
+    with pytest.raises(ModelError, match="unknown layer 'block3'; did you mean"):
+        read("block3")
+
+
 def test_a_saved_folder_is_read_with_its_digest(tmp_path: Path):
     tiny = load_backbone("dinov2-tiny")
     tiny.network.save_pretrained(tmp_path)
