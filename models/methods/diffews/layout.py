@@ -50,4 +50,4 @@ def lay_channels_last(model: Any) -> None:
                 )
                 exact.weight, exact.bias = norm.weight, norm.bias
                 setattr(module, name, exact)
-    model.to(memory_format=torch.channels_last)
+    nn.Module.to(model, memory_format=torch.channels_last)

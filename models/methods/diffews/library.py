@@ -29,12 +29,11 @@ _OPENED = (
     "diffusers.models.unets",
     "diffusers.models.transformers",
     "diffusers.models.autoencoders",
+    "diffusers.quantizers",
 )
 _EMPTY = (
     "diffusers.loaders",
     "diffusers.loaders.single_file_model",
-    "diffusers.quantizers",
-    "diffusers.quantizers.quantization_config",
 )
 _COMPILER = "torch._dynamo"
 # These know nothing of what was left out, and stay.

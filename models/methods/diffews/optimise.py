@@ -17,7 +17,7 @@ def optimise(parts: Parts, options: DiffewSOptions, device: torch.device) -> Non
     """
     for module in (parts.unet, parts.vae, parts.tokens):
         if module is not None:
-            module.to(device)
+            nn.Module.to(module, device)  # diffusers' own asks its quantizers first
     if parts.tokens is None:
         project_once(parts.unet, parts.prompt.to(device, parts.unet.dtype))
     if options.fold_upsampling:

@@ -12,8 +12,14 @@ import json, sys, torch
 if {whole}:
     import diffusers
     diffusers.UNet2DConditionModel
+from models.catalog import load_model
 from models.methods.diffews.synthetic import random_parts
 parts = random_parts("tiny", 0, 2, torch.float32)
+model = load_model("diffews", {{"random": "tiny", "resolution": 64}})
+images = torch.linspace(0, 1, 3 * 64 * 64).view(1, 3, 64, 64)
+features = model.encode_image(images)
+supports = model.encode_support(images, images[:, 0].round(), features)
+scores = model.segment(features, [supports])
 latents = torch.linspace(-1, 1, 256).view(1, 4, 8, 8)
 with torch.no_grad():
     unet = parts.unet(latents, 1, parts.prompt).sample
@@ -27,7 +33,7 @@ import torch._dynamo
 print(json.dumps({{
     "heavy": heavy,
     "models": len(models),
-    "sums": [float(part.double().sum()) for part in (unet, image, latent)],
+    "sums": [float(part.double().sum()) for part in (unet, image, latent, scores)],
     "whole": [
         issubclass(UNet2DConditionModel, PeftAdapterMixin),
         hasattr(UNet2DConditionModel, "load_attn_procs"),
