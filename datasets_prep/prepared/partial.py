@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from datasets_prep.builder import Areas, BuilderOptions
+from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import Fold, FoldSet, without_novel_images
 from datasets_prep.prepared.list_report import REPORT, write_report
 
@@ -54,6 +55,9 @@ def partial_folds(folds: FoldSet, held: Areas, classes: Sequence[str], root: Pat
         held: pixels of each class, of the images whose photographs are there.
         classes: their names.
         root: the dataset's folder.
+
+    Raises:
+        DatasetError: if no class can be tested.
     """
     kept, notes, lines = [], [], []
     for fold in folds.folds:
@@ -64,6 +68,10 @@ def partial_folds(folds: FoldSet, held: Areas, classes: Sequence[str], root: Pat
         kept.append(own)
         notes.append(note)
         lines += report
+    if not any(fold.novel for fold in kept):
+        raise DatasetError(
+            "\n".join([f"no class has {LEAST} photographs to be tested with:", *notes])
+        )
     write_report(root / REPORT, [*notes, "", "fold\tclass\tthere\tof", *lines])
     return replace(folds, folds=tuple(kept), lists=LISTS, notes=(*folds.notes, *notes))
 

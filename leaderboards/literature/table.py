@@ -11,6 +11,7 @@ from leaderboards.tables.markdown import escape, table
 PAGE = "reported.md"
 
 _SHOTS = (1, 5)
+_BLIND = ("floor", "oracle")
 
 
 def reported_page(numbers: Sequence[Reported], settings: Sequence[Setting]) -> str:
@@ -25,6 +26,7 @@ def reported_page(numbers: Sequence[Reported], settings: Sequence[Setting]) -> s
     ]
     for dataset in sorted({number.entry.dataset for number in numbers}):
         parts += [f"## {escape(dataset)}", *reported_tables(numbers, dataset, settings)]
+        parts += floors_table(dataset, settings)
     return "\n\n".join(parts) + "\n"
 
 
@@ -44,6 +46,34 @@ def reported_tables(
         lines = [f"- *{name}*: {escape(protocols[name].text)}" for name in used]
         parts += ["Protocols as published:", "\n".join(lines)]
     return parts
+
+
+def floors_table(dataset: str, settings: Sequence[Setting]) -> list[str]:
+    """What scores here without looking at any image, which no paper prints; nothing if not run."""
+    own = [s for s in settings if s.dataset == dataset and s.limit is None]
+    columns = [
+        (f"{setting.protocol.name}, {wording.shot(setting.shots)}", floors)
+        for setting in own
+        if (floors := {r.model.name: r for r in setting.rows if r.model.kind in _BLIND})
+    ]
+    if not columns:
+        return []
+    names = list(dict.fromkeys(name for _, floors in columns for name in floors))
+    body = [
+        [
+            name,
+            *(
+                wording.percent_interval(floors[name].miou) if name in floors else wording.NONE
+                for _, floors in columns
+            ),
+        ]
+        for name in names
+    ]
+    head = ["Floor or oracle", *(title for title, _ in columns)]
+    return [
+        "**What no image is needed for, measured here** (mIoU, 95%)",
+        table(head, body, "l" + "r" * len(columns)),
+    ]
 
 
 def beside(number: Reported, settings: Sequence[Setting]) -> str:

@@ -49,6 +49,8 @@ def make_setup(**changes: Any) -> Setup:
         "lists": "derived",
         "folds": 4,
         "classes": {index: CLASSES[index % 8] for index in (2 * fold, 2 * fold + 1)},
+        "labels_digest": None,
+        "untested": (),
         "episodes": f"{fold}{shots}" + "e" * 62,
         "count": 40,
         "limit": None,
@@ -67,7 +69,10 @@ def make_setup(**changes: Any) -> Setup:
             **pick("parameters", "comparable", "sees_test_classes", "trained_fold"),
             **pick("source_digest", "trained_on"),
         ),
-        dataset=DatasetRecord(name=dataset, **pick("digest", "lists", "folds", "classes")),
+        dataset=DatasetRecord(
+            name=dataset,
+            **pick("digest", "lists", "folds", "classes", "labels_digest", "untested"),
+        ),
         protocol=ProtocolRecord(
             name=protocol.name,
             resolution=protocol.resolution,

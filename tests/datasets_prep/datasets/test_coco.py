@@ -332,3 +332,34 @@ def test_the_real_release_is_complete() -> None:
         assert [s.name for s in sources if s.name.endswith(".pkl")] == [
             f"coco/val/fold{fold}.pkl" for fold in range(4)
         ]
+
+
+def test_labels_alone_share_a_digest_with_the_whole(
+    tiny: Tiny, prepared: PreparedDataset, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny[0].folder, folder, ignore=shutil.ignore_patterns("*2014.zip"))
+    shutil.copy(next(tiny[0].folder.glob("annotations*.zip")), folder)
+    builder = Coco(CocoOptions(images=False), tiny[1])
+    labels = prepare(builder, PrepareOptions(tmp_path / "data", folder, shots=(1, 2)))
+    assert labels.labels_digest == prepared.labels_digest is not None
+    assert labels.digest != prepared.digest
+    assert labels.manifest["episodes"] == prepared.manifest["episodes"]
+    image = labels.image_ids[0]
+    assert np.array_equal(labels.labels(image), prepared.labels(image))
+    with pytest.raises(DatasetError, match="prepared with --no-images"):
+        labels.image(image)
+
+
+def test_a_part_of_coco_needs_enough_photographs_of_a_class(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no class has 6 photographs") as raised:
+        prepare(Coco(CocoOptions(partial=True), tiny[1]), PrepareOptions(tmp_path, tiny[0].folder))
+    assert "person" in str(raised.value)
+    assert not (tmp_path / "coco-partial/manifest.json").exists()
+
+
+def test_a_part_neither_fetches_nor_derives() -> None:
+    with pytest.raises(ValueError, match="give one of them"):
+        CocoOptions(partial=True, only="eval")
+    with pytest.raises(ValueError, match="--partial needs --lists published"):
+        CocoOptions(partial=True, lists="derived")

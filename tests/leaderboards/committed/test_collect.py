@@ -12,6 +12,7 @@ from benchmarks.errors import BenchError
 from benchmarks.results.store import RunKey, read_result
 from leaderboards.committed.collect import Places, agreeing, collect, episodes_digest
 from leaderboards.committed.verify import check_result
+from leaderboards.statistics.scores import settings
 from tests.leaderboards.synthetic import write_model, write_run
 
 KEY = RunKey("toy", "fixed-v1", "alpha", 0, 1)
@@ -193,3 +194,13 @@ def test_a_parquet_of_another_run_is_left_out(tmp_path: Path) -> None:
     (KEY.folder(tmp_path) / "episodes.parquet").write_bytes(stolen)
     assert "its miou says" in reasons(tmp_path)[str(KEY)]
     assert kept(tmp_path) == ["beta"]
+
+
+def test_folds_that_a_part_cannot_test_are_not_lacking(tmp_path: Path) -> None:
+    for fold in (1, 3):
+        write_run(tmp_path, fold=fold, untested=(0, 2), lists="partial")
+    (setting,) = settings(collect(Places(tmp_path, tmp_path / "none")).results)
+    assert setting.folds == (1, 3)
+    (row,) = setting.rows
+    assert row.of == 2
+    assert row.miou is not None
