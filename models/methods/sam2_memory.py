@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from models.catalog import Card
 from models.geometry import SquashAs
+from models.methods.sam2_checkpoint import SAM2
 from models.segmenter import Features
 from models.weights.pretrained import OverTransformers, Pretrained, PretrainedOptions, normalised
 
@@ -136,6 +137,7 @@ class SAM2Memory(OverTransformers):
     architecture = "Sam2VideoModel"
     published = "facebook/sam2.1-hiera-large"
     tiny_network = tiny_network
+    original = SAM2
     card = Card(
         title="SAM 2 memory",
         summary="SAM 2's video memory: supports as frames with masks, the query as the next frame",

@@ -1,5 +1,6 @@
 """SAM 2's memory: features that enter a session ready-made give what a video of pixels gives."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.catalog import parse_options
+from models.catalog import load_model, parse_options
 from models.check import check_segmenter
+from models.errors import ModelError
 from models.methods.sam2_memory import SAM2Memory
 
 
@@ -112,6 +114,18 @@ def test_memory_is_made_as_in_the_authors_predictor(sam2: SAM2Memory) -> None:
     expected = F.interpolate(other.pred_masks, (64, 64), mode="bilinear")
     assert torch.equal(own.high_res_masks, expected)
     assert (scores_of(sam2, [1]) - scores_of(stock, [1])).abs().max() > 1e-3
+
+
+def test_an_original_file_of_an_unknown_size_is_refused(tmp_path: Path) -> None:
+    state = {"image_encoder.trunk.pos_embed": torch.zeros(1, 8, 4, 4)}
+    state["image_encoder.trunk.blocks.0.attn.proj.bias"] = torch.zeros(8)
+    path = tmp_path / "sam2.1_hiera_other.pt"
+    torch.save({"model": state}, path)
+    with pytest.raises(ModelError, match=r"sam2\.1_hiera_\*\.pt have .*stages of \(1,\) blocks"):
+        load_model("sam2-memory", {"weights": str(path)})
+    torch.save({"conv1.weight": torch.zeros(1)}, path)
+    with pytest.raises(ModelError, match=r"no file of the authors .*\(sam2\.1_hiera_\*\.pt\)"):
+        load_model("sam2-memory", {"weights": str(path)})
 
 
 def test_the_contract_is_kept(sam2: SAM2Memory) -> None:
