@@ -14,6 +14,7 @@ from datasets_prep.episodes.episode import Episode
 from datasets_prep.episodes.pool import EpisodePool
 
 EPISODES = 1000
+MINI = 200
 
 
 def draw(pool: EpisodePool, shots: int) -> list[Episode]:
@@ -26,6 +27,12 @@ def draw(pool: EpisodePool, shots: int) -> list[Episode]:
             query, supports = drawn[rank]
             episodes.append(Episode(len(episodes), class_index, query, supports))
     return episodes
+
+
+def draw_mini(pool: EpisodePool, shots: int) -> list[Episode]:
+    """`mini-v1`: the first 200 episodes, or as many more as give every class the same number."""
+    classes = len(pool.fold.novel)
+    return draw(pool, shots)[: -(-MINI // classes) * classes]
 
 
 def _class_episodes(

@@ -15,6 +15,7 @@ RECIPES: Mapping[str, str] = {
     "hsnet": "datasets_prep.episodes.hsnet:draw",
     "pfenet": "datasets_prep.episodes.pfenet:draw",
     "bam": "datasets_prep.episodes.pfenet:draw_bam",
+    "mini-v1": "datasets_prep.episodes.fixed:draw_mini",
     "absent-v1": "datasets_prep.episodes.absent:draw",
     "supports-v1": "datasets_prep.episodes.supports:draw",
 }

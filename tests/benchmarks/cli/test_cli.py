@@ -198,7 +198,7 @@ def test_stats_count_every_class() -> None:
 def test_verify_lists_finds_what_cannot_be_run(tmp_path: Path) -> None:
     tiny_dataset(tmp_path / "own")
     own = ("episodes", "verify", "tiny", "--data-root", "own")
-    assert "all 21 episode lists hold" in bench(*own).stdout
+    assert "all 25 episode lists hold" in bench(*own).stdout
     path = tmp_path / "own/tiny/episodes/fixed-v1/fold0_1shot.jsonl"
     path.write_text(path.read_text().replace("img_0", "img_1", 1))
     assert "fixed-v1/fold0_1shot.jsonl has digest" in refused(*own)
@@ -242,7 +242,7 @@ def test_show_config_is_what_runs() -> None:
     assert config["datasets"] == [
         {"name": "tiny", "protocol": "fixed-v1", "folds": [1], "shots": [2]}
     ]
-    assert config["models"] == [{"name": "random", "options": {"seed": 7}}]
+    assert config["models"] == [{"name": "random", "options": {"seed": 7}, "trained_on": []}]
     assert config["cache"] == {"device": 10**9, "host": 10**9}
     assert (config["dtype"], config["batch_size"], config["threads"]) == ("bf16", 4, 3)
     assert config["save_predictions"] is True

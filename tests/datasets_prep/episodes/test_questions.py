@@ -1,4 +1,4 @@
-"""The lists of protocols with a question of their own: `absent-v1` and `supports-v1`."""
+"""The lists of `mini-v1`, and of the protocols with a question: `absent-v1`, `supports-v1`."""
 
 from collections import Counter
 
@@ -78,6 +78,13 @@ def test_each_query_has_ten_supports_and_each_class_as_many_queries() -> None:
 def test_small_classes_have_the_queries_that_they_have() -> None:
     episodes = supports.draw(simple_pool(images=20), 1)
     assert Counter(Counter((e.class_index, e.query) for e in episodes).values()).keys() == {10}
+
+
+def test_the_mini_list_begins_the_fixed_one_and_stays_balanced() -> None:
+    pool = simple_pool(images=40)
+    mini, whole = fixed.draw_mini(pool, 3), fixed.draw(pool, 3)
+    assert mini == whole[: len(mini)] and len(mini) == 200
+    assert Counter(e.class_index for e in mini) == {0: 100, 1: 100}
 
 
 def test_two_supports_are_another_question() -> None:
