@@ -6,8 +6,10 @@ are no paths and no host names in it; the same results give the same bytes.
 """
 
 import json
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -25,6 +27,10 @@ Mask = NDArray[np.bool_]
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MOST = {".json": 2**22, ".parquet": 2**27, ".jsonl": 2**29}  # bytes unpacked
 _MOST_FILES = 10_000
+_DAMAGE = (  # what zipfile and json raise of a file that somebody else made
+    OSError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError,
+    RuntimeError, ValueError, KeyError, TypeError, AttributeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,13 +96,16 @@ def read_archive(path: Path) -> Archive:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(_bounded(file, info, path))
             keys = find_committed(root / "results")
-            results = tuple(read_committed(root / "results", key) for key in keys)
+            try:
+                results = tuple(read_committed(root / "results", key) for key in keys)
+            except BenchError as error:  # which names a file that nobody will find
+                raise BenchError(f"{path}: {str(error).replace(f'{root}/', '')}") from None
             masks = {
                 key: {line["episode"]: line for line in map(json.loads, own.open())}
                 for key in keys
                 if (own := root / "masks" / f"{key}.jsonl").is_file()
             }
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, RecursionError) as error:
+    except _DAMAGE as error:
         raise BenchError(f"{path} is not an archive of bench results pack: {error}") from None
     if not results:
         raise BenchError(f"{path} holds no result")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +19,14 @@ from benchmarks.config.file import read_config
 from benchmarks.results.journal import Journal
 from benchmarks.results.records import read_record, read_shard
 from benchmarks.results.store import RunKey, previous_setup, read_result, read_unfinished
+from leaderboards.committed.archive import pack, read_archive
 from leaderboards.committed.collect import Places, collect
 from leaderboards.committed.files import read_committed, write_committed
 from leaderboards.committed.verify import check_result
 from leaderboards.literature.numbers import read_published
 from leaderboards.statistics.scores import settings
 from leaderboards.tables.speed import speed_section
+from tests.fuzz.mutate import _mutated as changed
 from tests.fuzz.mutate import fuzzed, mutated, mutated_value, read_or_refused
 from tests.leaderboards.synthetic import make_rows, make_setup, write_run
 
@@ -266,3 +269,18 @@ def test_speed_reports(place: Path, content: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "x.json").write_bytes(content)
     read_or_refused("speed reports", lambda: speed_section(place / "fast"), folder)
+
+
+@pytest.fixture(scope="module")
+def packed(place: Path) -> bytes:
+    path = place / "packed.zip"
+    pack([read_result(place / "good", KEY)], path)
+    return path.read_bytes()
+
+
+@fuzzed
+@given(seed=st.integers(0, 2**31))
+def test_archives_of_results(place: Path, packed: bytes, seed: int) -> None:
+    path = place / "sent.zip"
+    path.write_bytes(changed(packed, random.Random(seed)))
+    read_or_refused("archive of results", lambda: read_archive(path), path)
