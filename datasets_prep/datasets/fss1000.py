@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from datasets_prep.archives.sources import SourceFile, contents
+from datasets_prep.archives.sources import SourceFile, contents, drive_page, on_drive
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.errors import DatasetError
-from datasets_prep.formats.imagefile import UNREADABLE, checked_image, keep_copy, open_image
+from datasets_prep.formats.imagefile import checked_with_mask, open_image
 from datasets_prep.formats.splitfiles import FSS_FIRST_CLASS, FSS_IMAGES, fss_names, read_fss
 from datasets_prep.prepared.faults import Faults
 from datasets_prep.prepared.folds import FoldSet
@@ -53,9 +54,9 @@ def _class_list(part: str, sha256: str) -> SourceFile:
 FSS1000_RELEASE = Release(
     archive=SourceFile(
         name="fewshot_data.zip",
-        urls=(f"https://drive.usercontent.google.com/download?id={_DRIVE}&export=download&confirm=t",),
+        urls=on_drive(_DRIVE),
         extracted_size=1_000_000_000,
-        page=f"https://drive.google.com/file/d/{_DRIVE}/view",
+        page=drive_page(_DRIVE),
         note="no hash is published; it unpacks to fewshot_data/fewshot_data/CLASS/1.jpg .. 10.png, "
         "and any folder fewshot_data of such folders serves as well",
         folder="fewshot_data/fewshot_data",
@@ -142,23 +143,16 @@ class FSS1000:
 def _record(item: _Item) -> ImageRecord | str:
     """Check one image and its mask; what is wrong, if anything is."""
     try:
-        image = checked_image(item.image)
-        with open_image(item.mask) as opened:
-            mask = np.asarray(opened.convert("L")) >= FOREGROUND
+        image, mask = checked_with_mask(item.image, item.mask, _read_mask, item.kept_image)
     except DatasetError as error:
         return str(error)
-    except UNREADABLE as error:
-        return f"{item.mask} is not a readable mask: {error}"
-    if mask.shape != (image.height, image.width):
-        return (
-            f"{item.image} is {image.width}×{image.height}, but {item.mask} is "
-            f"{mask.shape[1]}×{mask.shape[0]}"
-        )
-    if item.kept_image != item.image:
-        item.kept_image.parent.mkdir(parents=True, exist_ok=True)
-        keep_copy(item.image, item.kept_image, image.sha256)
     masks = {item.class_index: mask}
     return mask_record(item.image_id, item.kept_image, image.sha256, item.split, masks)
+
+
+def _read_mask(path: Path) -> NDArray[np.bool_]:
+    with open_image(path) as opened:
+        return np.asarray(opened.convert("L")) >= FOREGROUND
 
 
 def _folds(lists: Path, items: Sequence[_Item], faults: Faults, areas: Areas, _: Splits) -> FoldSet:

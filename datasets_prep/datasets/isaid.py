@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from datasets_prep.archives.sources import SourceFile
+from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.coco.lists import check_known
 from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, unpacked
 from datasets_prep.errors import DatasetError, refuse
-from datasets_prep.formats.imagefile import UNREADABLE, checked_image, keep_copy, open_image
+from datasets_prep.formats.imagefile import UNREADABLE, checked_with_mask, open_image
 from datasets_prep.formats.splitfiles import pascal_pairs
 from datasets_prep.prepared.folds import FoldSet, Pair, contiguous, split
 from datasets_prep.prepared.records import IGNORE, ImageRecord, label_record
@@ -63,9 +63,9 @@ def _list(fold: int) -> SourceFile:
 ISAID_5I = Release(
     archive=SourceFile(
         name="iSAID_5i.zip",
-        urls=(f"https://drive.usercontent.google.com/download?id={_DRIVE}&export=download&confirm=t",),
+        urls=on_drive(_DRIVE),
         extracted_size=3_000_000_000,
-        page=f"https://drive.google.com/file/d/{_DRIVE}/view",
+        page=drive_page(_DRIVE),
         note="no hash is published; a folder iSAID_patches with val/images and val/semantic_png "
         "serves as well",
         folder="iSAID_patches",
@@ -206,17 +206,9 @@ def other_pairs(folds: FoldSet, areas: Areas) -> tuple[str, ...]:
 def make_record(item: Item) -> ImageRecord | str:
     """Check a tile and its mask; what is wrong, if anything is."""
     try:
-        image = checked_image(item.image)
-        labels = read_labels(item.mask)
+        image, labels = checked_with_mask(item.image, item.mask, read_labels, item.kept_image)
     except DatasetError as error:
         return str(error)
-    if labels.shape != (image.height, image.width):
-        return (
-            f"{item.image} is {image.width}×{image.height}, but {item.mask} is "
-            f"{labels.shape[1]}×{labels.shape[0]}"
-        )
-    if item.kept_image != item.image:
-        keep_copy(item.image, item.kept_image, image.sha256)
     return label_record(item.image_id, item.kept_image, image.sha256, "test", labels)
 
 

@@ -4,10 +4,12 @@ import hashlib
 import os
 import shutil
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from numpy.typing import NDArray
 from PIL import Image
 
 from datasets_prep.errors import DatasetError
@@ -68,6 +70,35 @@ def checked_image(path: Path) -> ImageFile:
                 return ImageFile(sha256, image.width, image.height, image.mode)
     except UNREADABLE as error:
         raise DatasetError(f"{path} is not a readable image: {error}") from None
+
+
+def checked_with_mask(
+    image: Path, mask: Path, read: Callable[[Path], NDArray[Any]], kept: Path
+) -> tuple[ImageFile, NDArray[Any]]:
+    """Check an image and its mask, which must be as large, and have the image where it is kept.
+
+    Args:
+        image: the image file.
+        mask: the file of its mask.
+        read: gives the mask's pixels, H×W.
+        kept: where the image is to lie; `image` itself if it may stay where it is.
+
+    Raises:
+        DatasetError: naming the file that is missing or damaged, or both if their sizes differ.
+    """
+    found = checked_image(image)
+    try:
+        pixels = read(mask)
+    except UNREADABLE as error:
+        raise DatasetError(f"{mask} is not a readable mask: {error}") from None
+    if pixels.shape != (found.height, found.width):
+        raise DatasetError(
+            f"{image} is {found.width}×{found.height}, but {mask} is "
+            f"{pixels.shape[1]}×{pixels.shape[0]}"
+        )
+    if kept != image:
+        keep_copy(image, kept, found.sha256)
+    return found, pixels
 
 
 def keep_copy(source: Path, target: Path, sha256: str) -> None:

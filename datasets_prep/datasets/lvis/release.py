@@ -9,7 +9,7 @@ of each fold: open-edge-platform/geti-instant-learn, library/src/instantlearn/ut
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from datasets_prep.archives.sources import SourceFile
+from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
 
 FOLDS = 10
 EPISODES = 2300
@@ -97,9 +97,9 @@ LVIS_V1 = Release(
     },
     lists=SourceFile(
         name="lvis.zip",
-        urls=(f"https://drive.usercontent.google.com/download?id={_DRIVE}&export=download&confirm=t",),
+        urls=on_drive(_DRIVE),
         extracted_size=1_500_000_000,
-        page=f"https://drive.google.com/file/d/{_DRIVE}/view",
+        page=drive_page(_DRIVE),
         note="no hash is published; a folder lvis with lvis_val.pkl in it serves as well; "
         "--lists derived needs neither",
     ),

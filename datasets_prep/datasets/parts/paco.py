@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from datasets_prep.archives.sources import SourceFile
+from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.crossdomain.test_set import differing, unpacked
 from datasets_prep.errors import DatasetError
@@ -70,9 +70,9 @@ PACO_PART = Release(
     ),
     pickles=SourceFile(
         name="paco.zip",
-        urls=(f"https://drive.usercontent.google.com/download?id={_DRIVE}&export=download&confirm=t",),
+        urls=on_drive(_DRIVE),
         extracted_size=1_000_000_000,
-        page=f"https://drive.google.com/file/d/{_DRIVE}/view",
+        page=drive_page(_DRIVE),
         note="no hash is published; a folder paco with paco_part_train.pkl and paco_part_val.pkl "
         "serves as well",
     ),

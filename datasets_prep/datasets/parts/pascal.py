@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from datasets_prep.archives.sources import SourceFile, contents
+from datasets_prep.archives.sources import SourceFile, contents, drive_page, on_drive
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.crossdomain.test_set import differing, unpacked
 from datasets_prep.errors import DatasetError
@@ -59,9 +59,9 @@ PASCAL_PART = Release(
     ),
     json=SourceFile(
         name="pascal.zip",
-        urls=(f"https://drive.usercontent.google.com/download?id={_DRIVE}&export=download&confirm=t",),
+        urls=on_drive(_DRIVE),
         extracted_size=500_000_000,
-        page=f"https://drive.google.com/file/d/{_DRIVE}/view",
+        page=drive_page(_DRIVE),
         note=f"no hash is published; its folder {_JSON}, with {_JSON_LISTS} beside it, "
         "serves as well",
         folder=_JSON,
