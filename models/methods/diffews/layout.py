@@ -50,4 +50,5 @@ def lay_channels_last(model: Any) -> None:
                 )
                 exact.weight, exact.bias = norm.weight, norm.bias
                 setattr(module, name, exact)
-    nn.Module.to(model, memory_format=torch.channels_last)
+    move: Any = nn.Module.to  # torch does not declare it for a layout alone
+    move(model, memory_format=torch.channels_last)
