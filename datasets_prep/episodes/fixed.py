@@ -2,16 +2,19 @@
 
 Every novel class gets the same number of episodes, at least 1000 a fold. Within a class the
 images serve as queries in a shuffled order, each once before any comes again. Supports are
-distinct, and lists are nested: the 1-shot list has the queries of the 5-shot list and the first
-of its supports, so shots can be compared episode by episode.
+distinct, and known copies of one image are not paired. Lists are nested: the 1-shot list has the
+queries of the 5-shot list and the first of its supports, so shots can be compared episode by
+episode.
 """
 
 import hashlib
+from collections.abc import Iterable
 
 from numpy.random import RandomState
 
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.episodes.pool import EpisodePool
+from datasets_prep.errors import DatasetError
 
 EPISODES = 1000
 MINI = 200
@@ -47,9 +50,24 @@ def _class_episodes(
     episodes: list[tuple[str, tuple[str, ...]]] = []
     for query in queries[:count]:
         order = (images[i] for i in random.permutation(len(images)))
-        supports = (image for image in order if not pool.related(query, image))
-        episodes.append((query, tuple(next(supports) for _ in range(shots))))
+        episodes.append((query, _supports(pool, query, order, shots)))
     return episodes
+
+
+def _supports(pool: EpisodePool, query: str, order: Iterable[str], shots: int) -> tuple[str, ...]:
+    """The first images in `order` that are not related to the query, and no copies at all."""
+    copy = pool.folds.copies
+    supports: dict[str, str] = {}
+    for image in order:
+        one = copy.get(image, image)
+        if not pool.related(query, image) and one not in (copy.get(query, query), *supports):
+            supports[one] = image
+            if len(supports) == shots:
+                return tuple(supports.values())
+    raise DatasetError(
+        f"{pool.dataset} fold {pool.fold.index}: beside {query} there are only {len(supports)} "
+        f"different images for {shots}-shot episodes; copies of it or of each other do not count"
+    )
 
 
 def generator(*parts: object) -> RandomState:

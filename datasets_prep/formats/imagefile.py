@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from datasets_prep.errors import DatasetError
 
@@ -18,6 +18,9 @@ from datasets_prep.errors import DatasetError
 MAX_PIXELS = 89_478_485
 # Pillow knows many more, and would start Ghostscript for one of them.
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+_ORIENTATION = 274  # EXIF
+_BITS_PER_SAMPLE = 258  # TIFF
+_PNG_DEPTH = 24  # byte of the header
 # What `open_image`, and decoding after it, raise over damaged files.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zlib.error)
 
@@ -31,12 +34,16 @@ class ImageFile:
         width: in pixels.
         height: in pixels.
         mode: Pillow's name for the kind of its pixels.
+        deep: whether a channel has more than 8 bits; Pillow cuts those of colours to 8.
+        orientation: of EXIF, 1 for an image that is stored upright, else 2..8.
     """
 
     sha256: str
     width: int
     height: int
     mode: str
+    deep: bool = False
+    orientation: int = 1
 
 
 def open_image(source: Path | IO[bytes]) -> Image.Image:
@@ -65,9 +72,13 @@ def checked_image(path: Path) -> ImageFile:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
+            header = file.read(_PNG_DEPTH + 1)
+            file.seek(0)
             with open_image(file) as image:
+                deep, orientation = _is_deep(image, header), image.getexif().get(_ORIENTATION, 1)
                 image.load()
-                return ImageFile(sha256, image.width, image.height, image.mode)
+        known = orientation if orientation in range(1, 9) else 1
+        return ImageFile(sha256, image.width, image.height, image.mode, deep, known)
     except UNREADABLE as error:
         raise DatasetError(f"{path} is not a readable image: {error}") from None
 
@@ -99,6 +110,22 @@ def checked_with_mask(
     if kept != image:
         keep_copy(image, kept, found.sha256)
     return found, pixels
+
+
+def _is_deep(image: Image.Image, header: bytes) -> bool:
+    """Whether the file has more than 8 bits a channel, whatever Pillow makes of them."""
+    if image.mode.startswith(("I", "F")):
+        return True
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))
+        return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8)
+    return bool(image.format == "PNG" and header[_PNG_DEPTH] == 16)
+
+
+def upright(path: Path) -> Image.Image:
+    """An image in RGB, turned as its EXIF orientation says."""
+    with open_image(path) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def keep_copy(source: Path, target: Path, sha256: str) -> None:

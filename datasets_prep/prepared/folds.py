@@ -74,6 +74,7 @@ class FoldSet:
             are not in the training lists, as in BAM).
         of_shots: the folds of those numbers of supports for which they are not `folds` (the
             classes of LVIS-92i are those that have more images than an episode has supports).
+        copies: of images whose files are equal the first one's name; `fixed-v1` pairs no two.
     """
 
     folds: tuple[Fold, ...]
@@ -84,6 +85,7 @@ class FoldSet:
     novel_in_train: NovelInTrain = "background"
     notes: tuple[str, ...] = field(default=())
     of_shots: Mapping[int, tuple[Fold, ...]] = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tested(self) -> tuple[int, ...]:
@@ -179,6 +181,8 @@ def to_json(folds: FoldSet) -> str:
             shots: [_fold_body(fold) for fold in of_shots]
             for shots, of_shots in folds.of_shots.items()
         }
+    if folds.copies:
+        body["copies"] = folds.copies
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
@@ -215,6 +219,7 @@ def read_folds(path: Path) -> FoldSet:
                 int(shots): tuple(_fold(entry) for entry in of_shots)
                 for shots, of_shots in body.get("of_shots", {}).items()
             },
+            copies=dict(body.get("copies", {})),
         )
     except (
         OSError,

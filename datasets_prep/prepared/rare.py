@@ -1,7 +1,7 @@
 """Classes with too few images to be tested: left out of the lists by name, the rest is kept."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from datasets_prep.errors import DatasetError
@@ -36,7 +36,7 @@ def without_rare(
     if not shots:
         return folds
     counts = {index: len(fold.images_of[index]) for fold in folds.folds for index in fold.novel}
-    others = {index: n - _largest_group(folds, index) for index, n in counts.items()}
+    others = {index: _fewest_others(folds, index) for index in counts}
     few = {i for i, n in counts.items() if n < min_images and i not in without}
     gone = {*without, *few}
     short = {k: {i for i in counts if others[i] < k and i not in gone} for k in sorted({*shots})}
@@ -91,11 +91,17 @@ def _shots_note(folds: FoldSet, count: int) -> str:
     return f"left out of the {count}-shot lists, which need {needed}: {{}}"
 
 
-def _largest_group(folds: FoldSet, index: int) -> int:
-    """How many of a class's images are related to one of them, at most."""
+def _fewest_others(folds: FoldSet, index: int) -> int:
+    """Different images of a class beside one of them and what is related to it, at least."""
     fold = next(fold for fold in folds.folds if index in fold.novel)
-    sizes: Mapping[str, int] = Counter(map(folds.group_of, fold.images_of[index]))
-    return max(sizes.values(), default=0)
+    groups: dict[str, set[str]] = {}  # of each different image
+    for image in fold.images_of[index]:
+        groups.setdefault(folds.copies.get(image, image), set()).add(folds.group_of(image))
+    if folds.group is None:
+        return max(len(groups) - 1, 0)
+    lost = Counter(next(iter(own)) for own in groups.values() if len(own) == 1)
+    spread = any(len(own) > 1 for own in groups.values())
+    return max(len(groups) - max(lost.values(), default=0) - spread, 0)
 
 
 def _without(fold: Fold, untested: Collection[int], untrained: Collection[int]) -> Fold:

@@ -8,14 +8,18 @@ There is no train and test part: every image serves on both sides of a fold, wit
 classes in the training list and its novel classes in the test list.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.datasets.folder.colors import Colour, class_names, read_colors, values
 from datasets_prep.datasets.folder.fold_file import read_fold_file
 from datasets_prep.datasets.folder.labels import Scheme, Summary, flat, read_labels, summarise
 from datasets_prep.datasets.folder.layout import (
@@ -28,11 +32,23 @@ from datasets_prep.datasets.folder.layout import (
     refuse_all,
 )
 from datasets_prep.datasets.folder.options import FolderOptions
+from datasets_prep.datasets.folder.remarks import (
+    copies,
+    refuse_binary_labels,
+    remarks,
+    shared_problems,
+)
 from datasets_prep.errors import DatasetError
-from datasets_prep.formats.imagefile import ImageFile, keep_copy
+from datasets_prep.formats.imagefile import keep_copy, upright
 from datasets_prep.prepared.folds import FoldSet, contiguous, split
 from datasets_prep.prepared.rare import without_rare
-from datasets_prep.prepared.records import ImageRecord, label_record, mask_record
+from datasets_prep.prepared.records import (
+    IGNORE,
+    ImageRecord,
+    encode_png,
+    label_record,
+    mask_record,
+)
 from datasets_prep.runtime.parallel import ordered_map
 
 _LABEL_CLASSES = 254  # of one byte, beside background and ignore
@@ -64,7 +80,7 @@ class Folder:
 
     def describe(self) -> Mapping[str, object]:
         """All options but the places of files on this machine."""
-        return self.options.model_dump(mode="json", exclude={"folder", "folds_file"})
+        return self.options.model_dump(mode="json", exclude={"folder", "folds_file", "colors"})
 
     def disk_needed(self) -> int:
         """As much again as the images and labels."""
@@ -79,15 +95,18 @@ class Folder:
         """
         options = self.options
         masked = has_masks(options.folder)
-        classes = options.classes or (mask_classes(options.folder) if masked else ())
-        scheme = self._scheme(classes, masked)
+        colours = read_colors(options.colors) if options.colors is not None else {}
+        classes = options.classes or (
+            mask_classes(options.folder) if masked else class_names(colours)
+        )
+        scheme = self._scheme(classes, masked, colours)
         novel = self._novel(classes)
         if unknown := [name for name in options.without if name not in classes]:
             raise DatasetError(
                 f"--without {unknown[0]}: no such class; there are {', '.join(classes)}"
             )
         find = partial(find_masked, classes=classes) if masked else find_labelled
-        entries, problems = find(options.folder)
+        entries, problems = find(options.folder, suffix=options.mask_suffix)
         problems += self._group_problems(entries)
         summaries = self._check(entries, scheme, workspace)
         problems += [
@@ -108,22 +127,29 @@ class Folder:
                 for entry, summary in checked
                 if summary.ignored
             ]
+        problems += shared_problems(checked, options.by_index)
         if not entries and not problems:
             problems.append(Problem("no image", str(options.folder / "images")))
-        refuse_all(options.folder, problems, workspace.faults)
-        images = [(entry, summary.image) for entry, summary in checked if summary.image is not None]
+        refuse_all(
+            options.folder, problems, workspace.faults, [entry.image_id for entry in entries]
+        )
+        refuse_binary_labels(checked, classes, options.folder)
+        turned = any(summary.turned for _, summary in checked)
         convert = partial(
             _record,
             scheme=scheme,
             as_masks=overlap or len(classes) > _LABEL_CLASSES,
-            raw=None if workspace.embed_images else workspace.raw / "images",
+            raw=None if workspace.embed_images or turned else workspace.raw / "images",
+            as_bytes=turned,
         )
-        pixels = {entry.image_id: image.height * image.width for entry, image in images}
+        pixels = {entry.image_id: summary.size[0] * summary.size[1] for entry, summary in checked}
+        equal = {} if options.copies == "pair" else copies(checked)
         return Content(
             classes=classes,
-            images=ordered_map(convert, images, workspace.jobs),
-            folds=partial(self._folds, classes, novel, pixels, workspace.shots),
-            count=len(images),
+            images=ordered_map(convert, checked, workspace.jobs),
+            folds=partial(self._folds, classes, novel, pixels, equal, workspace.shots),
+            count=len(checked),
+            notes=remarks(checked, classes, options.background),
         )
 
     def _check(
@@ -135,7 +161,9 @@ class Folder:
             workspace.progress.update("checking files", len(summaries), len(entries))
         return summaries
 
-    def _scheme(self, classes: tuple[str, ...], masked: bool) -> Scheme:
+    def _scheme(
+        self, classes: tuple[str, ...], masked: bool, colours: Mapping[str, Colour]
+    ) -> Scheme:
         options = self.options
         if not classes:
             raise DatasetError(
@@ -146,7 +174,17 @@ class Folder:
         if masked:
             if not options.background:
                 raise DatasetError("--no-background is for labels/; masks always have a background")
-            return Scheme(len(classes), options.ignore or (), background=True)
+            if colours:
+                raise DatasetError("--colors is for labels/; a mask has no class but its folder's")
+            ignored = options.ignore or ()
+            return Scheme(len(classes), ignored, True, options.threshold, exif=options.exif)
+        if options.threshold is not None:
+            raise DatasetError("--threshold is for masks/CLASS/; labels/ hold class numbers")
+        if colours:
+            if not options.background or options.ignore is not None:
+                raise DatasetError("--colors says what is background and ignored, by its names")
+            table = values(colours, classes, IGNORE)
+            return Scheme(len(classes), (IGNORE,), True, colours=table, exif=options.exif)
         if len(classes) > _LABEL_CLASSES:
             raise DatasetError(
                 f"{len(classes)} classes are more than the {_LABEL_CLASSES} of a label map: "
@@ -157,7 +195,7 @@ class Folder:
         if clash := [value for value in ignore if value < len(classes) + first]:
             meaning = classes[clash[0] - first] if clash[0] >= first else "background"
             raise DatasetError(f"--ignore {clash[0]} is also the label value of {meaning!r}")
-        return Scheme(len(classes), ignore, options.background)
+        return Scheme(len(classes), ignore, options.background, exif=options.exif)
 
     def _novel(self, classes: tuple[str, ...]) -> list[tuple[int, ...]]:
         options = self.options
@@ -182,6 +220,7 @@ class Folder:
         classes: Sequence[str],
         novel: Sequence[Sequence[int]],
         pixels: Mapping[str, int],
+        equal: Mapping[str, str],
         shots: Sequence[int],
         areas: Areas,
         splits: Splits,
@@ -193,22 +232,33 @@ class Folder:
             for index, area in held.items()
             if area >= share * pixels[image]
         ]
-        every = FoldSet(split(novel, pairs, pairs), query_order="draw", group=options.group)
+        every = FoldSet(
+            split(novel, pairs, pairs), query_order="draw", group=options.group, copies=equal
+        )
         without = [classes.index(name) for name in options.without]
         return without_rare(every, classes, shots, options.min_images, without)
 
 
 def _record(
-    item: tuple[Entry, ImageFile], scheme: Scheme, as_masks: bool, raw: Path | None
+    item: tuple[Entry, Summary], scheme: Scheme, as_masks: bool, raw: Path | None, as_bytes: bool
 ) -> ImageRecord:
-    """Convert one image, keeping a copy of its file below `raw` unless that is None."""
-    entry, image = item
-    kept = entry.image
-    if raw is not None:
-        kept = raw / f"{entry.image_id}.{image.sha256[:8]}{entry.image.suffix.lower()}"
-        keep_copy(entry.image, kept, image.sha256)
-    reading = read_labels(entry, scheme, (image.height, image.width))
+    """Convert one image, keeping a copy of its file below `raw` unless that is None.
+
+    A turned image has no file that could be kept: it is stored as PNG and named by its pixels.
+    """
+    entry, summary = item
+    kept: Path | bytes = entry.image
+    sha256 = summary.image.sha256 if summary.image is not None else ""
+    if summary.turned:
+        pixels = np.asarray(upright(entry.image))
+        kept, sha256 = encode_png(pixels), hashlib.sha256(pixels.tobytes()).hexdigest()
+    elif as_bytes:
+        kept = entry.image.read_bytes()
+    elif raw is not None:
+        kept = raw / f"{entry.image_id}.{sha256[:8]}{entry.image.suffix.lower()}"
+        keep_copy(entry.image, kept, sha256)
+    reading = read_labels(entry, scheme, summary.size)
     refuse_all(entry.image, reading.problems)
     if as_masks:
-        return mask_record(entry.image_id, kept, image.sha256, "all", reading.masks)
-    return label_record(entry.image_id, kept, image.sha256, "all", flat(reading))
+        return mask_record(entry.image_id, kept, sha256, "all", reading.masks)
+    return label_record(entry.image_id, kept, sha256, "all", flat(reading))

@@ -1,12 +1,16 @@
 """What is in a user's files: sizes, label values, and every way in which they can be wrong."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from datasets_prep.datasets.folder.colors import codes
 from datasets_prep.datasets.folder.layout import Entry, Problem
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import UNREADABLE, ImageFile, checked_image, open_image
@@ -15,10 +19,12 @@ from datasets_prep.prepared.records import IGNORE, areas
 Labels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Size = tuple[int, int]  # height, width
+Palette = tuple[Path, tuple[tuple[int, tuple[int, ...]], ...]]  # file, (index, RGB) in use
 
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 _VALUES = 1 << 16
 _VALUES_SHOWN = 5
+_FRAMED = 0.9
 
 
 class _WrongFileError(Exception):
@@ -37,11 +43,17 @@ class Scheme:
         classes: number of classes.
         ignore: values of pixels that count for nothing.
         background: label maps have 0 for background and i+1 for class i, else i for class i.
+        threshold: least value of foreground in masks; None where all but 0 is.
+        colours: colour code -> label value, for files that are read by colour.
+        exif: whether images are turned as EXIF says, None where sizes must tell.
     """
 
     classes: int
     ignore: tuple[int, ...]
     background: bool
+    threshold: int | None = None
+    colours: Mapping[int, int] | None = None
+    exif: Literal["turn", "ignore"] | None = None
 
     @cached_property
     def stored(self) -> NDArray[np.int16]:
@@ -50,6 +62,8 @@ class Scheme:
         first = 0 if self.background else 1
         table[: self.classes + 1 - first] = np.arange(first, self.classes + 1)
         table[list(self.ignore)] = IGNORE
+        if self.classes == 1 and self.background and not self.ignore:
+            table[255] = 1  # a mask that lies under labels/
         return table
 
 
@@ -62,12 +76,14 @@ class Reading:
         labels: a label map (0 background, i+1 class i, 255 ignore), from `labels/`.
         masks: by class index, from `masks/`; they may overlap.
         ignored: with `masks`, the pixels that any of them marks as to be ignored.
+        palettes: of palette files, the colour of each index that they use.
     """
 
     problems: tuple[Problem, ...] = ()
     labels: Labels | None = None
     masks: dict[int, Mask] = field(default_factory=dict)
     ignored: Mask | None = None
+    palettes: tuple[Palette, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +95,11 @@ class Summary:
         image: its file, where it can be read.
         present: classes that its labels hold.
         overlap: whether masks of different classes share pixels.
-        ignored: whether masks have pixels to be ignored.
+        ignored: whether labels have pixels to be ignored.
+        framed: classes whose mask holds nine tenths of the image's border.
+        palettes: see `Reading`.
+        turned: whether the labels are those of the image as its EXIF orientation turns it.
+        asks: whether nothing tells if they are.
     """
 
     problems: tuple[Problem, ...]
@@ -87,6 +107,18 @@ class Summary:
     present: frozenset[int] = frozenset()
     overlap: bool = False
     ignored: bool = False
+    framed: frozenset[int] = frozenset()
+    palettes: tuple[Palette, ...] = ()
+    turned: bool = False
+    asks: bool = False
+
+    @property
+    def size(self) -> Size:
+        """Of the labels: the image's, as it is turned."""
+        if self.image is None:
+            return 0, 0
+        height, width = self.image.height, self.image.width
+        return (width, height) if self.turned and self.image.orientation > 4 else (height, width)
 
 
 def summarise(entry: Entry, scheme: Scheme) -> Summary:
@@ -96,48 +128,77 @@ def summarise(entry: Entry, scheme: Scheme) -> Summary:
     except DatasetError as error:
         problem = Problem("unreadable image", str(error))
         return Summary((problem, *read_labels(entry, scheme, None).problems))
-    size = image.height, image.width
+    turned, asks = _orientation(entry, image, scheme)
+    found = Summary((), image, turned=turned, asks=asks)
+    size = found.size
     reading = read_labels(entry, scheme, size)
     problems = list(reading.problems)
-    if image.mode.startswith(("I", "F")):
+    if image.deep:
         kind = "image with more than 8 bits a channel (convert it)"
         problems.append(Problem(kind, f"{entry.image}: mode {image.mode}"))
     if problems:
-        return Summary(tuple(problems), image)
+        return replace(found, problems=tuple(problems), asks=False)
+    found = replace(found, palettes=reading.palettes)
     if reading.labels is not None:
-        return Summary((), image, present=frozenset(areas(reading.labels)))
+        ignored = bool((reading.labels == IGNORE).any())
+        return replace(found, present=frozenset(areas(reading.labels)), ignored=ignored)
     layers = np.zeros(size, dtype=np.int32)
     for mask in reading.masks.values():
         layers += mask
-    return Summary(
-        problems=(),
-        image=image,
+    return replace(
+        found,
         present=frozenset(index for index, mask in reading.masks.items() if mask.any()),
         overlap=bool(layers.max() > 1),
         ignored=reading.ignored is not None and bool(reading.ignored.any()),
+        framed=frozenset(index for index, mask in reading.masks.items() if _holds_border(mask)),
     )
+
+
+def _orientation(entry: Entry, image: ImageFile, scheme: Scheme) -> tuple[bool, bool]:
+    """Whether the labels are those of the turned image, and whether that must be asked."""
+    if image.orientation == 1:
+        return False, False
+    if scheme.exif is not None:
+        return scheme.exif == "turn", False
+    if image.orientation < 5 or image.width == image.height:
+        return False, True
+    path = entry.labels or entry.masks[0][1]
+    try:
+        with open_image(path) as labels:
+            return labels.size == (image.height, image.width), False
+    except UNREADABLE:
+        return False, False
+
+
+def _holds_border(mask: Mask) -> bool:
+    border = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    return bool(border.mean() >= _FRAMED)
 
 
 def read_labels(entry: Entry, scheme: Scheme, size: Size | None) -> Reading:
     """Read the label files of an image of `size` (None where it is not known)."""
     if entry.labels is not None:
         try:
-            return Reading(labels=_label_map(entry.labels, scheme, size))
+            values, palette = _values(entry.labels, scheme, size)
+            labels = _label_map(entry.labels, scheme, values)
+            return Reading(labels=labels, palettes=palette)
         except _WrongFileError as error:
             return Reading((error.problem,))
+    palettes: list[Palette] = []
     problems, masks = [], {}
     ignored: Mask | None = None
     for index, path in entry.masks:
         try:
-            values = _values(path, size)
+            values, palette = _values(path, scheme, size)
+            palettes += palette
             void = np.isin(values, scheme.ignore)
-            masks[index] = _mask(path, values, void)
+            masks[index] = _mask(path, values, void, scheme.threshold)
         except _WrongFileError as error:
             problems.append(error.problem)
             continue
         if size is not None:
             ignored = void if ignored is None else ignored | void
-    return Reading(tuple(problems), masks=masks, ignored=ignored)
+    return Reading(tuple(problems), masks=masks, ignored=ignored, palettes=tuple(palettes))
 
 
 def flat(reading: Reading) -> Labels:
@@ -153,8 +214,7 @@ def flat(reading: Reading) -> Labels:
     return labels
 
 
-def _label_map(path: Path, scheme: Scheme, size: Size | None) -> Labels:
-    values = _values(path, size)
+def _label_map(path: Path, scheme: Scheme, values: NDArray[np.int32]) -> Labels:
     stored = scheme.stored[values]
     if (stored < 0).any():
         unknown, counts = np.unique(values[stored < 0], return_counts=True)
@@ -169,31 +229,44 @@ def _label_map(path: Path, scheme: Scheme, size: Size | None) -> Labels:
     return stored.astype(np.uint8)
 
 
-def _mask(path: Path, values: NDArray[np.int32], void: Mask) -> Mask:
+def _mask(path: Path, values: NDArray[np.int32], void: Mask, threshold: int | None) -> Mask:
+    if threshold is not None:
+        return (values >= threshold) & ~void
     mask: Mask = (values != 0) & ~void
     foreground = np.unique(values[mask])
     if len(foreground) > 1:
         shown = ", ".join(map(str, foreground[:_VALUES_SHOWN]))
         raise _WrongFileError(
-            "mask with more than one value beside 0 and --ignore",
+            "mask with more than one value beside 0 and --ignore (if its edges are soft, or it was "
+            "a JPEG: --threshold 128)",
             f"{path}: {len(foreground)} values: {shown}{', ...' * (len(foreground) > 5)}",
         )
     return mask
 
 
-def _values(path: Path, size: Size | None) -> NDArray[np.int32]:
-    """The numbers in a label file: of a palette image the indices, not the colours."""
+def _values(
+    path: Path, scheme: Scheme, size: Size | None
+) -> tuple[NDArray[np.int32], tuple[Palette, ...]]:
+    """The numbers in a label file, of a palette image the indices; and the palette's part in it.
+
+    Where the scheme has colours these decide, else grey that was saved as colour is grey.
+    """
+    palette: tuple[Palette, ...] = ()
     try:
         with open_image(path) as image:
             mode = image.mode
-            values = np.asarray(image).astype(np.int32) if mode in _LABEL_MODES else None
+            by_colour = scheme.colours is not None
+            pixels = np.asarray(image.convert("RGB") if by_colour else image)
+            if mode == "P" and not by_colour:
+                palette = (_palette(path, image, pixels),)
     except UNREADABLE as error:
         raise _WrongFileError("unreadable label file", f"{path}: {error}") from None
-    if values is None:
-        raise _WrongFileError(
-            "label file in colour (it must have one channel of class numbers, or a palette)",
-            f"{path}: mode {mode}",
-        )
+    if scheme.colours is not None:
+        values = _by_colour(path, pixels, scheme.colours)
+    elif mode in _LABEL_MODES:
+        values = pixels.astype(np.int32)
+    else:
+        values = _grey(path, mode, pixels)
     if size is not None and values.shape != size:
         raise _WrongFileError(
             "label file of another size than its image",
@@ -203,4 +276,38 @@ def _values(path: Path, size: Size | None) -> NDArray[np.int32]:
         raise _WrongFileError(
             f"label value outside 0..{_VALUES - 1}", f"{path}: {values.min()}..{values.max()}"
         )
-    return values
+    return values, palette
+
+
+def _palette(path: Path, image: Image.Image, indices: NDArray[np.uint8]) -> Palette:
+    colours = np.reshape(image.getpalette("RGB") or [], (-1, 3)).tolist()
+    used = [index for index in np.unique(indices).tolist() if index < len(colours)]
+    return path, tuple((index, tuple(colours[index])) for index in used)
+
+
+def _grey(path: Path, mode: str, pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """The one channel of RGB, RGBA or LA whose colours are equal and opaque."""
+    alpha = mode in ("RGBA", "LA")
+    if mode in ("RGB", "RGBA", "LA") and (not alpha or (pixels[..., -1] == 255).all()):
+        colours = pixels[..., : pixels.shape[-1] - alpha]
+        if (colours == colours[..., :1]).all():
+            return colours[..., 0].astype(np.int32)
+    raise _WrongFileError(
+        "label file in colour (it must have one channel of class numbers, or a palette; what "
+        "colours mean, a file for --colors can say)",
+        f"{path}: mode {mode}",
+    )
+
+
+def _by_colour(
+    path: Path, pixels: NDArray[np.uint8], table: Mapping[int, int]
+) -> NDArray[np.int32]:
+    found, inverse, counts = np.unique(codes(pixels), return_inverse=True, return_counts=True)
+    pairs = zip(found.tolist(), counts, strict=True)
+    unknown = [(code, count) for code, count in pairs if code not in table]
+    if unknown:
+        shown = ", ".join(f"#{code:06x} ({n:,} px)" for code, n in unknown[:_VALUES_SHOWN])
+        more = f" and {len(unknown) - _VALUES_SHOWN} more" if len(unknown) > _VALUES_SHOWN else ""
+        raise _WrongFileError("colour that --colors does not have", f"{path}: {shown}{more}")
+    known = np.array([table[code] for code in found.tolist()], dtype=np.int32)
+    return known[inverse].reshape(pixels.shape[:2])

@@ -1,16 +1,18 @@
 """What lies in a user's folder: which file is whose label, and what is missing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets_prep.datasets.folder.pairing import paired, shared_suffix
 from datasets_prep.episodes.episode import storable
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
 
 IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 LABEL_TYPES = (".png", ".bmp", ".tif", ".tiff")
+MASK_TYPES = (*LABEL_TYPES, ".jpg", ".jpeg")
 _LITTER = {"thumbs.db", "desktop.ini"}
 _SHOWN = 10
 
@@ -54,8 +56,8 @@ def has_masks(folder: Path) -> bool:
     labels, masks = (folder / "labels").is_dir(), (folder / "masks").is_dir()
     if labels == masks:
         raise DatasetError(
-            f"{folder} has {'both' if labels else 'neither'} `labels` and `masks`: "
-            "it needs labels/NAME.png, or masks/CLASS/NAME.png, but one of the two"
+            f"{folder} has {'both `labels` and' if labels else 'neither `labels` nor'} `masks`: "
+            "it needs one of the two, labels/NAME.png or masks/CLASS/NAME.png"
         )
     return masks
 
@@ -66,11 +68,13 @@ def mask_classes(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folders if not path.name.startswith(".")))
 
 
-def find_labelled(folder: Path) -> tuple[list[Entry], list[Problem]]:
+def find_labelled(folder: Path, suffix: str = "") -> tuple[list[Entry], list[Problem]]:
     """Images with label maps, sorted by id, and what is wrong with the files' names."""
     images, problems = _files(folder / "images", IMAGE_TYPES)
     labels, more = _files(folder / "labels", LABEL_TYPES)
     problems += more
+    labels = paired(images, labels, suffix)
+    problems += _suffix_proposed(folder / "labels", images, labels)
     problems += _unpaired(images, labels, "no label map", f"labels/NAME{LABEL_TYPES[0]}")
     problems += [
         Problem("label map without an image", str(path), path.relative_to(folder).as_posix())
@@ -83,7 +87,9 @@ def find_labelled(folder: Path) -> tuple[list[Entry], list[Problem]]:
     return entries, problems
 
 
-def find_masked(folder: Path, classes: Sequence[str]) -> tuple[list[Entry], list[Problem]]:
+def find_masked(
+    folder: Path, classes: Sequence[str], suffix: str = ""
+) -> tuple[list[Entry], list[Problem]]:
     """Images with masks of these classes, sorted by id, and what is wrong with the files' names.
 
     A class without a mask for an image is absent from it; an image without any mask is a problem.
@@ -100,8 +106,10 @@ def find_masked(folder: Path, classes: Sequence[str]) -> tuple[list[Entry], list
         if name not in there:
             problems.append(Problem("class without a folder", str(folder / "masks" / name)))
             continue
-        files, more = _files(folder / "masks" / name, LABEL_TYPES)
+        files, more = _files(folder / "masks" / name, MASK_TYPES)
         problems += more
+        files = paired(images, files, suffix)
+        problems += _suffix_proposed(folder / "masks" / name, images, files)
         for image, path in files.items():
             masks.setdefault(image, []).append((index, path))
             if image not in images:
@@ -115,10 +123,16 @@ def find_masked(folder: Path, classes: Sequence[str]) -> tuple[list[Entry], list
     ], problems
 
 
-def refuse_all(folder: Path, problems: Sequence[Problem], faults: Faults | None = None) -> None:
+def refuse_all(
+    folder: Path,
+    problems: Sequence[Problem],
+    faults: Faults | None = None,
+    names: Collection[str] = (),
+) -> None:
     """Raise one DatasetError about all problems, by kind, with the first names of each.
 
-    Of those that can be left out, `faults` may remember the names instead.
+    Of those that can be left out, `faults` may remember the names instead. Of `names`, the
+    images with labels, the message says how many would remain.
     """
     if faults is not None and faults.skip:
         faults.settle("", (Fault(p.name, f"{p.kind}: {p.detail}") for p in problems if p.name))
@@ -134,7 +148,17 @@ def refuse_all(folder: Path, problems: Sequence[Problem], faults: Faults | None 
         lines += [f"    {detail}" for detail in details[:_SHOWN]]
         if len(details) > _SHOWN:
             lines.append(f"    ... and {len(details) - _SHOWN:,} more")
+    remain = {*names} - {problem.name for problem in problems}
+    if remain and all(problem.name for problem in problems):
+        lines.append(f"  --skip-bad leaves these out by name; {len(remain):,} images would remain")
     raise DatasetError("\n".join(lines))
+
+
+def _suffix_proposed(
+    place: Path, images: Iterable[str], others: Iterable[str]
+) -> Iterator[Problem]:
+    if suffix := shared_suffix(images, others):
+        yield Problem(f"names that all end alike: give --mask-suffix {suffix}", str(place))
 
 
 def _unpaired(
@@ -152,11 +176,15 @@ def _files(top: Path, types: Sequence[str]) -> tuple[dict[str, Path], list[Probl
     """Files below `top` by id, sorted; hidden files are passed over."""
     found: dict[str, Path] = {}
     problems = []
-    for path in sorted(path for path in top.rglob("*") if path.is_file()):
+    for path in sorted(_walk(top, (top.resolve(),))):
         inside = path.relative_to(top)
         if path.name.lower() in _LITTER or any(part.startswith(".") for part in inside.parts):
             continue
         name = inside.with_suffix("").as_posix()
+        if not path.is_file():
+            kind = "link to a folder that holds it" if path.is_dir() else "link to nothing"
+            problems.append(Problem(kind, str(path), f"{top.name}/{inside.as_posix()}"))
+            continue
         if path.suffix.lower() not in types:
             left_out = f"{top.name}/{inside.as_posix()}"
             problems.append(Problem(f"not one of {', '.join(types)}", str(path), left_out))
@@ -168,3 +196,15 @@ def _files(top: Path, types: Sequence[str]) -> tuple[dict[str, Path], list[Probl
         else:
             found[name] = path
     return dict(sorted(found.items())), problems
+
+
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Files below a folder, through links too; links that cannot be followed as themselves."""
+    for path in folder.iterdir():
+        if not path.is_dir():
+            if path.is_file() or path.is_symlink():
+                yield path
+        elif path.resolve() in above:
+            yield path
+        else:
+            yield from _walk(path, (*above, path.resolve()))

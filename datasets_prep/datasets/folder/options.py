@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,7 +22,7 @@ class FolderOptions(BuilderOptions):
         (), description="Class names in the order of the label values; for masks/ all, sorted."
     )
     ignore: tuple[int, ...] | None = Field(
-        None, description="Values to ignore in label files; for labels/ 255 unless given."
+        None, description="Values to ignore in label files; for labels/ 255 unless given; or none."
     )
     background: bool = Field(
         True, description="Label 0 is background and classes count from 1, else from 0."
@@ -52,6 +53,32 @@ class FolderOptions(BuilderOptions):
     without: tuple[str, ...] = Field(
         (), description="Classes to leave out of all lists on purpose; they stay labelled."
     )
+
+    exif: Literal["turn", "ignore"] | None = Field(
+        None,
+        description="Whether labels were painted on images as their EXIF orientation turns them; "
+        "asked for where sizes do not tell.",
+    )
+    copies: Literal["apart", "pair"] = Field(
+        "apart", description="Whether fixed-v1 may pair copies of one image under several names."
+    )
+    threshold: int | None = Field(
+        None, ge=1, le=65535, description="Least value of foreground, for masks with soft edges."
+    )
+    colors: Path | None = Field(
+        None, description="labelmap.txt of CVAT, or JSON: what the colours of labels/ mean."
+    )
+    by_index: bool = Field(
+        False, description="Read palette labels by index though their palettes differ."
+    )
+    mask_suffix: str = Field(
+        "", description="What names of labels or masks have after the image's: _mask."
+    )
+
+    @field_validator("ignore", mode="before")
+    @classmethod
+    def _none(cls, ignore: object) -> object:
+        return () if ignore in (("none",), ["none"]) else ignore
 
     @field_validator("name")
     @classmethod

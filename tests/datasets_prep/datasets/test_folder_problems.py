@@ -28,7 +28,7 @@ def test_all_problems_are_reported_together_before_anything_is_written(
     content = (top / "images/s2_05.png").read_bytes()
     (top / "images/s2_05.png").write_bytes(content[:100])  # truncated image
     (top / "labels/s0_06.png").write_bytes(b"no image")
-    write(top / "labels/s1_07.png", label_map(7), "RGB")
+    write(top / "labels/s1_07.png", photo(7))
     write(top / "images/s2_08.jpg", photo(8))  # a second file of one name
     write(top / "images/x,y.png", photo(0))
     (top / "images/notes.txt").write_text("x")
@@ -144,7 +144,7 @@ def test_a_folder_of_another_form_is_explained(top: Path, tmp_path: Path) -> Non
     with pytest.raises(DatasetError, match="--no-background is for labels/"):
         make(top, tmp_path / "data", background=False)
     shutil.rmtree(top / "masks")
-    with pytest.raises(DatasetError, match="has neither `labels` and `masks`"):
+    with pytest.raises(DatasetError, match="has neither `labels` nor `masks`"):
         make(top, tmp_path / "data")
     (top / "labels").mkdir()
     shutil.rmtree(top / "images")
