@@ -16,6 +16,7 @@ from benchmarks.evaluation import intervals, metrics, questions
 from benchmarks.evaluation.intervals import ClassClusters, Draws, Figure, Interval
 from benchmarks.evaluation.metrics import EpisodeCounts
 from benchmarks.pictures.canvas import COLOURS, MARKERS, Canvas
+from benchmarks.pictures.lettering import lettering
 from benchmarks.pictures.panel import Gallery, Panel, Shown
 from benchmarks.protocols.catalog import DEFAULT_PROTOCOL, get_protocol
 from benchmarks.protocols.lists import expected_digest
@@ -75,6 +76,7 @@ __all__ = [
     "get_protocol",
     "intervals",
     "is_complete",
+    "lettering",
     "load_dataset",
     "load_results",
     "metrics",

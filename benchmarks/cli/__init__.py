@@ -1,6 +1,7 @@
 """The `bench` command. A verb is a small module; what is slow to import waits inside it."""
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from benchmarks.cli.leaderboard import command as leaderboard
 from benchmarks.cli.merge import merge
 from benchmarks.cli.models import models
 from benchmarks.cli.options.layout import VerbGroup
+from benchmarks.cli.options.letters import never_fail_to_print
 from benchmarks.cli.power import power
 from benchmarks.cli.prepare import prepare
 from benchmarks.cli.protocols import protocols
@@ -45,17 +47,28 @@ class _Bench(VerbGroup):
         """Run the command line; always ends in `SystemExit`."""
         args = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
+        never_fail_to_print()
         try:
             sys.exit(super().main(args, *rest, **extra))
         except click.Abort:
-            mend = "; the same command goes on where it stopped" if _resumable(args) else ""
+            mend = f"; {_going_on(args)}" if _resumable(args) else ""
             message, code = f"interrupted{mend}", INTERRUPTED
         except (BenchError, DatasetError, ModelError, click.ClickException, OSError) as error:
             if "--debug" in args or not _is_mendable(error):
                 raise
             message, code = _message(error), USER_ERROR
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+        click.echo(f"{_heading()} {message}", err=True)
         sys.exit(code)
+
+
+def _heading() -> str:
+    """`error:`, red unless the user wants no colours (https://no-color.org)."""
+    return "error:" if os.environ.get("NO_COLOR") else click.style("error:", fg="red", bold=True)
+
+
+def _going_on(args: Sequence[str]) -> str:
+    without = " without --fresh" if "--fresh" in args else ""
+    return f"the same command{without} goes on where it stopped"
 
 
 def _resumable(args: Sequence[str]) -> bool:

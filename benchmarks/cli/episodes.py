@@ -158,7 +158,8 @@ def export(out: Path | None, **selection: Any) -> None:
         raise click.UsageError("one list is exported at a time: give one --fold and one --shots")
     (found,) = _lists(**selection)
     if out is None:
-        click.echo(to_jsonl(found.episodes), nl=False)
+        # As in the file, whatever stdout's encoding is: a name with other letters is another name.
+        click.echo(to_jsonl(found.episodes).encode("utf-8"), nl=False)
     else:
         write_episodes(out, found.episodes)
 

@@ -137,6 +137,10 @@ class Run:
             found = self._found()
             before = previous_setup(self._folder) if found is None else found.setup
         self._setup = self._make_setup(loaded, before)
+        if loaded.device == "cpu" and self._config.dtype == "fp16":
+            self.remarks.append(
+                f"{self.key}: fp16 on a processor takes up to twenty times as long as --dtype fp32"
+            )
         self._loaded = loaded
         if before is None:
             return None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from benchmarks.errors import BenchError
+from benchmarks.pictures.lettering import spelled, wide_font
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ class Canvas:
             raise BenchError(
                 "plots need matplotlib; install it with: pip install 'fss-bench[plots]'"
             ) from None
-        self._context = matplotlib.rc_context(_STYLE)
+        self._context = matplotlib.rc_context(_STYLE | _families())
         self._context.__enter__()
         self._figure: Any = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(self._figure)
@@ -69,6 +70,31 @@ class Canvas:
 
     def png(self) -> bytes:
         """The picture; equal plots give equal bytes."""
+        if wide_font() is None:
+            self._spell()
         buffer = io.BytesIO()
         self._figure.savefig(buffer, format="png", metadata={"Software": None})
         return buffer.getvalue()
+
+    def _spell(self) -> None:
+        """Write every text with letters that the usual font has."""
+        from matplotlib.text import Text
+
+        for axes in self._figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                labels = [label.get_text() for label in axis.get_ticklabels()]
+                if labels != (drawn := list(map(spelled, labels))):
+                    axis.set_ticks(axis.get_ticklocs(), drawn)
+        for text in self._figure.findobj(Text):
+            text.set_text(spelled(text.get_text()))
+
+
+def _families() -> dict[str, Any]:
+    """The usual font, and behind it one with more letters where there is one."""
+    path = wide_font()
+    if path is None:
+        return {}
+    from matplotlib.font_manager import FontProperties, fontManager
+
+    fontManager.addfont(path)
+    return {"font.family": [_STYLE["font.family"], FontProperties(fname=path).get_name()]}

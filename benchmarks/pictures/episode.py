@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter
 
 from benchmarks.evaluation.metrics import count
+from benchmarks.pictures.lettering import lettering
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.prepared.dataset import PreparedDataset
 
@@ -95,14 +96,17 @@ def _scaled(image: Image.Image) -> Image.Image:
 
 def _row(panels: Sequence[_Panel]) -> Image.Image:
     """Panels of one height side by side, each under its label."""
-    font = ImageFont.load_default(13)
-    widths = [max(p.image.width, round(font.getlength(p.label))) for p in panels]
+    labels = [lettering(panel.label, 13) for panel in panels]
+    widths = [
+        max(panel.image.width, round(font.getlength(label)))
+        for panel, (label, font) in zip(panels, labels, strict=True)
+    ]
     size = sum(widths) + _GAP * (len(panels) + 1), _HEIGHT + _LABEL + 2 * _GAP
     canvas = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(canvas)
     left = _GAP
-    for panel, width in zip(panels, widths, strict=True):
-        pen.text((left, _GAP), panel.label, fill="black", font=font)
+    for panel, width, (label, font) in zip(panels, widths, labels, strict=True):
+        pen.text((left, _GAP), label, fill="black", font=font)
         canvas.paste(panel.image, (left, _GAP + _LABEL))
         left += width + _GAP
     return canvas

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import EpisodeCounts
@@ -22,6 +22,7 @@ from benchmarks.results import environment
 from benchmarks.results.agreement import check_same
 from benchmarks.results.records import RunRecord, Setup, write_record
 from benchmarks.results.table import MOST_PIXELS, write_table
+from datasets_prep.runtime.disk import acquired
 
 Resume = Literal["resume", "fresh"]
 
@@ -119,8 +120,7 @@ class Journal:
     def __enter__(self) -> "Journal":
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self.folder / ".lock")
-            self._lock.acquire(timeout=0)
+            self._lock = acquired(self.folder / ".lock").lock
         except Timeout:
             raise BenchError(f"another process is measuring into {self.folder}") from None
         except OSError as error:

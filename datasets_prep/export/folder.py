@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from datasets_prep.errors import DatasetError
 from datasets_prep.export.rows import SHARD_BYTES, Shard, read_rows, shards
 from datasets_prep.export.shards import WRITERS, Row
 from datasets_prep.prepared.dataset import PreparedDataset
-from datasets_prep.runtime.disk import ensure_space, full_disk_named
+from datasets_prep.runtime.disk import acquired, ensure_space, full_disk_named
 from datasets_prep.runtime.progress import SILENT, Progress
 
 Format = Literal["parquet", "webdataset"]
@@ -61,12 +61,11 @@ def export(
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.exporting")
-    lock = FileLock(out.with_name(f".{out.name}.lock"))
     try:
-        lock.acquire(timeout=0)
+        held = acquired(out.with_name(f".{out.name}.lock"))
     except Timeout:
         raise DatasetError(f"another process is writing {out}; wait for it to end") from None
-    with lock, full_disk_named(out.parent):
+    with held, full_disk_named(out.parent):
         if _read_stamp(building) != stamp:
             shutil.rmtree(building, ignore_errors=True)
         (building / "data").mkdir(parents=True, exist_ok=True)
@@ -77,7 +76,7 @@ def export(
         readme = _readme(dataset, format, list(dict.fromkeys(shard.split for shard in every)))
         (building / "README.md").write_text(readme, encoding="utf-8")
         building.rename(out)
-        Path(lock.lock_file).unlink(missing_ok=True)
+        Path(held.lock.lock_file).unlink(missing_ok=True)
     return True
 
 

@@ -135,7 +135,8 @@ def keep_copy(source: Path, target: Path, sha256: str) -> None:
             if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
                 return
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    # Not by its own name, which may be as long as a name can be.
+    partial = target.with_name(f".{sha256[:16]}.{os.getpid()}")
     try:
         shutil.copyfile(source, partial)
         partial.replace(target)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from datasets_prep.archives.extract import freeze
 from datasets_prep.archives.sources import hashes, obtain
@@ -26,7 +26,7 @@ from datasets_prep.prepared.folds import to_json
 from datasets_prep.prepared.list_report import write_report
 from datasets_prep.prepared.lists import write_lists
 from datasets_prep.prepared.records import ImageRecord, columns, row
-from datasets_prep.runtime.disk import ensure_space, full_disk_named
+from datasets_prep.runtime.disk import acquired, ensure_space, full_disk_named
 from datasets_prep.runtime.progress import SILENT, Progress
 
 SHOTS = (1, 5)
@@ -70,9 +70,8 @@ def prepare(
     root = options.data_root / builder.dataset
     raw = root / "raw"
     raw.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(root / ".lock")
     try:
-        held = lock.acquire(timeout=0)
+        held = acquired(root / ".lock")
     except Timeout:
         raise DatasetError(f"another process is preparing {root}; wait for it to end") from None
     with held, _one_message(root, options.skip_bad):

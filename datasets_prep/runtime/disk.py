@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from datasets_prep.errors import DatasetError
 from datasets_prep.runtime.progress import Progress
@@ -41,16 +41,44 @@ def full_disk_named(folder: Path) -> Iterator[None]:
         ) from error
 
 
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+
+
+def acquired(path: Path, *, wait: bool = False) -> "AcquireReturnProxy[FileLock]":
+    """The lock that a file is, held until a `with` of it ends.
+
+    Args:
+        path: the file.
+        wait: until whoever holds it lets it go.
+
+    Raises:
+        Timeout: if another process holds it.
+        DatasetError: if the file system has no locks.
+    """
+    lock = FileLock(path)
+    try:
+        return lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        raise
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        why = getattr(error, "strerror", None) or error
+        raise DatasetError(
+            f"{path}: this file system has no locks ({why}), and without them two processes would "
+            f"write over each other; put it on a local disk: --data-root (BENCH_DATA), "
+            f"--results-root (BENCH_RESULTS), or HF_HOME and TORCH_HOME for weights"
+        ) from None
+
+
 @contextmanager
 def locked(target: Path, progress: Progress) -> Iterator[None]:
     """Hold the one lock of `target`; says so when another process holds it."""
-    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    path = target.with_name(f"{target.name}.lock")
     try:
-        lock.acquire(timeout=0)
+        held = acquired(path)
     except Timeout:
         progress.note(f"another process is making {target.name}; waiting for it")
-        lock.acquire()
-    try:
+        held = acquired(path, wait=True)
+    with held:
         yield
-    finally:
-        lock.release()

@@ -3,9 +3,9 @@
 import io
 from collections.abc import Collection, Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from benchmarks import Gallery, Panel, Shown, protocol_folder
+from benchmarks import Gallery, Panel, Shown, lettering, protocol_folder
 from leaderboards.page.plots import CAPTIONS, plot_name
 from leaderboards.statistics.scores import Setting
 from leaderboards.tables import wording
@@ -60,12 +60,13 @@ def sheet(episodes: Sequence[Shown], models: Sequence[str]) -> bytes:
     heights = [max(image.height for _, image in row) + _LABEL + _GAP for row in tiles]
     columns = max(len(row) for row in tiles)
     canvas = Image.new("RGB", (columns * width + _GAP, sum(heights) + _GAP), "white")
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    pen = ImageDraw.Draw(canvas)
     top = _GAP
     for row, height in zip(tiles, heights, strict=True):
         for column, (label, image) in enumerate(row):
             left = _GAP + column * width
-            pen.text((left, top), label, fill="black", font=font)
+            drawn, font = lettering(label, 11)
+            pen.text((left, top), drawn, fill="black", font=font)
             canvas.paste(image, (left, top + _LABEL))
         top += height
     buffer = io.BytesIO()

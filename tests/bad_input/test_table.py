@@ -57,6 +57,7 @@ def phrases(seen: str) -> list[str]:
     return [".*".join(map(re.escape, phrase.split("…"))) for phrase in quoted]
 
 
+@pytest.mark.filterwarnings("error:Glyph")
 @pytest.mark.parametrize("row", ROWS, ids=[row.given.replace("`", "") for row in ROWS])
 def test_what_is_given_is_seen(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -112,5 +112,8 @@ as_json = option("--json", "as_json", is_flag=True, group="Output", help="JSON o
 def print_json(value: object) -> None:
     """Print a value as JSON on stdout."""
     import json
+    import sys
 
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    # Where stdout lacks letters they are escaped, which a reader of JSON undoes.
+    whole = "utf" in (sys.stdout.encoding or "").lower()
+    click.echo(json.dumps(value, indent=1, ensure_ascii=not whole))
