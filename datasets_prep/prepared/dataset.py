@@ -298,7 +298,7 @@ class PreparedDataset:
             said = f"no episode list {name}"
             reasons = [
                 note.removeprefix(said)
-                for note in self.manifest["notes"]
+                for note in (*self.manifest["notes"], *self.manifest.get("undrawn", ()))
                 if note.startswith(f"{said}: ")
             ]
             raise DatasetError(

@@ -7,7 +7,7 @@ from typing import Any
 from datasets_prep.episodes.episode import Episode, digest, write_episodes
 from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.episodes.published import check_digest, list_name
-from datasets_prep.episodes.recipes import has_shots, recipes
+from datasets_prep.episodes.recipes import USUAL, has_shots, recipes
 from datasets_prep.errors import DatasetError, refuse
 from datasets_prep.prepared.folds import Fold, FoldSet
 
@@ -19,10 +19,16 @@ def write_lists(
     areas: Mapping[str, Mapping[int, int]],
     shots: Sequence[int],
     building: Path,
-) -> tuple[dict[str, Any], list[str]]:
-    """Draw and write every list; one that cannot be drawn is a note, but one there must be."""
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Draw and write every list; one that cannot be drawn is a note, but one there must be.
+
+    Returns:
+        Entries of the manifest for what was written, why lists that a dataset should have are not
+        there, and why lists of protocols with a question are not.
+    """
     written: dict[str, Any] = {}
-    notes = []
+    notes: list[str] = []
+    undrawn: list[str] = []
     for fold in (folds.fold(index) for index in folds.tested):
         tested = {count: folds.fold(fold.index, count) for count in shots}
         pools = {
@@ -38,7 +44,9 @@ def write_lists(
                     episodes = draw(pool, count)
                     _check_held(episodes, areas)
                 except DatasetError as error:
-                    notes.append(f"no episode list {name}: {error}")
+                    (notes if recipe in USUAL else undrawn).append(
+                        f"no episode list {name}: {error}"
+                    )
                     continue
                 checksum = digest(episodes)
                 check_digest(dataset, folds, recipe, fold.index, count, checksum)
@@ -47,7 +55,7 @@ def write_lists(
     if shots and not written:
         reasons = dict.fromkeys(note.partition(": ")[2] for note in notes)
         refuse("no episode list can be drawn, so nothing was prepared:", list(reasons))
-    return written, notes
+    return written, notes, undrawn
 
 
 def _present(

@@ -148,7 +148,7 @@ def _write(
     digests = {"digest": _digest(head, seen.lines, skipped)}
     if content.labels_digest:
         digests["labels_digest"] = _digest(head, seen.labels, skipped)
-    episodes, notes = write_lists(
+    episodes, notes, undrawn = write_lists(
         builder.dataset, folds, content.classes, seen.areas, options.shots, building
     )
     files = sorted(path for path in building.rglob("*") if path.is_file())
@@ -176,6 +176,7 @@ def _write(
         "lists": folds.lists,
         "embedded_images": options.embed_images,
         "notes": [*content.notes, *folds.notes, *notes],
+        "undrawn": undrawn,
         "skipped": skipped,
         "episodes": episodes,
         "files": {path.relative_to(building).as_posix(): file_sha256(path) for path in files},
