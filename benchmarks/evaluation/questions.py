@@ -62,7 +62,8 @@ def spread(
         "support_std": float(np.mean([own.std(ddof=1) for own in ious])),
         "support_worst": float(np.mean([own.min() for own in ious])),
         "support_best": float(np.mean([own.max() for own in ious])),
-        "support_share": within / total if total else 0.0,
+        # Equal figures differ by their rounding, which is no variance of anything.
+        "support_share": within / total if total > 1e-12 else 0.0,
     }
 
 

@@ -27,6 +27,7 @@ ONLY_IN = {
         "models/custom/load.py",  # a user's own module, where it is named
         "models/registry.py",  # names of the suite's own catalogs
         "datasets_prep/episodes/recipes.py",  # likewise
+        "models/methods/diffews/library.py",  # modules of diffusers, by names in the file
         "benchmarks/cli/machine.py",  # whether an optional package is there
     },
     "importlib.util.spec_from_file_location": {"models/custom/load.py"},

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.datasets.crossdomain.suim_masks import CLASSES
 from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
@@ -62,7 +61,12 @@ class Suim(BaseBuilder[BuilderOptions, Release]):
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        from datasets_prep.datasets.crossdomain.suim_masks import Item, make_record, other_sizes
+        from datasets_prep.datasets.crossdomain.suim_masks import (
+            CLASSES,
+            Item,
+            make_record,
+            other_sizes,
+        )
 
         folders = [unpacked(workspace, source) for source in self.sources()]
         images = find_images(folders, workspace.faults)

@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 
 from datasets_prep.builder import BuilderOptions
-from datasets_prep.datasets.crossdomain.suim import CLASSES, OFFICIAL, Release, Suim
-from datasets_prep.datasets.crossdomain.suim_masks import from_colours
+from datasets_prep.datasets.crossdomain.suim import OFFICIAL, Release, Suim
+from datasets_prep.datasets.crossdomain.suim_masks import CLASSES, from_colours
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.prepared.prepare import verify

@@ -295,7 +295,7 @@ def test_the_hub_gets_images_lists_and_card(hub: Hub, tmp_path: Path) -> None:
     export(dataset, tmp_path / "out", "parquet")
     push(tmp_path / "out", "me/toy", private=True)
     sums = [int(np.asarray(dataset.image(image)).sum()) for image in dataset.image_ids]
-    lists = ["README.md", "classes.json", "episodes/bam/fold0_1shot.jsonl"]
+    lists = ["README.md", "classes.json", "episodes/absent-v1/fold0_1shot.jsonl"]
     assert hub.asked == [
         ("create", "me/toy", "dataset", True),
         ("files", "me/toy", lists),
@@ -315,6 +315,6 @@ def test_what_the_hub_refuses_is_one_message(hub: Hub, tmp_path: Path) -> None:
         push(tmp_path / "out", "me/toy", private=True)
     hub.error = HFValidationError("Repo id must be in the form\nand more")
     with pytest.raises(
-        DatasetError, match=r"cannot push to x: Repo id must be in the form; .*again$"
+        DatasetError, match=r"cannot push to x: Repo id must be in the form and more; .*again$"
     ):
         push(tmp_path / "out", "x", private=False)
