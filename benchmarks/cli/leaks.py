@@ -87,9 +87,11 @@ def leaks(
 ) -> None:
     """Look for tested images and classes that may have been seen before.
 
-    Of one dataset, the test part of every fold is looked for in its training part; of two, every
-    part of the second in every part of the first. Images match if their pixels are equal, or if
-    they look alike; classes match by name. The exit code is 1 if anything matches.
+    Of one dataset, the test part of every fold is looked for in its training part, and copies
+    inside of the test part; of two, every part of the second in every part of the first. An image
+    is the same if both parts name it, equal if its pixels (--exact: its file) are those of one of
+    another name, alike if it looks like one; classes match by name. The exit code is 1 if
+    anything matches.
     """
     from datasets_prep.leaks.report import between, within
 
@@ -139,9 +141,9 @@ def _prints(opened: "list[PreparedDataset]", exact: bool, jobs: int, quiet: bool
 def _print(found: "list[Leak]", show: int) -> None:
     from benchmarks.cli.console import print_table
 
-    headers = ("seen", "tested", "images", "same", "equal", "alike", "classes")
+    headers = ("seen", "tested", "images", "same", "equal", "alike", "classes", "copies")
     rows = [
-        (k.seen, k.tested, k.images, len(k.same), len(k.equal), len(k.near), len(k.classes))
+        (k.seen, k.tested, k.images, *map(len, (k.same, k.equal, k.near, k.classes, k.copies)))
         for k in found
     ]
     print_table(headers, rows, right=headers[2:])
@@ -149,6 +151,8 @@ def _print(found: "list[Leak]", show: int) -> None:
         for verb, matches in (("equals", leak.equal), ("looks like", leak.near)):
             for match in matches[:show]:
                 click.echo(f"{leak.tested}: {_match(match, verb)} of {leak.seen}")
+        for match in leak.copies[:show]:
+            click.echo(f"{leak.tested}: {_match(match, 'equals')} of the same part")
     for classes, leak in {leak.classes: leak for leak in reversed(found) if leak.classes}.items():
         click.echo(f"{leak.tested}: classes by name in {leak.seen}: {', '.join(classes)}")
 

@@ -35,10 +35,12 @@ class Leak:
         seen: what was seen, such as `train of fold 0`.
         tested: what is tested.
         images: number of tested images.
-        same: images that are in both parts.
-        equal: images that equal another one.
-        near: images that look like another one.
+        same: images that are in both parts, by name.
+        equal: others whose content equals that of a seen one of another name.
+        near: others that look like a seen one.
         classes: tested classes whose name is among the seen ones.
+        copies: tested images that equal an earlier tested one of another name, whichever list
+            they stand in: a support may equal its query.
     """
 
     seen: str
@@ -48,9 +50,10 @@ class Leak:
     equal: tuple[Match, ...]
     near: tuple[Match, ...]
     classes: tuple[str, ...]
+    copies: tuple[Match, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.same or self.equal or self.near or self.classes)
+        return bool(self.same or self.equal or self.near or self.classes or self.copies)
 
 
 def within(dataset: PreparedDataset, prints: Prints, distance: int = DISTANCE) -> list[Leak]:
@@ -71,7 +74,8 @@ def within(dataset: PreparedDataset, prints: Prints, distance: int = DISTANCE) -
         same, rest = _same(seen, tested)
         equal, near = _matches(prints.only(seen), prints.only(rest), distance)
         names = f"train of fold {fold.index}", f"test of fold {fold.index}"
-        leaks.append(Leak(*names, len(tested), same, equal, near, shared(novel, base)))
+        copies = _copies(prints.only(tested))
+        leaks.append(Leak(*names, len(tested), same, equal, near, shared(novel, base), copies))
     return leaks
 
 
@@ -118,6 +122,13 @@ def _same(seen: Iterable[str], tested: Sequence[str]) -> tuple[tuple[Match, ...]
         tuple(Match(image, image) for image in tested if image in known),
         [image for image in tested if image not in known],
     )
+
+
+def _copies(prints: Prints) -> tuple[Match, ...]:
+    first: dict[str, str] = {}
+    pairs = zip(prints.ids, prints.exact, strict=True)
+    firsts = ((image, first.setdefault(key, image)) for image, key in pairs)
+    return tuple(Match(image, other) for image, other in firsts if image != other)
 
 
 def _matches(

@@ -119,7 +119,8 @@ def test_one_damaged_dataset_does_not_hide_the_others(tmp_path: Path, data_root:
 
 def test_leaks_are_counted_and_named_and_the_exit_code_tells() -> None:
     table = bench("datasets", "leaks", "tiny", "--exact", code=1).stdout.splitlines()
-    assert table[0].split() == ["seen", "tested", "images", "same", "equal", "alike", "classes"]
+    assert table[0].split() == [
+        "seen", "tested", "images", "same", "equal", "alike", "classes", "copies"]  # fmt: skip
     assert table[2].split("   ")[0].strip() == "train of fold 0"
     (one, two) = json.loads(bench("datasets", "leaks", "tiny", "--exact", "--json", code=1).stdout)
     # Both parts hold every image; those that show a base and a novel class are in both.
@@ -135,7 +136,7 @@ def test_two_datasets_are_compared_and_one_is_not_compared_with_itself(
     out = bench("datasets", "leaks", "tiny", "twin", "--data-root", "data", "--exact", "--show",
                 "1", code=1).stdout.splitlines()  # fmt: skip
     assert out[2].split() == ["train", "and", "test", "of", "tiny", "train", "and", "test", "of",
-                              "twin", "24", "0", "24", "0", "4"]  # fmt: skip
+                              "twin", "24", "0", "24", "0", "4", "0"]  # fmt: skip
     assert out[3:] == [
         "train and test of twin: img_000 equals img_000 of train and test of tiny",
         "train and test of twin: classes by name in train and test of tiny: "

@@ -115,6 +115,15 @@ def test_the_test_part_is_looked_for_in_the_training_part(one: PreparedDataset) 
     assert leak.classes == () and leak
 
 
+def test_copies_in_the_test_part_are_told_from_images_of_both_parts(tmp_path: Path) -> None:
+    pictures = {f"both_{n}": picture(n % 3) for n in range(5)} | {"test_0": picture(9)}
+    three = make(tmp_path, "three", ("cat", "dog"), pictures)
+    (leak,) = within(three, stored_prints(three))
+    assert [match.tested for match in leak.same] == [f"both_{n}" for n in range(5)]
+    assert leak.equal == ()
+    assert leak.copies == (Match("both_3", "both_0"), Match("both_4", "both_1"))
+
+
 def test_files_that_are_packed_differently_are_not_equal_by_file(one: PreparedDataset) -> None:
     (leak,) = within(one, stored_prints(one))
     assert leak.same == (Match("both_0", "both_0"),)
