@@ -251,20 +251,27 @@ def _locate(source: SourceFile, raw_dir: Path, from_dir: Path | None) -> Path | 
 
 
 def _given(source: SourceFile, from_dir: Path) -> Path | None:
-    """What the user's folder, or one just below it, has of a source; files before folders."""
+    """What the user's folder, or one just below it, has of a source; files before folders.
+
+    Raises:
+        DatasetError: if it has but a link to nothing.
+    """
     below = sorted(
         path for path in from_dir.iterdir() if path.is_dir() and os.access(path, os.R_OK | os.X_OK)
     )
     for base in (from_dir, *below):
         if (base / source.name).is_file():
             return base / source.name
-    if source.stem == source.name:
-        return None
     wanted = PurePosixPath(source.folder or source.stem)
-    candidates = [base / part for base in (from_dir, *below) for part in (wanted, wanted.name)]
-    if from_dir.resolve().name == wanted.name:
+    parts = () if source.stem == source.name else (wanted, wanted.name)
+    candidates = [base / part for base in (from_dir, *below) for part in parts]
+    if parts and from_dir.resolve().name == wanted.name:
         candidates.append(from_dir)
-    return next((path for path in candidates if path.is_dir() and any(path.iterdir())), None)
+    found = next((path for path in candidates if path.is_dir() and any(path.iterdir())), None)
+    for path in (from_dir / source.name, *candidates) if found is None else ():
+        if path.is_symlink() and not path.exists():
+            raise DatasetError(f"{path} is a link to nothing")
+    return found
 
 
 def _unpacked(source: SourceFile, raw_dir: Path) -> Path | None:

@@ -16,6 +16,7 @@ from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
 from datasets_prep.prepared.folds import FoldSet
 from datasets_prep.runtime.parallel import ordered_results
+from datasets_prep.runtime.walk import files_below
 
 _BUCKETS = (
     "https://isic-challenge-data.s3.amazonaws.com/2018",
@@ -173,7 +174,7 @@ def _find_images(folder: Path, table: Mapping[str, int], faults: Faults) -> dict
     """Every image of the table, also where somebody has sorted them into class folders."""
     found: dict[str, Path] = {}
     wrong = []
-    for path in sorted(folder.rglob("*.jpg")):
+    for path in sorted(path for path in files_below(folder) if path.match("*.jpg")):
         if path.stem in found:
             wrong.append(
                 Fault(path.stem, f"{found[path.stem]} and {path} are both called {path.stem}")

@@ -50,6 +50,7 @@ from datasets_prep.prepared.records import (
     mask_record,
 )
 from datasets_prep.runtime.parallel import ordered_map
+from datasets_prep.runtime.walk import files_below
 
 _LABEL_CLASSES = 254  # of one byte, beside background and ignore
 
@@ -85,7 +86,8 @@ class Folder:
     def disk_needed(self) -> int:
         """As much again as the images and labels."""
         tops = (self.options.folder / name for name in ("images", "labels", "masks"))
-        return sum(path.stat().st_size for top in tops for path in top.rglob("*") if path.is_file())
+        found = (path for top in tops if top.is_dir() for path in files_below(top))
+        return sum(path.stat().st_size for path in found if path.is_file())
 
     def build(self, workspace: Workspace) -> Content:
         """Check every file, then convert them one by one.

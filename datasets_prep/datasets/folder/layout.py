@@ -9,6 +9,7 @@ from datasets_prep.datasets.folder.pairing import paired, shared_suffix
 from datasets_prep.episodes.episode import storable
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
+from datasets_prep.runtime.walk import files_below
 
 IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 LABEL_TYPES = (".png", ".bmp", ".tif", ".tiff")
@@ -176,7 +177,7 @@ def _files(top: Path, types: Sequence[str]) -> tuple[dict[str, Path], list[Probl
     """Files below `top` by id, sorted; hidden files are passed over."""
     found: dict[str, Path] = {}
     problems = []
-    for path in sorted(_walk(top, (top.resolve(),))):
+    for path in sorted(files_below(top)):
         inside = path.relative_to(top)
         if path.name.lower() in _LITTER or any(part.startswith(".") for part in inside.parts):
             continue
@@ -196,15 +197,3 @@ def _files(top: Path, types: Sequence[str]) -> tuple[dict[str, Path], list[Probl
         else:
             found[name] = path
     return dict(sorted(found.items())), problems
-
-
-def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
-    """Files below a folder, through links too; links that cannot be followed as themselves."""
-    for path in folder.iterdir():
-        if not path.is_dir():
-            if path.is_file() or path.is_symlink():
-                yield path
-        elif path.resolve() in above:
-            yield path
-        else:
-            yield from _walk(path, (*above, path.resolve()))

@@ -26,6 +26,7 @@ from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import FoldSet
 from datasets_prep.runtime.disk import ensure_space
 from datasets_prep.runtime.parallel import ordered_results
+from datasets_prep.runtime.walk import files_below
 
 _ANNOTATIONS, _PICKLE = "lvis_v1_val.json", "lvis_val.pkl"
 _INSTEAD = "train2017.zip and val2017.zip without --only"
@@ -123,7 +124,7 @@ class Lvis(BaseBuilder[LvisOptions, Release]):
 
     def _published(self, workspace: Workspace, annotated: Lists) -> Lists:
         folder = self._unpacked(workspace, self.release.lists)
-        found = sorted(folder.rglob(_PICKLE))
+        found = sorted(path for path in files_below(folder) if path.name == _PICKLE)
         if len(found) != 1:
             raise DatasetError(f"{folder} holds {len(found)} files {_PICKLE}; is it another file?")
         return published_lists(found[0], annotated, workspace.faults.left_out)

@@ -12,6 +12,7 @@ from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, S
 from datasets_prep.datasets.crossdomain.test_set import differing, unpacked
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import FoldSet
+from datasets_prep.runtime.walk import files_below
 
 # Help texts import this module; what decodes images waits inside `build`.
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ class PacoPart(BaseBuilder[PacoPartOptions, Release]):
 
 def _inside(folder: Path, name: str) -> Path:
     """A file of an archive, however deep it is."""
-    found = sorted(folder.rglob(name))
+    found = sorted(path for path in files_below(folder) if path.name == name)
     if not found:
         raise DatasetError(f"{folder} holds no {name}: is it another file?")
     return found[0]

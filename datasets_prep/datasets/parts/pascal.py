@@ -12,6 +12,7 @@ from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, S
 from datasets_prep.datasets.crossdomain.test_set import differing, unpacked
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import FoldSet
+from datasets_prep.runtime.walk import files_below
 
 _ROOZBEHM = "http://roozbehm.info/pascal-parts"
 _DRIVE = "1WaM0VM6I9b3u3v3w-QzFLJI8d3NRumTK"
@@ -155,8 +156,9 @@ class PascalPart(BaseBuilder[PascalPartOptions, Release]):
         path = workspace.sources[source.name]
         unnamed = replace(source, folder=None)
         root = contents(unnamed, path, workspace.raw, workspace.progress)
-        folders = (root, *sorted(each for each in root.rglob("*") if each.is_dir()))
-        found = next((each for each in folders if each.name == source.folder), None)
+        folders = sorted({folder for path in files_below(root) for folder in path.parents})
+        inside = (each for each in folders if each.is_relative_to(root))
+        found = next((each for each in inside if each.name == source.folder), None)
         if found is None:
             raise DatasetError(f"{path} holds no folder {source.folder}: is it another file?")
         return found

@@ -80,6 +80,14 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
+@pytest.mark.parametrize("name", ["voc.tar", "VOC2012"])
+def test_a_link_to_nothing_is_named_not_passed_over(name, raw, given, server):
+    (given / name).symlink_to("nowhere")
+    with pytest.raises(DatasetError, match=f"{name} is a link to nothing"):
+        obtain([online(server)], raw, given)
+    assert not server.requests
+
+
 def online(server: Server, source: SourceFile = VOC, content: bytes = ARCHIVE) -> SourceFile:
     return replace(source, urls=(server.serve(f"/{source.name}", Reply(content)),))
 

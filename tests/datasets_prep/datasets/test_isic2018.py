@@ -106,7 +106,7 @@ def test_the_other_numbering_is_another_order_of_the_same_classes(
     assert other.mask(first, 0).sum() == 0
 
 
-def test_folders_sorted_by_class_serve_as_well_and_are_copied(
+def test_folders_sorted_by_class_or_linked_serve_as_well_and_are_copied(
     archives: tuple[Path, Release], tmp_path: Path
 ) -> None:
     folder, release = archives
@@ -118,6 +118,8 @@ def test_folders_sorted_by_class_serve_as_well_and_are_copied(
         target = mine / INPUT / str(number % 3 + 1) / f"{image}.jpg"
         target.parent.mkdir(exist_ok=True)
         (mine / INPUT / f"{image}.jpg").rename(target)
+    (mine / INPUT / "2").rename(tmp_path / "elsewhere")
+    (mine / INPUT / "2").symlink_to(tmp_path / "elsewhere")
     (mine / "class_id.csv").write_bytes((folder / "class_id.csv").read_bytes())
     from_folders = run(Isic2018(Isic2018Options(), release), tmp_path / "a", mine)
     assert from_folders.digest == prepared(archives, tmp_path / "b").digest

@@ -216,6 +216,9 @@ def test_a_folder_of_annotations_serves_as_well(
         extract(tiny[0].folder / f"{name}.zip", tmp_path / "mine" / name)
     shutil.move(tmp_path / "mine/train2017/train2017", tmp_path / "mine/images/train2017")
     shutil.rmtree(tmp_path / "mine/train2017")
+    (tmp_path / "mine/paco_lvis_v1").rename(tmp_path / "elsewhere")
+    (tmp_path / "mine/paco_lvis_v1").mkdir()
+    (tmp_path / "mine/paco_lvis_v1/annotations").symlink_to(tmp_path / "elsewhere")
     dataset = run(tiny[1], tmp_path / "data", tmp_path / "mine")
     assert dataset.image_sha256s == prepared.image_sha256s
     assert dataset.folds.folds == prepared.folds.folds
