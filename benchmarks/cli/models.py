@@ -116,11 +116,17 @@ def _more(entry: dict[str, Any]) -> list[str]:
     ]
 
 
-@models.command(examples=("bench models show dense-nn", "bench models show diffews --json"))
-@argument("name", "A model's name.")
+@models.command(
+    examples=(
+        "bench models show dense-nn",
+        "bench models show mobile-sam         what models are built on",
+        "bench models show diffews --json",
+    )
+)
+@argument("name", "A model's name, a backbone's or a SAM's.")
 @as_json
 def show(name: str, as_json: bool) -> None:
-    """Show one model and its options."""
+    """Show one model and its options, or where the weights of a backbone or a SAM come from."""
     entry = _entry(name)
     if as_json:
         print_json(entry)
@@ -147,9 +153,11 @@ def _entry(name: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     from models.catalog import MODELS, tiny_options
+    from models.weights.published import BACKBONES, SAMS, Published
     from models.weights.published import MODELS as PUBLISHED
-    from models.weights.published import Published
 
+    if part := {**BACKBONES, **SAMS}.get(name):
+        return {"name": name, **asdict(part), "options": []}
     cls = MODELS[name]
     options = [
         {

@@ -13,10 +13,11 @@ from datasets_prep.runtime.progress import Progress
 from models.catalog import MODELS
 from models.registry import unknown
 from models.weights.hub import refusal
-from models.weights.published import BACKBONES, Published
+from models.weights.published import BACKBONES, SAMS, Published
 from models.weights.published import MODELS as PUBLISHED
 
 RECORD = "weights.json"  # in the data root
+PARTS = {**BACKBONES, **SAMS}  # what models are built on, fetched by its own name
 
 # Safetensors where there are any: the others are pickles, or the same again.
 _PATTERNS = ("*.safetensors", "pytorch_model*.bin")
@@ -42,16 +43,16 @@ class Fetched:
 
 
 def sources(name: str) -> tuple[str, ...]:
-    """The hub ids and addresses of what a model, a backbone or a hub id needs.
+    """The hub ids and addresses of what a model, a backbone, a SAM or a hub id needs.
 
     Raises:
         BenchError: for an unknown name, or one with nothing to fetch.
     """
     if _HUB_ID.fullmatch(name):
         return (name,)
-    if name not in MODELS and name not in BACKBONES:
-        raise BenchError(unknown("model or backbone", name, [*MODELS, *BACKBONES]))
-    known = PUBLISHED.get(name) or BACKBONES.get(name) or Published()
+    if name not in MODELS and name not in PARTS:
+        raise BenchError(unknown("model or backbone", name, [*MODELS, *PARTS]))
+    known = PUBLISHED.get(name) or PARTS.get(name) or Published()
     if known.sources:
         return known.sources
     if known.extras:
@@ -74,7 +75,7 @@ def fetch(source: str, progress: Progress) -> list[Fetched]:
         BenchError, DatasetError, ModelError: what the user has to mend.
     """
     if source.startswith("https://"):
-        return [_from_torchvision(source, progress)]
+        return [_from_address(source, progress)]
     return _from_hub(source, progress)
 
 
@@ -115,20 +116,21 @@ def fetched_revisions(data_root: Path) -> dict[str, str]:
     return {repo: revision for repo, _, revision in named if revision}
 
 
-def _from_torchvision(url: str, progress: Progress) -> Fetched:
-    """A file `<name>-<first 8 of sha256>.pth`, in torch's own cache."""
+def _from_address(source: str, progress: Progress) -> Fetched:
+    """A file with its sha256 behind `#`, or eight digits of it in its name; in torch's cache."""
     import torch
 
+    url, _, digest = source.partition("#sha256=")
     name = url.rpartition("/")[2]
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     download([url], path, progress=progress)
     content = hash_file(path, progress=progress)
-    digest, beginning = str(content.sha256), Path(name).stem.rpartition("-")[2]
-    if not digest.startswith(beginning):
+    found, expected = str(content.sha256), digest or Path(name).stem.rpartition("-")[2]
+    if not found.startswith(expected):
         raise BenchError(
-            f"{path} is damaged: its sha256 is {digest}, not {beginning}...; delete it"
+            f"{path} is damaged: its sha256 is {found}, not {expected[:8]}...; delete it"
         )
-    return Fetched(url, name, int(content.size or 0), digest)
+    return Fetched(url, name, int(content.size or 0), found)
 
 
 def _from_hub(spec: str, progress: Progress) -> list[Fetched]:

@@ -18,7 +18,8 @@ class Published:
     """What one can know of a model without loading it.
 
     Attributes:
-        sources: hub ids `owner/name`, and addresses of files that torchvision publishes.
+        sources: hub ids `owner/name`, and addresses of files, whose name ends in the first eight
+            of their sha256 (torchvision's way) or which end in `#sha256=` and the whole (pip's).
         gated: whether the hub asks to accept terms first.
         parameters: of the network as published; None where a checkpoint decides.
         side: of the square that images are brought to, in pixels; None where there is none.
@@ -128,4 +129,17 @@ BACKBONES: Mapping[str, Published] = {
     "dinov3-small": Published(("facebook/dinov3-vits16-pretrain-lvd1689m",), gated=True),
     "dinov3-base": Published(("facebook/dinov3-vitb16-pretrain-lvd1689m",), gated=True),
     "dinov3-large": Published(("facebook/dinov3-vitl16-pretrain-lvd1689m",), gated=True),
+}
+
+SAMS: Mapping[str, Published] = {
+    "mobile-sam": Published(
+        (
+            "https://raw.githubusercontent.com/ChaoningZhang/MobileSAM/"
+            "f706ad9c4eb7f219c00d9050e46328518ffb65d2/weights/mobile_sam.pt"
+            "#sha256=6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+        ),
+        parameters=10_130_092,
+        side=1024,
+        pixels=f"as the model that uses it; {_IMAGENET}",
+    ),
 }

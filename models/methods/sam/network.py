@@ -16,6 +16,7 @@ from models.methods.sam.checkpoint import bare_network, is_original, renamed
 from models.methods.sam.decoder import Guidance, decode
 from models.segmenter import Features
 from models.weights.pretrained import Pretrained, chosen_weights, hint, load_pretrained, normalised
+from models.weights.published import SAMS
 from models.weights.source import fill, read_weights, torch_dtype
 
 # A ViT-H keeps a GPU busy with one image, whose attention with relative positions takes gigabytes.
@@ -42,7 +43,8 @@ class SamOptions(Options):
     weights: str | None = Field(
         default=None,
         description="a folder with config.json and model.safetensors, a hub id "
-        "owner/name[@revision], or an original file sam_vit_*.pth or mobile_sam.pt",
+        "owner/name[@revision], an original file sam_vit_*.pth or mobile_sam.pt, or mobile-sam, "
+        "as `bench models fetch` brings it",
     )
     random: Literal["tiny"] | None = Field(
         default=None, description="random weights of this size in their place, for tests"
@@ -162,7 +164,7 @@ def load_sam(
 
     Args:
         model: the model that uses it, for messages.
-        weights: a folder, a hub id, or an original checkpoint, SAM's or MobileSAM's.
+        weights: a folder, a hub id, an original checkpoint, SAM's or MobileSAM's, or `mobile-sam`.
         random: "tiny" for seeded random weights of a tiny size.
         device: a torch device.
         dtype: "fp32", "fp16" or "bf16".
@@ -172,6 +174,7 @@ def load_sam(
         ModelError: for weights that are not named, missing or do not fit.
     """
     spec = chosen_weights(model, PUBLISHED, weights, random, option)
+    spec = str(_fetched(spec)) if spec in SAMS else spec
     if Path(spec).suffix in (".pth", ".pt", ".safetensors"):
         pretrained = _original(model, spec, hint(PUBLISHED, option), device, dtype)
     else:
@@ -190,6 +193,15 @@ def load_sam(
         if isinstance(module, nn.LayerNorm):
             module.eps = _DECODER_EPS
     return Sam(pretrained, dtype)
+
+
+def _fetched(name: str) -> Path:
+    """Where `bench models fetch` puts a SAM that is published as a file."""
+    file = SAMS[name].sources[0].partition("#")[0].rpartition("/")[2]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / file
+    if not path.is_file():
+        raise ModelError(f"{name} is not here yet; run: bench models fetch {name}")
+    return path
 
 
 def _original(model: str, path: str, mend: str, device: str, dtype: str) -> Pretrained:

@@ -13,7 +13,7 @@ from benchmarks.config.fetch import Fetched, record
 from datasets_prep.runtime.progress import Progress
 from models.backbones import BACKBONES, dino
 from models.backbones.base import load_backbone
-from models.catalog import MODELS
+from models.catalog import MODELS, load_model
 from models.errors import ModelError
 from models.weights import published
 
@@ -115,9 +115,32 @@ def test_torchvisions_file_is_held_to_its_name(
     monkeypatch.setattr(benchmarks.config.fetch, "download", download)
     assert "resnet50-0676ba61.pth is damaged" in fetch("resnet50", code=2).stderr
     right = published.Published((f"https://example.org/net-{DIGEST[:8]}.pth",))
-    monkeypatch.setattr(benchmarks.config.fetch, "BACKBONES", {"resnet50": right})
+    monkeypatch.setattr(benchmarks.config.fetch, "PARTS", {"resnet50": right})
     assert DIGEST in fetch("resnet50").stdout
     assert (tmp_path / f"torch/hub/checkpoints/net-{DIGEST[:8]}.pth").read_bytes() == CONTENT
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_file_is_held_to_the_digest_behind_its_address(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def download(urls: list[str], target: Path, *, progress: Progress) -> None:
+        assert urls[0].endswith("/weights/mobile_sam.pt")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(CONTENT)
+
+    monkeypatch.setattr(benchmarks.config.fetch, "download", download)
+    with pytest.raises(ModelError, match="run: bench models fetch mobile-sam"):
+        load_model("persam", {"weights": "mobile-sam"})
+    assert "mobile_sam.pt is damaged" in fetch("mobile-sam", code=2).stderr
+    address = published.SAMS["mobile-sam"].sources[0].partition("#")[0]
+    right = published.Published((f"{address}#sha256={DIGEST}",))
+    monkeypatch.setattr(benchmarks.config.fetch, "PARTS", {"mobile-sam": right})
+    assert DIGEST in fetch("mobile-sam").stdout
+    assert (tmp_path / "torch/hub/checkpoints/mobile_sam.pt").is_file()
+    # It is there now, and read: these bytes are no checkpoint.
+    with pytest.raises(ModelError, match=r"mobile_sam\.pt"):
+        load_model("persam", {"weights": "mobile-sam"})
 
 
 @pytest.mark.usefixtures("hub")
