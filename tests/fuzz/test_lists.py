@@ -16,6 +16,7 @@ from benchmarks.config.file import read_config
 from benchmarks.errors import BenchError
 from datasets_prep.datasets.coco.index import read_index
 from datasets_prep.datasets.folder.fold_file import read_fold_file
+from datasets_prep.datasets.folder.legend import read_legend
 from datasets_prep.datasets.pascal.lists import ListFiles
 from datasets_prep.episodes.episode import Episode, read_episodes, to_jsonl
 from datasets_prep.errors import DatasetError
@@ -149,7 +150,26 @@ READERS: dict[str, Callable[[Path], object]] = {
     "instances.json": read_index,
     "folds.yaml": lambda path: read_fold_file(path, CLASSES),
     "bench.yaml": read_config,
+    "dataset.json": read_legend,
+    "data.yaml": read_legend,
 }
+
+
+LEGENDS = {
+    "labelmap.txt": b"cat:1,2,3::\ndog:3,2,1::\n",
+    "labels.py": b"Label(  'road' , 7 , 0 , 'flat' , 1 , False , False , (128, 64, 128) ),",
+    "data.yaml": b"names: {0: cat, 1: dog}",
+    "dataset.json": b'[{"name": "cat", "id": 1, "color": "#dc2828"}, {"name": "x", "color": [1]}]',
+}
+
+
+@fuzzed
+@pytest.mark.parametrize("name", LEGENDS)
+@given(data=st.data())
+def test_names_and_colours(place: Path, name: str, data: st.DataObject) -> None:
+    path = place / name
+    path.write_bytes(data.draw(mutated(LEGENDS[name])))
+    read_or_refused("names and colours", lambda: read_legend(path), path)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])

@@ -19,7 +19,6 @@ import numpy as np
 
 from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.datasets.folder.colors import Colour, class_names, read_colors, values
 from datasets_prep.datasets.folder.fold_file import read_fold_file
 from datasets_prep.datasets.folder.labels import Scheme, Summary, flat, read_labels, summarise
 from datasets_prep.datasets.folder.layout import (
@@ -28,9 +27,9 @@ from datasets_prep.datasets.folder.layout import (
     find_labelled,
     find_masked,
     has_masks,
-    mask_classes,
     refuse_all,
 )
+from datasets_prep.datasets.folder.naming import LABEL_CLASSES, of_labels, of_masks
 from datasets_prep.datasets.folder.options import FolderOptions
 from datasets_prep.datasets.folder.remarks import (
     copies,
@@ -43,7 +42,6 @@ from datasets_prep.formats.imagefile import keep_copy, upright
 from datasets_prep.prepared.folds import FoldSet, contiguous, split
 from datasets_prep.prepared.rare import without_rare
 from datasets_prep.prepared.records import (
-    IGNORE,
     ImageRecord,
     encode_png,
     label_record,
@@ -51,8 +49,6 @@ from datasets_prep.prepared.records import (
 )
 from datasets_prep.runtime.parallel import ordered_map
 from datasets_prep.runtime.walk import files_below
-
-_LABEL_CLASSES = 254  # of one byte, beside background and ignore
 
 
 class Folder:
@@ -97,18 +93,18 @@ class Folder:
         """
         options = self.options
         masked = has_masks(options.folder)
-        colours = read_colors(options.colors) if options.colors is not None else {}
-        classes = options.classes or (
-            mask_classes(options.folder) if masked else class_names(colours)
-        )
-        scheme = self._scheme(classes, masked, colours)
+        if masked:
+            naming = of_masks(options)
+            entries, problems = find_masked(options.folder, naming.classes, options.mask_suffix)
+        else:
+            entries, problems = find_labelled(options.folder, options.mask_suffix)
+            naming = of_labels(options, entries, workspace)
+        classes, scheme = naming.classes, naming.scheme
         novel = self._novel(classes)
         if unknown := [name for name in options.without if name not in classes]:
             raise DatasetError(
                 f"--without {unknown[0]}: no such class; there are {', '.join(classes)}"
             )
-        find = partial(find_masked, classes=classes) if masked else find_labelled
-        entries, problems = find(options.folder, suffix=options.mask_suffix)
         problems += self._group_problems(entries)
         summaries = self._check(entries, scheme, workspace)
         problems += [
@@ -140,7 +136,7 @@ class Folder:
         convert = partial(
             _record,
             scheme=scheme,
-            as_masks=overlap or len(classes) > _LABEL_CLASSES,
+            as_masks=overlap or len(classes) > LABEL_CLASSES,
             raw=None if workspace.embed_images or turned else workspace.raw / "images",
             as_bytes=turned,
         )
@@ -151,7 +147,10 @@ class Folder:
             images=ordered_map(convert, checked, workspace.jobs),
             folds=partial(self._folds, classes, novel, pixels, equal, workspace.shots),
             count=len(checked),
-            notes=remarks(checked, classes, options.background),
+            notes=(
+                *naming.notes,
+                *remarks(checked, classes, naming.typed and options.background),
+            ),
         )
 
     def _check(
@@ -162,42 +161,6 @@ class Folder:
             summaries.append(summary)
             workspace.progress.update("checking files", len(summaries), len(entries))
         return summaries
-
-    def _scheme(
-        self, classes: tuple[str, ...], masked: bool, colours: Mapping[str, Colour]
-    ) -> Scheme:
-        options = self.options
-        if not classes:
-            raise DatasetError(
-                f"{options.folder / 'masks'} has no folder of a class"
-                if masked
-                else "name the classes in the order of their label values: --classes cat,dog"
-            )
-        if masked:
-            if not options.background:
-                raise DatasetError("--no-background is for labels/; masks always have a background")
-            if colours:
-                raise DatasetError("--colors is for labels/; a mask has no class but its folder's")
-            ignored = options.ignore or ()
-            return Scheme(len(classes), ignored, True, options.threshold, exif=options.exif)
-        if options.threshold is not None:
-            raise DatasetError("--threshold is for masks/CLASS/; labels/ hold class numbers")
-        if colours:
-            if not options.background or options.ignore is not None:
-                raise DatasetError("--colors says what is background and ignored, by its names")
-            table = values(colours, classes, IGNORE)
-            return Scheme(len(classes), (IGNORE,), True, colours=table, exif=options.exif)
-        if len(classes) > _LABEL_CLASSES:
-            raise DatasetError(
-                f"{len(classes)} classes are more than the {_LABEL_CLASSES} of a label map: "
-                "give masks/CLASS/NAME.png instead"
-            )
-        ignore = (255,) if options.ignore is None else options.ignore
-        first = 1 if options.background else 0
-        if clash := [value for value in ignore if value < len(classes) + first]:
-            meaning = classes[clash[0] - first] if clash[0] >= first else "background"
-            raise DatasetError(f"--ignore {clash[0]} is also the label value of {meaning!r}")
-        return Scheme(len(classes), ignore, options.background, exif=options.exif)
 
     def _novel(self, classes: tuple[str, ...]) -> list[tuple[int, ...]]:
         options = self.options

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets_prep.datasets.folder.colors import codes
 from datasets_prep.datasets.folder.layout import Entry, Problem
+from datasets_prep.datasets.folder.legend import codes
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import UNREADABLE, ImageFile, checked_image, open_image
 from datasets_prep.prepared.records import IGNORE, areas
@@ -45,6 +45,8 @@ class Scheme:
         background: label maps have 0 for background and i+1 for class i, else i for class i.
         threshold: least value of foreground in masks; None where all but 0 is.
         colours: colour code -> label value, for files that are read by colour.
+        numbers: number in a label map -> label value, where a file says more than `classes` and
+            `background` can.
         exif: whether images are turned as EXIF says, None where sizes must tell.
     """
 
@@ -53,14 +55,18 @@ class Scheme:
     background: bool
     threshold: int | None = None
     colours: Mapping[int, int] | None = None
+    numbers: Mapping[int, int] | None = None
     exif: Literal["turn", "ignore"] | None = None
 
     @cached_property
     def stored(self) -> NDArray[np.int16]:
         """Value in a label map -> value in a stored one, -1 where it means nothing."""
         table = np.full(_VALUES, -1, dtype=np.int16)
-        first = 0 if self.background else 1
-        table[: self.classes + 1 - first] = np.arange(first, self.classes + 1)
+        if self.numbers is not None:
+            table[list(self.numbers)] = list(self.numbers.values())
+        else:
+            first = 0 if self.background else 1
+            table[: self.classes + 1 - first] = np.arange(first, self.classes + 1)
         table[list(self.ignore)] = IGNORE
         if self.classes == 1 and self.background and not self.ignore:
             table[255] = 1  # a mask that lies under labels/
@@ -263,10 +269,15 @@ def _values(
         raise _WrongFileError("unreadable label file", f"{path}: {error}") from None
     if scheme.colours is not None:
         values = _by_colour(path, pixels, scheme.colours)
-    elif mode in _LABEL_MODES:
-        values = pixels.astype(np.int32)
     else:
-        values = _grey(path, mode, pixels)
+        numbers = class_numbers(mode, pixels)
+        if numbers is None:
+            raise _WrongFileError(
+                "label file in colour (it must have one channel of class numbers, or a palette; "
+                "what colours mean, a file for --colors can say)",
+                f"{path}: mode {mode}",
+            )
+        values = numbers
     if size is not None and values.shape != size:
         raise _WrongFileError(
             "label file of another size than its image",
@@ -285,18 +296,24 @@ def _palette(path: Path, image: Image.Image, indices: NDArray[np.uint8]) -> Pale
     return path, tuple((index, tuple(colours[index])) for index in used)
 
 
-def _grey(path: Path, mode: str, pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """The one channel of RGB, RGBA or LA whose colours are equal and opaque."""
+def class_numbers(mode: str, pixels: NDArray[np.generic]) -> NDArray[np.int32] | None:
+    """The one channel of a label file, also of RGB, RGBA or LA whose colours are equal and opaque.
+
+    Args:
+        mode: Pillow's name for the kind of its pixels.
+        pixels: as they are in the file, of a palette the indices.
+
+    Returns:
+        H×W, or None if the file is in colour.
+    """
+    if mode in _LABEL_MODES:
+        return pixels.astype(np.int32)
     alpha = mode in ("RGBA", "LA")
     if mode in ("RGB", "RGBA", "LA") and (not alpha or (pixels[..., -1] == 255).all()):
         colours = pixels[..., : pixels.shape[-1] - alpha]
         if (colours == colours[..., :1]).all():
             return colours[..., 0].astype(np.int32)
-    raise _WrongFileError(
-        "label file in colour (it must have one channel of class numbers, or a palette; what "
-        "colours mean, a file for --colors can say)",
-        f"{path}: mode {mode}",
-    )
+    return None
 
 
 def _by_colour(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets_prep.datasets.folder.legend import BESIDE
 from datasets_prep.datasets.folder.pairing import paired, shared_suffix
 from datasets_prep.episodes.episode import storable
 from datasets_prep.errors import DatasetError
@@ -14,7 +15,7 @@ from datasets_prep.runtime.walk import files_below
 IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 LABEL_TYPES = (".png", ".bmp", ".tif", ".tiff")
 MASK_TYPES = (*LABEL_TYPES, ".jpg", ".jpeg")
-_LITTER = {"thumbs.db", "desktop.ini"}
+_LITTER = {"thumbs.db", "desktop.ini", *BESIDE}
 _SHOWN = 10
 
 

@@ -19,7 +19,10 @@ class FolderOptions(BuilderOptions):
     )
     name: str = Field(description="Name under which the dataset is stored.")
     classes: tuple[str, ...] = Field(
-        (), description="Class names in the order of the label values; for masks/ all, sorted."
+        (),
+        description="Class names in the order of the label values; unless given, what a "
+        "labelmap.txt, classes.txt, data.yaml or dataset.json beside the images says, and for "
+        "masks/ all, sorted.",
     )
     ignore: tuple[int, ...] | None = Field(
         None, description="Values to ignore in label files; for labels/ 255 unless given; or none."
@@ -66,7 +69,9 @@ class FolderOptions(BuilderOptions):
         None, ge=1, le=65535, description="Least value of foreground, for masks with soft edges."
     )
     colors: Path | None = Field(
-        None, description="labelmap.txt of CVAT, or JSON: what the colours of labels/ mean."
+        None,
+        description="What the colours of labels/ mean: labelmap.txt, label_colors.txt, JSON, "
+        "Cityscapes' labels.py, or a PNG whose palette counts with --classes.",
     )
     by_index: bool = Field(
         False, description="Read palette labels by index though their palettes differ."

@@ -91,7 +91,7 @@ def test_long_lists_of_problems_are_counted(top: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classes": ()}, "--classes cat,dog"),
+        ({"classes": ()}, "--name mine --classes class1,class2,class3,class4$"),
         ({"folds": 5}, "--folds 5: there are only 4 classes"),
         ({"ignore": (4,)}, "--ignore 4 is also the label value of 'owl'"),
         ({"ignore": (0,)}, "--ignore 0 is also the label value of 'background'"),
