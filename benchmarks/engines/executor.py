@@ -91,5 +91,11 @@ def _passed_on() -> dict[str, str]:
 
 
 def _path() -> tuple[str, ...]:
-    """Where this process finds modules: a user's own are found there by workers too."""
+    """Where this process finds modules: a user's own are found there by workers too.
+
+    What lies beside a model that was loaded here before is not for the workers' models.
+    """
+    from models.custom import leave_folders
+
+    leave_folders()
     return tuple(folder or str(Path.cwd()) for folder in sys.path)

@@ -35,7 +35,7 @@ def load_custom(
         ModelError: if there is no such file, module or name, or it is no segmenter.
     """
     place, _, name = spec.partition(":")
-    _leave(except_for=Path(place).resolve().parent)
+    leave_folders(except_for=Path(place).resolve().parent)
     module = _from_file(Path(place)) if place.endswith(".py") else _from_module(place, spec)
     factory = getattr(module, name, None) if name else _only_segmenter(module, place)
     if factory is None:
@@ -94,9 +94,10 @@ def _import_from(folder: Path) -> None:
         _BESIDE.append(str(folder))
 
 
-def _leave(*, except_for: Path) -> None:
-    """Let a model import nothing that lies beside the one before it, from another folder."""
-    for folder in [folder for folder in _BESIDE if folder != str(except_for)]:
+def leave_folders(*, except_for: Path | None = None) -> None:
+    """Let a model import nothing that lies beside one loaded before it, from another folder."""
+    kept = None if except_for is None else str(except_for)
+    for folder in [folder for folder in _BESIDE if folder != kept]:
         _BESIDE.remove(folder)
         sys.path[:] = [other for other in sys.path if other != folder]
         forget_below(Path(folder))

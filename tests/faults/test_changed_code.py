@@ -49,6 +49,19 @@ def test_an_edited_model_is_refused(
     assert status == ("already complete" if finished else "measured")
 
 
+def test_worker_processes_find_the_code_that_one_process_does(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/helper.py").touch()
+    (tmp_path / "mine/own.py").write_text(OWN)
+    model = str(tmp_path / "mine/own.py")
+    run_matrix(config(root, tmp_path / "results", model, workers=2, device="cpu"), listener=Quiet())
+    wanted = config(root, tmp_path / "results", model)
+    assert run_matrix(wanted, listener=Quiet())[0].status == "already complete"
+    (tmp_path / "mine/helper.py").write_text("edited = True\n")
+    with pytest.raises(BenchError, match=r"model\.source_digest = '\w{64}', now it is '\w{64}'"):
+        run_matrix(wanted, listener=Quiet())
+
+
 @pytest.mark.parametrize("part", ["sources", "torch"])
 def test_a_begun_run_wants_the_code_that_began_it(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str

@@ -54,6 +54,15 @@ def test_a_worker_with_another_is_refused(
             lambda own: {"batch_size": own.batch_size + 1},
             r"workers differ in what they loaded for model 'colour' \(batch_size\); give all",
         ),
+        (
+            lambda own: {
+                "records": {
+                    name: record.model_copy(update={"source_digest": "f" * 64})
+                    for name, record in own.records.items()
+                }
+            },
+            r"workers differ in what they loaded for model 'colour' \(records\); give all",
+        ),
     ],
 )
 def test_a_worker_that_loads_something_else_is_refused(
