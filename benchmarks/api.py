@@ -14,7 +14,7 @@ from benchmarks.config.schema import BenchConfig, DatasetConfig, ModelConfig
 from benchmarks.errors import BenchError
 from benchmarks.evaluation import intervals, metrics, questions
 from benchmarks.evaluation.intervals import ClassClusters, Draws, Figure, Interval
-from benchmarks.evaluation.metrics import EpisodeCounts
+from benchmarks.evaluation.metrics import EpisodeCounts, known_metrics
 from benchmarks.pictures.canvas import COLOURS, MARKERS, Canvas
 from benchmarks.pictures.lettering import lettering
 from benchmarks.pictures.panel import Gallery, Panel, Shown
@@ -139,6 +139,7 @@ def evaluate(
     folds: Sequence[int] | None = None,
     shots: int = 1,
     limit: int | None = None,
+    metrics: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     name: str | None = None,
     device: str | None = None,
@@ -156,6 +157,7 @@ def evaluate(
         folds: from 0; all where they are left out.
         shots: supports an episode.
         limit: only so many first episodes of each list.
+        metrics: what is counted beside the areas: `boundary`, for Boundary IoU.
         options: of a model given by name.
         name: under which results are kept; the model's own where it is left out.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; a `Segmenter` is there already, on the CPU where
@@ -196,6 +198,7 @@ def evaluate(
             device=device or ("auto" if own is None else "cpu"),
             dtype=dtype,
             limit=limit,
+            metrics=known_metrics(metrics),
             datasets=(
                 DatasetConfig(
                     name=prepared.name,
@@ -242,6 +245,7 @@ def score_masks(
     sees_test_classes: str = "unknown",
     threshold: int | None = None,
     palette: Literal["colour", "index"] | None = None,
+    metrics: Sequence[str] = (),
     results_root: Path | str | None = None,
     progress: Progress = SILENT,
 ) -> Evaluation:
@@ -257,6 +261,7 @@ def score_masks(
         sees_test_classes: whether their maker saw masks of test classes: yes, no, partly, unknown.
         threshold: this value and all above are foreground; without it masks hold 0 and one more.
         palette: "colour" or "index", where a palette's two do not agree on what is background.
+        metrics: what is counted beside the areas: `boundary`, for Boundary IoU.
         results_root: the results store; `BENCH_RESULTS`, then `bench.yaml` here, then `results`.
         progress: hears how it comes along.
 
@@ -285,6 +290,7 @@ def score_masks(
         name,
         sees_test_classes,
         Reading(threshold, palette),
+        known_metrics(metrics),
     )
     score(predictions, store, progress)
     return Evaluation((read_result(store, predictions.key),))

@@ -38,17 +38,18 @@ def failures(run: "Unfinished") -> str:
 
 
 def print_answers(outcomes: list["Outcome"], results_root: Path) -> None:
-    """What protocols with a question of their own report beside mIoU."""
+    """What was asked beside mIoU, by protocols with a question of their own or by `--metrics`."""
     from benchmarks.cli.console import print_table
-    from benchmarks.evaluation.questions import ANSWERS, HEADS
+    from benchmarks.evaluation.questions import HEADS
+    from benchmarks.results import figures
     from benchmarks.results.evaluation import evaluations
     from benchmarks.results.store import read_result
 
-    asked = [o.key for o in outcomes if o.record and o.record.setup.episodes.recipe in ANSWERS]
+    asked = [o.key for o in outcomes if o.record and figures.asked(o.record)]
     tables: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
     for own in evaluations(read_result(results_root, key) for key in asked):
-        figures = [f"{100 * value:.1f}" for value in own.answers.values()]
-        row = (own.dataset, own.protocol, own.model, own.shots, *figures)
+        shown = [f"{100 * value:.1f}" for value in own.answers.values()]
+        row = (own.dataset, own.protocol, own.model, own.shots, *shown)
         tables.setdefault(tuple(own.answers), []).append(row)
     for names, rows in tables.items():
         heads = [HEADS[name] for name in names]

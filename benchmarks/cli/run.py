@@ -14,6 +14,7 @@ from benchmarks.cli.options.params import (
     as_names,
     as_shots,
     data_root,
+    metrics,
     no_custom_code,
     number,
     offline,
@@ -148,6 +149,7 @@ _WHERE = "Where to run it"
     group=_HOW,
     help="Go on where earlier runs stopped (default), or measure all again.",
 )
+@metrics
 @option(
     "--save-predictions",
     is_flag=True,

@@ -1,5 +1,6 @@
 """`bench score`: measure masks that another program wrote."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from benchmarks.cli.options.params import (
     argument,
     as_json,
     data_root,
+    metrics,
     number,
     option,
     print_json,
@@ -69,6 +71,7 @@ from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
     group="What is foreground",
     help="Of palette files: all but black, or all but index 0.  [default: both must agree]",
 )
+@metrics
 @data_root
 @results_root
 @as_json
@@ -83,6 +86,7 @@ def score(
     sees_test_classes: str,
     threshold: int | None,
     palette: Literal["colour", "index"] | None,
+    metrics: Sequence[str] | None,
     data_root: Path | None,
     results_root: Path | None,
     as_json: bool,
@@ -108,6 +112,7 @@ def score(
             sees_test_classes=sees_test_classes,
             threshold=threshold,
             palette=palette,
+            metrics=metrics or (),
             results_root=results_root,
             progress=shown,
         )

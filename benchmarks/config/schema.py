@@ -13,6 +13,7 @@ from pydantic import (
     field_validator,
 )
 
+from benchmarks.evaluation.metrics import Metric
 from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
 from models.errors import ModelError
 from models.weights.trained_on import parse
@@ -35,6 +36,12 @@ def parse_bytes(value: Any) -> Any:
 def _listed(value: Any) -> Any:
     """One name as a list of one; else unchanged."""
     return (value,) if isinstance(value, str) else value
+
+
+def _metrics(value: Any) -> Any:
+    """Names of metrics, each once and sorted, so that the same ones make the same setup."""
+    listed = _listed(value)
+    return tuple(sorted({*listed})) if isinstance(listed, (list, tuple)) else listed
 
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
@@ -101,6 +108,9 @@ class BenchConfig(_Config):
     limit: PositiveInt | None = Field(None, description="only the first so many episodes a list")
     custom_code: bool = Field(True, description="whether a model may be code of the user's own")
     threads: PositiveInt = Field(2, description="threads that decode images ahead")
+    metrics: Annotated[tuple[Metric, ...], BeforeValidator(_metrics)] = Field(
+        (), description="what is counted beside the areas: boundary, for Boundary IoU"
+    )
     save_predictions: bool = False
     cache: CacheConfig = CacheConfig()
     engine: Literal["local", "ray"] = Field("local", description="this machine, or a Ray cluster")

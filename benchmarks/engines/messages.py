@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.config.schema import ModelConfig
+from benchmarks.evaluation.counting import Wanted
 from benchmarks.evaluation.plan import Batch
 from benchmarks.results.journal import Row
 from benchmarks.results.records import CacheRecord, ModelRecord, StagesRecord
@@ -32,7 +33,7 @@ class Measure:
         wanted: numbers of its episodes that are wanted.
         ahead: where a stretch of work begins, its batches: the worker's cache looks forward to
             them. None within a stretch.
-        masks: whether predicted masks are wanted too.
+        keep: what is wanted of the predicted masks beside their areas.
     """
 
     attempt: int
@@ -42,7 +43,7 @@ class Measure:
     batch: Batch
     wanted: frozenset[int]
     ahead: tuple[Batch, ...] | None
-    masks: bool
+    keep: Wanted
 
 
 Task = Load | Measure

@@ -10,6 +10,7 @@ from benchmarks.config.matrix import Cell
 from benchmarks.config.schema import BenchConfig
 from benchmarks.engines.messages import Loaded, Measure, Measured
 from benchmarks.errors import BenchError
+from benchmarks.evaluation.counting import Wanted
 from benchmarks.evaluation.plan import Batch, make_plan
 from benchmarks.results import environment
 from benchmarks.results.agreement import check_same
@@ -174,6 +175,9 @@ class Run:
         if size == "auto":
             begun = 0 if before is None else before.batch_size
             size = begun if begun > 0 else loaded.batch_size
+        metrics = self._config.metrics
+        if before is not None and set(metrics) < set(before.metrics):
+            metrics = before.metrics  # what was counted beside what is wanted is no harm
         cell = self.cell
         return Setup(
             model=loaded.records[cell.dataset.name],
@@ -187,6 +191,7 @@ class Run:
             device=loaded.device,
             dtype=self._config.dtype,
             batch_size=size,
+            metrics=metrics,
         )
 
     def open(self, resume: Resume) -> Sequence[Batch]:
@@ -227,7 +232,7 @@ class Run:
             batch=batch,
             wanted=self._left[batch.index],
             ahead=None if ahead is None else tuple(ahead),
-            masks=self._config.save_predictions,
+            keep=Wanted(self._config.save_predictions, self._setup.metrics),
         )
 
     def take(self, worker: int, hardware: str, measured: Measured) -> int:

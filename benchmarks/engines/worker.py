@@ -127,7 +127,7 @@ class Worker:
                 protocol,
                 wanted=task.wanted,
                 seed=task.seed,
-                masks=task.masks,
+                keep=task.keep,
             )
         except MemoryError:
             self._cache.clear()

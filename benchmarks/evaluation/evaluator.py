@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -12,10 +11,10 @@ from torch import Tensor
 
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.cache import FeatureCache, Key
+from benchmarks.evaluation.counting import Counted, Wanted, counted
 from benchmarks.evaluation.loader import Loader
-from benchmarks.evaluation.metrics import count
 from benchmarks.evaluation.plan import Batch
-from benchmarks.evaluation.prediction import check_scores, encode_mask, predict
+from benchmarks.evaluation.prediction import check_scores
 from benchmarks.evaluation.timing import Stages
 from benchmarks.evaluation.tried import EncodeCounts, Tried
 from benchmarks.protocols.catalog import Protocol
@@ -27,15 +26,6 @@ from models.segmenter import Features, Segmenter, trait
 
 _AHEAD = 2  # batches whose images are decoded while one runs
 _REASON = 300  # characters of a failure that are kept
-
-
-@dataclass(frozen=True)
-class _Counted:
-    """One episode's integer areas, and its predicted mask as PNG where that is wanted."""
-
-    episode: Episode
-    areas: tuple[int, int, int, int]
-    mask: bytes | None
 
 
 class Evaluator:
@@ -100,7 +90,7 @@ class Evaluator:
         *,
         wanted: Collection[int],
         seed: str,
-        masks: bool = False,
+        keep: Wanted = Wanted(),  # noqa: B008
     ) -> Tried:
         """Measure one batch.
 
@@ -112,7 +102,7 @@ class Evaluator:
             protocol: says on which grid masks are scored.
             wanted: numbers of its episodes that are wanted.
             seed: names the episode list; with an episode's number it seeds models that draw.
-            masks: whether the predicted masks are wanted too.
+            keep: what is wanted of the predicted masks beside their areas.
 
         Raises:
             DatasetError, OSError: for an image that cannot be read.
@@ -128,15 +118,15 @@ class Evaluator:
         own = [episode for episode in batch.episodes if episode.index in wanted]
         failed: dict[int, str] = {}
         whole = len(own) == len(batch.episodes)
-        counted = self._attempt(batch, protocol, seed, masks) if whole else None
-        if not isinstance(counted, list):
-            counted = []
+        found = self._attempt(batch, protocol, seed, keep) if whole else None
+        if not isinstance(found, list):
+            found = []
             for episode in own:
                 # As many as in the batch, because a call's size may change float rounding.
                 copies = Batch(batch.index, (episode,) * len(batch.episodes))
-                alone = self._attempt(copies, protocol, seed, masks)
+                alone = self._attempt(copies, protocol, seed, keep)
                 if isinstance(alone, list):
-                    counted.append(alone[0])
+                    found.append(alone[0])
                 else:
                     failed[episode.index] = alone
         if step is not None:
@@ -145,23 +135,28 @@ class Evaluator:
         seconds = time.perf_counter() - begin
         each = 1000 * seconds / max(len(own), 1)
         return Tried(
-            tuple(Row(c.episode.index, c.episode.class_index, c.areas, each) for c in counted),
+            tuple(
+                Row(c.episode.index, c.episode.class_index, c.areas, each, c.further) for c in found
+            ),
             failed,
-            {c.episode.index: c.mask for c in counted if c.mask is not None},
+            {c.episode.index: c.mask for c in found if c.mask is not None},
             seconds,
             self.encodes,
             self._stage.record(),
         )
 
     def _attempt(
-        self, batch: Batch, protocol: Protocol, seed: str, masks: bool
-    ) -> list[_Counted] | str:
+        self, batch: Batch, protocol: Protocol, seed: str, keep: Wanted
+    ) -> list[Counted] | str:
         """The counts of all episodes, or what was raised."""
         try:
             with torch.inference_mode():
                 scores = self.segment(batch, seed)
                 with self._stage("score"):
-                    return self._count(batch, scores, protocol, masks)
+                    found = counted(
+                        self.model, self.loader, batch, scores, protocol, keep, self._loading
+                    )
+                    return list(found)
         except Exception as error:  # a model is anyone's code and may raise anything
             if error is self._unreadable:
                 raise
@@ -308,23 +303,6 @@ class Evaluator:
         with self._stage("load"), self._loading():
             masks = [self.loader.support_mask(*pair, self.model.geometry, prompt) for pair in pairs]
             return torch.stack(masks).to(self.device).float()
-
-    def _count(
-        self, batch: Batch, scores: Tensor, protocol: Protocol, masks: bool
-    ) -> list[_Counted]:
-        sizes = [self.loader.dataset.size(e.query) for e in batch.episodes]
-        counted = []
-        for size, group in groupby(range(len(sizes)), key=lambda index: sizes[index]):
-            indices = list(group)
-            part = scores[indices[0] : indices[-1] + 1]
-            target = protocol.target(size)
-            for index, mask in zip(indices, predict(self.model, part, size, target), strict=True):
-                episode = batch.episodes[index]
-                with self._loading():
-                    truth = self.loader.truth(episode.query, episode.class_index, target)
-                areas = count(mask, truth.numpy())
-                counted.append(_Counted(episode, areas, encode_mask(mask) if masks else None))
-        return counted
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -4,16 +4,23 @@ Counts are summed per class over episodes before any division, as all published 
 nothing here is a mean of per-image IoU.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.errors import BenchError
+
 Integers = NDArray[np.int64]
 Undrawn = Literal["zero", "left out"]
 COUNTS = ("fg_intersection", "fg_union", "bg_intersection", "bg_union")
+# What is counted only where it is asked for, and the further counts of an episode that it makes.
+Metric = Literal["boundary"]
+METRICS: Mapping[Metric, tuple[str, ...]] = {
+    "boundary": ("boundary_intersection", "boundary_union"),
+}
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,13 @@ class EpisodeCounts:
         episode: n episode numbers.
         class_id: n class indices.
         areas: n×4 pixels, columns as in `COUNTS`; ignore pixels are in none of them.
+        further: n pixels each, by names as in `METRICS`, of what was asked for beside them.
     """
 
     episode: Integers
     class_id: Integers
     areas: Integers
+    further: Mapping[str, Integers] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.episode)
@@ -36,17 +45,48 @@ class EpisodeCounts:
     def runs(self, number: int) -> list["EpisodeCounts"]:
         """The rows cut into `number` equal runs by episode number; none of them is empty."""
         order = np.argsort(self.episode, kind="stable")
-        return [
-            EpisodeCounts(self.episode[part], self.class_id[part], self.areas[part])
-            for part in np.array_split(order, number)
-            if len(part)
-        ]
+        return [self.part(rows) for rows in np.array_split(order, number) if len(rows)]
+
+    def part(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "EpisodeCounts":
+        """Some of the rows, by number or by mask."""
+        further = {name: own[rows] for name, own in self.further.items()}
+        return EpisodeCounts(self.episode[rows], self.class_id[rows], self.areas[rows], further)
+
+    def at_border(self) -> "EpisodeCounts | None":
+        """The same with intersection and union of borders alone; None where they were not counted.
+
+        IoU of these counts is Boundary IoU; there is no background in them.
+        """
+        if not self.further.keys() >= set(METRICS["boundary"]):
+            return None
+        areas = np.zeros_like(self.areas)
+        for column, name in enumerate(METRICS["boundary"]):
+            areas[:, column] = self.further[name]
+        return EpisodeCounts(self.episode, self.class_id, areas)
 
     def class_areas(self, classes: Sequence[int]) -> Integers:
         """Counts summed per class: C×4 in the order of `classes`."""
         sums = np.zeros((max((*classes, *self.class_id, 0)) + 1, 4), dtype=np.int64)
         np.add.at(sums, self.class_id, self.areas)
         return sums[list(classes)]
+
+
+def known_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
+    """Names of `METRICS`, each once, sorted.
+
+    Raises:
+        BenchError: for a name that is none.
+    """
+    wanted = sorted(set(names))
+    for name in wanted:
+        if name not in METRICS:
+            raise BenchError(f"no metric is called {name!r}; there is {', '.join(METRICS)}")
+    return tuple(metric for metric in METRICS if metric in wanted)
+
+
+def further_counts(metrics: Iterable[Metric]) -> tuple[str, ...]:
+    """The names of the counts that `metrics` make, in order."""
+    return tuple(name for metric in metrics for name in METRICS[metric])
 
 
 def count(

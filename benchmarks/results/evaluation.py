@@ -69,7 +69,7 @@ class Evaluation:
 
     @cached_property
     def answers(self) -> Mapping[str, float]:
-        """What the protocol asks beside mIoU, the mean over folds; see `docs/questions.md`."""
+        """What was asked beside mIoU, the mean over folds; see `docs/questions.md`."""
         return figures.mean_answers(self.results)
 
     @cached_property
@@ -92,6 +92,7 @@ class Evaluation:
                     "query": list(result.queries),
                 }
                 | {name: result.counts.areas[:, column] for column, name in enumerate(COUNTS)}
+                | dict(result.counts.further)
             )
             for result in self.results
         )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from benchmarks.evaluation import intervals, metrics, questions
+from benchmarks.results.records import RunRecord
 from benchmarks.results.store import Result
 
 
@@ -28,13 +29,24 @@ def class_ious(result: Result) -> Mapping[int, float]:
     return metrics.class_ious(result.counts, classes(result), result.record.setup.protocol.undrawn)
 
 
+def asked(record: RunRecord) -> bool:
+    """Whether anything was asked beside mIoU, by the protocol or by `--metrics`."""
+    return record.setup.episodes.recipe in questions.ANSWERS or bool(record.setup.metrics)
+
+
 def answers(result: Result) -> Mapping[str, float]:
-    """What its protocol asks beside mIoU, in 0..1; nothing for most protocols."""
-    setup = result.record.setup
+    """What was asked beside mIoU, in 0..1; nothing of most results."""
+    setup, own = result.record.setup, classes(result)
+    found: dict[str, float] = {}
+    border = result.counts.at_border()
+    if border is not None:
+        found["boundary_iou"] = metrics.miou(
+            border, own, setup.protocol.undrawn, setup.protocol.runs
+        )
     ask = questions.ANSWERS.get(setup.episodes.recipe)
-    if ask is None:
-        return {}
-    return ask(result.counts, result.queries, classes(result), setup.protocol.undrawn)
+    if ask is not None:
+        found |= ask(result.counts, result.queries, own, setup.protocol.undrawn)
+    return found
 
 
 def mean_answers(results: Sequence[Result]) -> Mapping[str, float]:

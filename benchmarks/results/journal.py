@@ -17,7 +17,7 @@ import numpy as np
 from filelock import Timeout
 
 from benchmarks.errors import BenchError
-from benchmarks.evaluation.metrics import EpisodeCounts
+from benchmarks.evaluation.metrics import EpisodeCounts, further_counts
 from benchmarks.results import environment
 from benchmarks.results.agreement import check_same
 from benchmarks.results.records import RunRecord, Setup, write_record
@@ -29,12 +29,13 @@ Resume = Literal["resume", "fresh"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One episode's counts as they go into the journal."""
+    """One episode's counts as they go into the journal; `further` as in `EpisodeCounts`."""
 
     episode: int
     class_id: int
     areas: tuple[int, int, int, int]
     milliseconds: float
+    further: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -61,8 +62,9 @@ class Contents:
                     _number(class_id),
                     (_number(fi), _number(fu), _number(bi), _number(bu)),
                     float(milliseconds),
+                    {str(name): _number(value) for own in further for name, value in own.items()},
                 )
-                for episode, class_id, (fi, fu, bi, bu), milliseconds in entry["rows"]
+                for episode, class_id, (fi, fu, bi, bu), milliseconds, *further in entry["rows"]
             ]
             self.seconds += float(entry["seconds"])
             self.rows += batch
@@ -168,7 +170,10 @@ class Journal:
         """
         self.rows += rows
         self.seconds += seconds
-        entries = [(r.episode, r.class_id, r.areas, round(r.milliseconds, 3)) for r in rows]
+        entries = [
+            (r.episode, r.class_id, r.areas, round(r.milliseconds, 3), *filter(None, [r.further]))
+            for r in rows
+        ]
         self._append({"rows": entries, "seconds": round(seconds, 6)})
         for row in rows:
             self.failed.pop(row.episode, None)
@@ -189,6 +194,10 @@ class Journal:
             np.array([row.episode for row in rows], dtype=np.int64),
             np.array([row.class_id for row in rows], dtype=np.int64),
             np.array([row.areas for row in rows], dtype=np.int64).reshape(-1, 4),
+            {
+                name: np.array([row.further[name] for row in rows], dtype=np.int64)
+                for name in further_counts(self._setup.metrics)
+            },
         )
 
     def finish(self, record: RunRecord, queries: Sequence[str]) -> None:

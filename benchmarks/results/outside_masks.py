@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.errors import BenchError
-from benchmarks.evaluation.metrics import count
+from benchmarks.evaluation.border import count_further
+from benchmarks.evaluation.metrics import Metric, count
 from benchmarks.protocols.catalog import Protocol
 from benchmarks.results.describe import course_here, dataset_record, make_record, protocol_record
 from benchmarks.results.journal import Journal, Row
@@ -47,6 +48,7 @@ class Predictions:
         sees_test_classes: whether whoever made them saw masks of the test classes in training:
             yes, no, partly or unknown.
         reading: what is foreground in them.
+        metrics: what is counted beside the areas.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class Predictions:
     name: str
     sees_test_classes: str = "unknown"
     reading: Reading = AS_THEY_ARE
+    metrics: tuple[Metric, ...] = ()
 
     @property
     def key(self) -> RunKey:
@@ -109,6 +112,7 @@ def score(predictions: Predictions, results_root: Path, progress: Progress = SIL
         device="cpu",
         dtype="fp32",
         batch_size=1,
+        metrics=predictions.metrics,
     )
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with Journal(folder, setup, "fresh") as journal:
@@ -200,9 +204,10 @@ def _rows(predictions: Predictions, episodes: Sequence[Episode]) -> Iterator[Row
         truth = predictions.dataset.mask(episode.query, episode.class_index)
         (path,) = there[file_name(episode.index)]
         mask = reading.foreground(reading.values(path)).astype(np.uint8)
-        areas = count(on_grid(mask, target) == 1, on_grid(truth, target))
+        own, truth = on_grid(mask, target) == 1, on_grid(truth, target)
+        areas, further = count(own, truth), count_further(own, truth, predictions.metrics)
         milliseconds = 1000 * (time.perf_counter() - tick)
-        yield Row(episode.index, episode.class_index, areas, milliseconds)
+        yield Row(episode.index, episode.class_index, areas, milliseconds, further)
 
 
 def on_grid(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.errors import BenchError
+from benchmarks.evaluation.metrics import Metric
 
 SCHEMA = 1
 
@@ -144,6 +145,9 @@ class Setup(_Record):
     device: str = Field(description='"cpu" or "cuda"')
     dtype: str
     batch_size: int
+    metrics: tuple[Metric, ...] = Field(
+        (), description="what was counted beside the areas; see `evaluation.metrics.METRICS`"
+    )
 
 
 class RunRecord(_Record):

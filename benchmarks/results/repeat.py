@@ -48,17 +48,19 @@ def repeat_command(records: Sequence[RunRecord]) -> str:
         place += ["--folds", ",".join(map(str, folds))]
     if setup.episodes.limit is not None:
         place += ["--limit", str(setup.episodes.limit)]
+    beside = ["--metrics", ",".join(setup.metrics)] if setup.metrics else []
     if setup.model.kind == "predictions":
         words = ["bench", "score", "MASKS", "--dataset", setup.dataset.name]
         words += ["--protocol", setup.protocol.name, "--fold", "FOLD"]
-        return shlex.join([*words, "--shots", str(setup.shots), "--name", setup.model.name])
+        words += ["--shots", str(setup.shots), "--name", setup.model.name]
+        return shlex.join([*words, *beside])
     name = registered(setup.model)
     who = ["--models", name] if name else ["--model-from", "FILE.py"]
     who += [word for item in options_of(setup.model).items() for word in ("--option", _text(*item))]
     if name != setup.model.name:
         who += ["--name", setup.model.name]
     how = ["--device", setup.device] + (["--dtype", setup.dtype] if setup.dtype != "fp32" else [])
-    return shlex.join(["bench", "run", *place, *who, *how])
+    return shlex.join(["bench", "run", *place, *who, *how, *beside])
 
 
 def _is_file(value: object) -> bool:

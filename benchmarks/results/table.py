@@ -1,6 +1,6 @@
 """`episodes.parquet`: the counts of every episode as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import BenchError
-from benchmarks.evaluation.metrics import COUNTS, EpisodeCounts
+from benchmarks.evaluation.metrics import COUNTS, EpisodeCounts, further_counts
 from benchmarks.results.records import RunRecord
 
 Milliseconds = NDArray[np.float32]
@@ -34,12 +34,12 @@ class EpisodeTable:
     milliseconds: Milliseconds | None
 
 
-def _schema(timed: bool) -> Any:
+def _schema(further: Iterable[str], timed: bool) -> Any:
     import pyarrow as pa
 
     fields = {"episode": pa.int64(), "class_id": pa.int64()}
     fields["query"] = pa.dictionary(pa.int32(), pa.string())
-    fields |= {name: pa.int64() for name in COUNTS}
+    fields |= {name: pa.int64() for name in (*COUNTS, *further)}
     return pa.schema(fields | ({"milliseconds": pa.float32()} if timed else {}))
 
 
@@ -52,17 +52,19 @@ def write_table(
 
     columns: dict[str, Any] = {"episode": counts.episode, "class_id": counts.class_id}
     columns["query"] = pa.array(queries, pa.string()).dictionary_encode()
-    columns |= dict(zip(COUNTS, counts.areas.T, strict=True))
+    columns |= dict(zip(COUNTS, counts.areas.T, strict=True)) | dict(counts.further)
     if milliseconds is not None:
         columns["milliseconds"] = milliseconds
     partial = path.with_name(f".{path.name}.partial")
     pq.write_table(
-        pa.table(columns, schema=_schema(milliseconds is not None)),
+        pa.table(columns, schema=_schema(counts.further, milliseconds is not None)),
         partial,
         compression="zstd",
         # Integers by their differences take about two thirds of the space.
         use_dictionary=["query"],
-        column_encoding={name: "DELTA_BINARY_PACKED" for name in ("episode", "class_id", *COUNTS)},
+        column_encoding=dict.fromkeys(
+            ("episode", "class_id", *COUNTS, *counts.further), "DELTA_BINARY_PACKED"
+        ),
     )
     partial.replace(path)
 
@@ -77,12 +79,12 @@ def read_table(path: Path, record: RunRecord) -> EpisodeTable:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    episodes = record.setup.episodes.count
+    episodes, further = record.setup.episodes.count, further_counts(record.setup.metrics)
     try:
         with pq.ParquetFile(path) as file:
             timed = "milliseconds" in file.schema_arrow.names
             # Before anything is read: a small file may claim to hold any number of rows.
-            if not file.schema_arrow.equals(_schema(timed)):
+            if not file.schema_arrow.equals(_schema(further, timed)):
                 raise BenchError(f"{path} does not hold the columns of a result")
             if file.metadata.num_rows != episodes:
                 raise BenchError(f"{path} does not hold the {episodes} episodes of its record")
@@ -100,11 +102,13 @@ def read_table(path: Path, record: RunRecord) -> EpisodeTable:
         table.column("episode").to_numpy(),
         table.column("class_id").to_numpy(),
         np.stack([table.column(name).to_numpy() for name in COUNTS], axis=1),
+        {name: table.column(name).to_numpy() for name in further},
     )
     if counts.episode.tolist() != list(range(episodes)):
         raise BenchError(f"{path} does not hold the {episodes} episodes of its record")
     known = set(record.setup.dataset.classes)
-    if (counts.areas < 0).any() or (counts.areas > MOST_PIXELS).any():
+    pixels = np.column_stack([counts.areas, *counts.further.values()])
+    if (pixels < 0).any() or (pixels > MOST_PIXELS).any():
         raise BenchError(f"{path} holds counts below 0 or above those of any image")
     if not set(counts.class_id.tolist()) <= known:
         raise BenchError(f"{path} holds classes that its record does not name")

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks import BenchError, Figure, Result
+from benchmarks import BenchError, Figure, Result, questions
 from leaderboards.statistics.scores import Row, Setting, settings, trained_alone
 
 
@@ -58,6 +58,15 @@ def _entry(setting: Setting, row: Row, alone: int | None) -> dict[str, Any]:
         "metrics": [
             _metric("mean_iou", "mIoU", score.miou, folds=[_percent(value) for value in per_fold]),
             _metric("fb_iou", "FB-IoU", score.fb_iou),
+            *(
+                {
+                    "type": name,
+                    "name": questions.HEADS[name],
+                    "value": _percent(own),
+                    "args": {"unit": "percent"},
+                }
+                for name, own in row.answers.items()
+            ),
         ],
     }
 

@@ -36,6 +36,9 @@ class CommittedRecord(BaseModel):
     run: RunRecord
     class_counts: dict[int, Areas] = Field(description="the columns of `COUNTS`, summed per class")
     counts_digest: str = Field(description="names class, query and counts of every episode")
+    further_digest: str | None = Field(
+        None, description="names what else was counted of every episode; None where nothing was"
+    )
 
 
 def committed_json(root: Path, key: RunKey) -> Path:
@@ -66,6 +69,7 @@ def write_committed(root: Path, result: Result) -> tuple[Path, Path]:
         run=result.record.model_copy(update={"setup": setup.model_copy(update={"model": model})}),
         class_counts=_class_counts(result),
         counts_digest=counts_digest(result.counts, result.queries),
+        further_digest=further_digest(result.counts),
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +94,8 @@ def read_committed(root: Path, key: RunKey) -> Result:
     check_key(key, record.run, path)
     table = read_table(path.with_suffix(".parquet"), record.run)
     result = Result(key, record.run, table.counts, table.queries, table.milliseconds)
-    if counts_digest(table.counts, table.queries) != record.counts_digest:
+    found = counts_digest(table.counts, table.queries), further_digest(table.counts)
+    if found != (record.counts_digest, record.further_digest):
         raise BenchError(f"{path.with_suffix('.parquet')} is not the table that {path.name} names")
     if _class_counts(result) != record.class_counts:
         raise BenchError(f"the class counts in {path} are not those of its episodes")
@@ -127,6 +132,18 @@ def counts_digest(counts: EpisodeCounts, queries: Sequence[str]) -> str:
     """sha256 of a line for each episode: class, query and the four counts, tab-separated."""
     rows = zip(counts.class_id.tolist(), queries, counts.areas.tolist(), strict=True)
     lines = ("\t".join(map(str, (index, query, *areas))) + "\n" for index, query, areas in rows)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def further_digest(counts: EpisodeCounts) -> str | None:
+    """sha256 of the names of the further counts, and a line for each episode; None without any.
+
+    Apart from `counts_digest`: to count something more leaves what was counted and verified.
+    """
+    if not counts.further:
+        return None
+    rows = zip(*(own.tolist() for own in counts.further.values()), strict=True)
+    lines = ("\t".join(map(str, row)) + "\n" for row in (tuple(counts.further), *rows))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -60,6 +60,10 @@ def _check_counts(result: Result) -> None:
     side = get_protocol(result.record.setup.protocol.name).side
     if side is not None:
         wrong |= fi + bu > side**2
+    border = result.counts.at_border()
+    if border is not None:
+        inner, outer = border.areas.T[:2]
+        wrong |= (inner < 0) | (inner > outer) | (inner > fi) | (outer > fu)
     if wrong.any():
         episode = int(wrong.argmax())
         raise BenchError(

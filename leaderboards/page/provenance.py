@@ -46,6 +46,7 @@ def provenance(row: Row, known: Known) -> dict[str, Any]:
     facts = {
         "What it is": row.model.title,
         "Configuration": wording.distinct(map(_configuration, results)),
+        "Asked beside": ", ".join(" ".join(own) for own in wording.answers(row)),
         "Weights": wording.distinct(model.weights_digest or wording.NONE for model in models),
         "Code of its own": wording.distinct(m.source_digest for m in models if m.source_digest),
         "Trained on": wording.distinct(

@@ -127,6 +127,8 @@ def report_page(
     setting, row = _only(results)
     title = f"{row.model.name} on {setting.dataset}, {setting.protocol.name}, {setting.shots}-shot"
     parts = [_section("Figures", _figures(row)), _section("Speed", _speed(results))]
+    if row.answers:
+        parts.insert(1, _section("Asked beside", _table(("", "%"), wording.answers(row))))
     parts.append(_section("Where the time went", _stages(results)))
     parts.append(_section("What the cache saved", _cache(results)))
     parts += [_section(caption, _image(png, caption)) for caption, png in drawn.values()]

@@ -110,7 +110,7 @@ class Row:
 
     @cached_property
     def answers(self) -> Mapping[str, float]:
-        """What the protocol asks beside mIoU, in 0..1, the mean over the folds that there are."""
+        """What was asked beside mIoU, in 0..1, the mean over the folds that there are."""
         return figures.mean_answers([r for score in self.folds.values() for r in score.results])
 
     @property

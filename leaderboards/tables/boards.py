@@ -151,7 +151,7 @@ def _setting(setting: Setting) -> list[str]:
     for tier, rows in wording.tiers(setting):
         parts += [f"**{tier}**", _main_table(setting, rows)]
         if any(row.answers for row in rows):
-            parts += ["What the protocol asks, in percent:", _answers_table(rows)]
+            parts += ["Asked beside, in percent:", _answers_table(rows)]
         if len(setting.folds) > _WIDE:
             parts += ["mIoU by fold:", _folds_table(setting, rows)]
     return parts

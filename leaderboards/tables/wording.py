@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from benchmarks import Figure
+from benchmarks import Figure, questions
 from leaderboards.committed.collect import LeftOut
 from leaderboards.statistics.scores import Row, Setting
 from leaderboards.statistics.seen import Training, seen
@@ -50,6 +50,15 @@ def parameters(count: int) -> str:
 def milliseconds(value: float) -> str:
     """A time with two or three meaningful digits: `0.85`, `7.1`, `340`."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def answers(row: Row) -> list[tuple[str, str]]:
+    """What was asked beside mIoU, and the answer in percent."""
+    return [
+        (head, f"{100 * row.answers[name]:.1f}")
+        for name, head in questions.HEADS.items()
+        if name in row.answers
+    ]
 
 
 def named(row: Row) -> str:

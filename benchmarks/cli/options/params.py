@@ -105,6 +105,12 @@ no_custom_code = option(
     group="Models",
     help="Run no code but the suite's: refuse module:Class and file.py, in bench.yaml too.",
 )
+metrics = option(
+    "--metrics",
+    type=as_names,
+    metavar="A,B,...",
+    help="What to count beside the areas: boundary, for Boundary IoU.",
+)
 quiet = option("--quiet", "-q", is_flag=True, group="Output", help="No progress, no remarks.")
 as_json = option("--json", "as_json", is_flag=True, group="Output", help="JSON on stdout.")
 

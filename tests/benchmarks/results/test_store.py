@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,6 +77,30 @@ def test_a_finished_run_reads_back_as_it_was_written(tmp_path: Path, folder: Pat
     assert result.milliseconds is not None
     assert result.milliseconds.tolist() == [row.milliseconds for row in ROWS]
     assert sorted(p.name for p in folder.iterdir()) == [".lock", "episodes.parquet", "run.json"]
+
+
+def test_further_counts_are_further_columns(tmp_path: Path, folder: Path) -> None:
+    setup = SETUP.model_copy(update={"metrics": ("boundary",)})
+    rows = [
+        replace(row, further={"boundary_intersection": 1, "boundary_union": row.episode + 1})
+        for row in ROWS
+    ]
+    with Journal(folder, setup) as journal:
+        journal.append(rows[:EACH], 0.25)
+    with Journal(folder, setup) as journal:
+        assert journal.rows == rows[:EACH]
+        journal.append(rows[EACH:], 0.25)
+        journal.finish(make_record(setup, rows), query_names(len(rows)))
+    result = read_result(tmp_path, KEY)
+    found = {name: own.tolist() for name, own in result.counts.further.items()}
+    assert found == {
+        "boundary_intersection": [1] * len(rows),
+        "boundary_union": [row.episode + 1 for row in rows],
+    }
+    path = folder / "run.json"
+    path.write_text(path.read_text().replace('"boundary"', ""))
+    with pytest.raises(BenchError, match="does not hold the columns of a result"):
+        read_result(tmp_path, KEY)
 
 
 def test_a_journal_cut_at_any_byte_goes_on_to_the_same_result(

@@ -1,0 +1,74 @@
+"""From scores to what is kept of an episode: integer counts, and its mask where that is wanted."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import groupby
+
+from torch import Tensor
+
+from benchmarks.evaluation.border import count_further
+from benchmarks.evaluation.loader import Loader
+from benchmarks.evaluation.metrics import Metric, count
+from benchmarks.evaluation.plan import Batch
+from benchmarks.evaluation.prediction import encode_mask, predict
+from benchmarks.protocols.catalog import Protocol
+from datasets_prep.episodes.episode import Episode
+from models.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of every predicted mask beside its areas.
+
+    Attributes:
+        masks: whether it is kept.
+        metrics: what else is counted, names of `metrics.METRICS`.
+    """
+
+    masks: bool = False
+    metrics: tuple[Metric, ...] = ()
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One episode's counts as in `EpisodeCounts`, and its predicted mask as PNG where wanted."""
+
+    episode: Episode
+    areas: tuple[int, int, int, int]
+    further: Mapping[str, int]
+    mask: bytes | None
+
+
+def counted(
+    model: Segmenter,
+    loader: Loader,
+    batch: Batch,
+    scores: Tensor,
+    protocol: Protocol,
+    wanted: Wanted,
+    loading: Callable[[], AbstractContextManager[None]],
+) -> Iterator[Counted]:
+    """What the scores of a batch come to, episode by episode.
+
+    Args:
+        model: gives geometry and rule.
+        loader: has the ground truths.
+        batch: the episodes.
+        scores: B×H×W, on the model's grid.
+        protocol: says on which grid masks are scored.
+        wanted: what is kept.
+        loading: held while a ground truth is loaded: what fails then is no fault of the model.
+    """
+    sizes = [loader.dataset.size(e.query) for e in batch.episodes]
+    for size, group in groupby(range(len(sizes)), key=lambda index: sizes[index]):
+        indices = list(group)
+        part = scores[indices[0] : indices[-1] + 1]
+        target = protocol.target(size)
+        for index, mask in zip(indices, predict(model, part, size, target), strict=True):
+            episode = batch.episodes[index]
+            with loading():
+                truth = loader.truth(episode.query, episode.class_index, target).numpy()
+            further = count_further(mask, truth, wanted.metrics)
+            kept = encode_mask(mask) if wanted.masks else None
+            yield Counted(episode, count(mask, truth), further, kept)
