@@ -230,6 +230,14 @@ def test_quiet_leaves_only_the_table() -> None:
     assert run("--shots", "1", "--folds", "0", "--limit", "5", "--quiet").stderr == ""
 
 
+def test_what_was_asked_beside_stands_below_the_table() -> None:
+    plain = ("--shots", "1", "--limit", "5", "--quiet")
+    assert "boundary IoU" not in run(*plain).stdout
+    said = run(*plain, "--metrics", "boundary", "--fresh").stdout
+    assert "boundary IoU" in said
+    assert refused("run", "--metrics", "edge").startswith("--metrics: Input should be 'boundary'")
+
+
 def test_show_config_is_what_runs() -> None:
     Path("bench.yaml").write_text(
         "datasets: [{name: tiny, shots: [2]}, pascal]\nmodels: [prototype, random]\nthreads: 3\n"

@@ -17,6 +17,7 @@ from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import EpisodeCounts, fb_iou, miou
 from benchmarks.protocols.catalog import get_protocol
+from benchmarks.results.figures import answers
 from benchmarks.results.mask_values import Reading
 from benchmarks.results.outside_masks import Predictions, file_name, score
 from benchmarks.results.store import RunKey, read_result
@@ -78,6 +79,18 @@ def test_masks_of_a_run_score_as_the_run(measured: Path, masks: Path, tmp_path: 
     assert record.setup.episodes == theirs.record.setup.episodes
 
 
+def test_borders_of_masks_are_counted_as_of_a_run(measured: Path, tmp_path: Path) -> None:
+    kept = measured / "results/tiny/hsnet/colour/fold0_1shot/predictions"
+    asked = {"results_root": tmp_path, "metrics": ["boundary"], "limit": None}
+    places = [{"name": "tiny", "folds": [0], "shots": [1], "protocol": "hsnet"}]
+    (outcome,) = run_matrix(tiny_config(measured, datasets=places, **asked), listener=Quiet())
+    score(replace(answer(measured, kept, "hsnet"), metrics=("boundary",)), tmp_path)
+    theirs = read_result(tmp_path, outcome.key).counts.further
+    ours = read_result(tmp_path, replace(outcome.key, model="outside")).counts.further
+    assert ours.keys() == theirs.keys() == {"boundary_intersection", "boundary_union"}
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
 def test_masks_on_the_protocols_grid_score_as_the_run(measured: Path, tmp_path: Path) -> None:
     kept = measured / "results/tiny/hsnet/colour/fold0_1shot/predictions"
     record = score(answer(measured, kept, "hsnet"), tmp_path)
@@ -89,13 +102,14 @@ def test_masks_of_the_original_size_are_brought_to_the_grid(measured: Path, tmp_
     """The ground truth itself scores 1 at its own size under a protocol with another grid."""
     folder = tmp_path / "truth"
     folder.mkdir()
-    predictions = answer(measured, folder, "hsnet")
+    predictions = replace(answer(measured, folder, "hsnet"), metrics=("boundary",))
     dataset = predictions.dataset
     for episode in dataset.episodes("hsnet", 0, 1):
         mask = dataset.mask(episode.query, episode.class_index) == 1
         Image.fromarray(mask).save(folder / file_name(episode.index))  # mode 1
     record = score(predictions, tmp_path / "results")
     assert (record.miou, record.fb_iou) == (1.0, 1.0)
+    assert answers(read_result(tmp_path / "results", predictions.key)) == {"boundary_iou": 1.0}
 
 
 def test_any_value_but_zero_is_foreground(measured: Path, masks: Path, tmp_path: Path) -> None:
