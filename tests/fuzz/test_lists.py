@@ -159,7 +159,7 @@ LEGENDS = {
     "labelmap.txt": b"cat:1,2,3::\ndog:3,2,1::\n",
     "labels.py": b"Label(  'road' , 7 , 0 , 'flat' , 1 , False , False , (128, 64, 128) ),",
     "data.yaml": b"names: {0: cat, 1: dog}",
-    "dataset.json": b'[{"name": "cat", "id": 1, "color": "#dc2828"}, {"name": "x", "color": [1]}]',
+    "dataset.json": b'[{"name": "cat", "id": 1, "color": "#dc2828"}, {"name": "x"}]',
 }
 
 

@@ -1,7 +1,7 @@
 """One image of COCO: its file checked, its labels rendered."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,16 @@ def make_record(item: Item) -> ImageRecord | str:
     return record
 
 
-def read_things(annotations: Path, entry: Entry) -> list[Thing]:
-    """The objects of an image that are no crowds, in the order of the file.
+def read_things(
+    annotations: Path, entry: Entry, class_of: Mapping[int, int] = CLASS_OF, crowds: bool = False
+) -> list[Thing]:
+    """The objects of an image, in the order of the file.
+
+    Args:
+        annotations: the file.
+        entry: the image in it.
+        class_of: class index, by category.
+        crowds: whether crowds are objects too.
 
     Raises:
         ValueError: naming a crowd whose RLE does not fit the image.
@@ -94,8 +102,8 @@ def read_things(annotations: Path, entry: Entry) -> list[Thing]:
             file.seek(start)
             value = json.loads(file.read(stop - start))
             number, outline = value["id"], value["segmentation"]
-            if not value.get("iscrowd"):
-                things.append(Thing(number, CLASS_OF[value["category_id"]], outline))
+            if crowds or not value.get("iscrowd"):
+                things.append(Thing(number, class_of[value["category_id"]], outline))
             elif isinstance(outline, dict):
                 _check_crowd(number, outline, entry)
     return things

@@ -32,7 +32,7 @@ class Entry:
     @property
     def image_id(self) -> str:
         """The name without its suffix, by which the lists call it."""
-        return PurePosixPath(self.name).stem
+        return _image_id(self.name)
 
 
 @dataclass(slots=True)
@@ -45,14 +45,21 @@ class _Annotations:
 
 
 def read_index(
-    path: Path, progress: Progress = SILENT, faults: Faults | None = None
+    path: Path,
+    progress: Progress = SILENT,
+    faults: Faults | None = None,
+    known: Mapping[int, str] | None = None,
 ) -> list[Entry]:
     """Every image with at least one annotation that is no crowd, by file name.
+
+    An image that is listed twice alike is taken once, and said to be.
 
     Args:
         path: `instances_val2014.json` or the like.
         progress: hears of the file's bytes.
         faults: judges entries that do not hold together; with an annotation its image goes.
+        known: the categories, for files that are not COCO's: crowds then count too, and names may
+            lie in folders.
 
     Raises:
         DatasetError: naming the file, and all that does not hold together: an entry that is
@@ -60,8 +67,10 @@ def read_index(
             there is not, categories that are not COCO's.
     """
     faults = Faults() if faults is None else faults
+    own, wanted = known is not None, CATEGORIES if known is None else known
     images: dict[int, Entry] = {}
-    names: set[str] = set()
+    names: dict[str, int] = {}
+    again = 0
     annotations: dict[int, _Annotations] = {}
     categories: dict[object, object] = {}
     wrong: list[tuple[Element, str]] = []
@@ -71,16 +80,18 @@ def read_index(
         value = element.value if isinstance(element.value, dict) else {}
         try:
             if element.key == "images":
-                _add_image(value, images, names)
+                again += not _add_image(value, images, names, own)
             elif element.key == "annotations":
-                _add_annotation(value, element, annotations)
+                _add_annotation(value, element, annotations, wanted)
             else:
                 categories[value["id"]] = value["name"]
         except (KeyError, TypeError, ValueError) as error:
             place = f"the entry of {element.key} at byte {element.start:,}"
             said = f"{place} has no {error}" if isinstance(error, KeyError) else f"{place}: {error}"
             wrong.append((element, said))
-    if categories != CATEGORIES:
+    if again:
+        progress.note(f"{path}: {again:,} images are listed twice alike, and taken once")
+    if categories != wanted:
         refuse(f"{path} does not hold together:", ["its categories are not those of COCO"])
     found = [
         Fault(name, said)
@@ -100,7 +111,7 @@ def read_index(
         Entry(image.name, image.width, image.height, _pairs(annotations[number]))
         for number, image in images.items()
         if number in annotations
-        and annotations[number].things
+        and (own or annotations[number].things)
         and image.image_id not in faults.left_out
     ]
     return sorted(entries, key=lambda entry: entry.name)
@@ -112,34 +123,63 @@ def _whose(element: Element, images: Mapping[int, Entry]) -> list[str]:
     name, number = value.get("file_name"), value.get("image_id")
     if element.key == "images":
         number = value.get("id")
-    names = [PurePosixPath(name).stem] if isinstance(name, str) else []
+    names = [_image_id(name)] if isinstance(name, str) else []
     if type(number) is int and number in images:
         names.append(images[number].image_id)
     return [name for name in dict.fromkeys(names) if name]
 
 
-def _add_image(value: Mapping[str, Any], images: dict[int, Entry], names: set[str]) -> None:
+def _image_id(name: str) -> str:
+    path = PurePosixPath(name)
+    return path.stem if path.parent == PurePosixPath() else (path.parent / path.stem).as_posix()
+
+
+def _add_image(
+    value: Mapping[str, Any], images: dict[int, Entry], names: dict[str, int], nested: bool
+) -> bool:
+    """Whether the image is new; False where the same was there already."""
     number, name, size = value["id"], value["file_name"], (value["width"], value["height"])
     if type(number) is not int or not all(type(side) is int and side > 0 for side in size):
         raise ValueError("id, width or height is no such number")
-    if not isinstance(name, str) or name != PurePosixPath(name).name or "\0" in name:
+    if not isinstance(name, str) or not _is_file_name(name, nested):
         raise ValueError(f"{name!r} is no file name")
     entry = Entry(name, *size)
-    if number in images:
-        raise ValueError(f"the id {number} of {name} is that of {images[number].name}")
+    known = images.get(number)
+    if known == entry:
+        return False
+    if known is not None:
+        differs = ", ".join(
+            f"{field} {getattr(known, mine)} and {getattr(entry, mine)}"
+            for field, mine in (("file_name", "name"), ("width", "width"), ("height", "height"))
+            if getattr(known, mine) != getattr(entry, mine)
+        )
+        raise ValueError(f"two images have the id {number}, with {differs}")
     if entry.image_id in names:
-        raise ValueError(f"the file name {name} is there twice")
+        other = images[names[entry.image_id]]
+        raise ValueError(
+            f"{other.name} and {name} have one name, with id {names[entry.image_id]} and {number}"
+        )
     images[number] = entry
-    names.add(entry.image_id)
+    names[entry.image_id] = number
+    return True
+
+
+def _is_file_name(name: str, nested: bool) -> bool:
+    path = PurePosixPath(name)
+    plain = path.name == name if not nested else not path.is_absolute() and ".." not in path.parts
+    return plain and bool(path.name) and "\0" not in name
 
 
 def _add_annotation(
-    value: Mapping[str, Any], element: Element, annotations: dict[int, _Annotations]
+    value: Mapping[str, Any],
+    element: Element,
+    annotations: dict[int, _Annotations],
+    known: Mapping[int, str],
 ) -> None:
     number, image, category = value["id"], value["image_id"], value["category_id"]
     if type(image) is not int:
         raise ValueError(f"annotation {number} is of image {image!r}, which is no id")
-    if category not in CATEGORIES:
+    if category not in known:
         raise ValueError(f"annotation {number} has the unknown category {category!r}")
     if "segmentation" not in value:
         raise ValueError(f"annotation {number} has no segmentation")

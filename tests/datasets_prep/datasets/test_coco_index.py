@@ -8,9 +8,21 @@ import pytest
 
 from datasets_prep.datasets.coco.index import read_index
 from datasets_prep.errors import DatasetError
+from datasets_prep.runtime.progress import Silent
 from tests.datasets_prep.coco_fixture import IDS, TinyCoco, annotation, box, write_tiny_coco
 
 Content = dict[str, Any]
+
+
+class Heard(Silent):
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        """Keep it."""
+        self.notes.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +80,14 @@ def put(part: str, **changes: object) -> Callable[[Content], object]:
         (put("images", id=True), ["id, width or height is no such number"]),
         (put("images", file_name="../x.jpg"), ["'../x.jpg' is no file name"]),
         (put("images", file_name=["x"]), ["is no file name"]),
-        (put("images", id=111), ["id 111 of COCO_val2014_000000000111.jpg is that of COCO_val2014_000000000112.jpg"]),  # noqa: E501
+        (put("images", id=111), ["two images have the id 111, with file_name COCO_val2014_000000000112.jpg and COCO_val2014_000000000111.jpg"]),  # noqa: E501
+        (
+            lambda c: c["images"].append({**c["images"][0], "width": 9, "height": 7}),
+            ["two images have the id 112, with width 320 and 9, height 256 and 7"],
+        ),
         (
             lambda c: c["images"].append({**c["images"][0], "id": 5}),
-            ["the file name COCO_val2014_000000000112.jpg is there twice"],
+            ["000112.jpg and COCO_val2014_000000000112.jpg have one name, with id 112 and 5"],
         ),
         (
             lambda c: c["annotations"].append(annotation(77, 7, IDS[0], [box(0, 0, 9, 9)])),
@@ -100,6 +116,18 @@ def test_what_does_not_hold_together_is_named(
         read_index(write(path, content))
     for message in [str(path), *messages]:
         assert message in str(caught.value)
+
+
+def test_an_image_listed_twice_alike_is_taken_once(tiny: TinyCoco, path: Path) -> None:
+    content = copy.deepcopy(tiny.instances["val2014"])
+    straight = read_index(write(path, content))
+    content["images"] += [{**content["images"][0], "license": 7}, content["images"][1]]
+    heard = Heard()
+    again = read_index(write(path, content), heard)
+    assert [(e.image_id, len(e.places)) for e in again] == [
+        (e.image_id, len(e.places)) for e in straight
+    ]
+    assert heard.notes == [f"{path}: 2 images are listed twice alike, and taken once"]
 
 
 def test_everything_wrong_is_named_at_once(tiny: TinyCoco, path: Path) -> None:
