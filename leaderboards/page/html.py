@@ -12,6 +12,7 @@ from leaderboards.literature.numbers import Reported
 from leaderboards.page.provenance import NOTHING, Known, provenance
 from leaderboards.statistics.across import Across, across
 from leaderboards.statistics.scores import Row, Setting
+from leaderboards.statistics.sizes import BANDS, miou_by_size
 from leaderboards.tables import wording
 from leaderboards.tables.across import averaged, cell, mean_rank
 
@@ -122,6 +123,13 @@ def _row(setting: Setting, row: Row, known: Known) -> dict[str, Any]:
         for score in row.folds.values()
         for index, figure in score.class_iou.items()
     }
+    own = provenance(row, known)
+    sizes = [
+        f"{band.name} {100 * value:.1f}"
+        for band, value in zip(BANDS, miou_by_size(setting, row), strict=False)
+        if value is not None
+    ]
+    own["facts"] |= {"mIoU by object size": ", ".join(sizes)} if sizes else {}
     return {
         "name": row.model.name,
         "title": row.model.title,
@@ -142,7 +150,7 @@ def _row(setting: Setting, row: Row, known: Known) -> dict[str, Any]:
         "dtype": wording.distinct(setup.dtype for setup in setups),
         "weights": wording.distinct(wording.prefix(s.model.weights_digest) for s in setups),
         "date": row.date,
-        "provenance": provenance(row, known),
+        "provenance": own,
     }
 
 

@@ -9,6 +9,7 @@ from leaderboards.literature.numbers import Reported
 from leaderboards.literature.table import PAGE, reported_tables
 from leaderboards.statistics.scores import Row, Setting
 from leaderboards.statistics.seen import Training
+from leaderboards.statistics.sizes import BANDS, episodes_by_size, miou_by_size
 from leaderboards.tables import wording
 from leaderboards.tables.across import across_tables
 from leaderboards.tables.markdown import BOARDS, escape, link, table
@@ -23,6 +24,9 @@ _HOW_TO_READ = """\
 - **Intervals** in brackets are 95% bootstrap intervals: 10,000 times, the query images of each
   class are drawn again with replacement, each with all its episodes. They say how far a figure
   would move with other images of the same classes, and nothing about other classes.
+- **By size**: the mIoU of those episodes alone whose object covers so much of its image, with the
+  number of such episodes of all folds; a class without any is left out of its fold's mean. Sizes
+  are known where the floor `all-foreground` was measured, whose intersection is the object.
 - Rows are sorted by mIoU. A **rank** is a range, such as 2–4, where the paired test on the same
   episodes, corrected by Holm for the number of pairs at 5%, cannot tell models apart: at least one
   and at most three are then better than it. Ranks are given to models that were measured on all
@@ -152,6 +156,9 @@ def _setting(setting: Setting) -> list[str]:
         parts += [f"**{tier}**", _main_table(setting, rows)]
         if any(row.answers for row in rows):
             parts += ["Asked beside, in percent:", _answers_table(rows)]
+        if any(miou_by_size(setting, row) for row in rows):
+            parts += ["mIoU by the share of its image that the object covers:"]
+            parts += [_sizes_table(setting, rows)]
         if len(setting.folds) > _WIDE:
             parts += ["mIoU by fold:", _folds_table(setting, rows)]
     return parts
@@ -180,6 +187,16 @@ def _answers_table(rows: Sequence[Row]) -> str:
         [wording.named(row), *(_answer(row.answers.get(name)) for name in names)] for row in rows
     ]
     return table(["Model", *(questions.HEADS[n] for n in names)], body, "l" + "r" * len(names))
+
+
+def _sizes_table(setting: Setting, rows: Sequence[Row]) -> str:
+    numbers = episodes_by_size(setting)
+    head = [f"{band.name} ({n})" for band, n in zip(BANDS, numbers, strict=True)]
+    body = [
+        [wording.named(row), *map(_answer, miou_by_size(setting, row) or [None] * len(BANDS))]
+        for row in rows
+    ]
+    return table(["Model", *head], body, "l" + "r" * len(head))
 
 
 def _answer(value: float | None) -> str:
