@@ -28,6 +28,7 @@ MODELS = Registry(
         "persam": "models.methods.persam:PerSAM",
         "persam-f": "models.methods.persam:PerSAMF",
         "sam2-memory": "models.methods.sam2_memory:SAM2Memory",
+        "sansa": "models.methods.sansa:SANSA",
         "hsnet": "models.methods.hsnet:HSNet",
         "patnet": "models.methods.patnet:PATNet",
         "vrp-sam": "models.methods.vrp_sam:VRPSAM",

@@ -36,7 +36,7 @@ class PublishedResult(_Entry):
     method: str
     variant: str = ""
     dataset: str
-    setting: Literal["strict", "generalist"]
+    setting: Literal["strict", "generalist", "text-prompted"]
     protocol: str
     model: str | None = Field(None, description="the name under which this suite measures it")
     miou: ByShots = {}

@@ -33,10 +33,10 @@ def reported_page(numbers: Sequence[Reported], settings: Sequence[Setting]) -> s
 def reported_tables(
     numbers: Sequence[Reported], dataset: str, settings: Sequence[Setting]
 ) -> list[str]:
-    """The published numbers of one dataset: strict, generalist, and how they were measured."""
+    """The published numbers of one dataset: by setting, and how they were measured."""
     own = [number for number in numbers if number.entry.dataset == dataset]
     parts = []
-    for setting in ("strict", "generalist"):
+    for setting in ("strict", "generalist", "text-prompted"):
         chosen = [number for number in own if number.entry.setting == setting]
         if chosen:
             parts += [f"**Reported, {setting}**", *_table(chosen, settings)]

@@ -5,7 +5,6 @@ transformers' Sam2VideoModel (Ravi et al., "SAM 2: Segment Anything in Images an
 with its mask, enter the session ready-made, so that neither is computed twice.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -17,10 +16,10 @@ from torch import Tensor, nn
 from models.catalog import Card
 from models.geometry import SquashAs
 from models.methods.sam2_checkpoint import SAM2
+from models.methods.sam2_video import OBJECT, Video
 from models.segmenter import Features
-from models.weights.pretrained import OverTransformers, Pretrained, PretrainedOptions, normalised
+from models.weights.pretrained import OverTransformers, Pretrained, PretrainedOptions
 
-_OBJECT = 0  # the session's number of the one object
 # What later frames read of a frame with a mask.
 _KEPT = ("maskmem_features", "maskmem_pos_enc", "object_pointer")
 
@@ -165,15 +164,12 @@ class SAM2Memory(OverTransformers):
         super().__init__(pretrained, size=size, memory=memory)
         self.geometry = SquashAs(size, "bicubic", masks="half")
         self.image_key = f"sam2@{pretrained.digest[:16]}:{self.network.dtype}"
+        self._video = Video(self.network)
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> list[Features]:
         """Per image, `level0` (the finest) to `level2`: (h·w)×1×C each."""
-        levels = self._image_features(images).fpn_hidden_states
-        return [
-            Features({f"level{n}": level[:, [index]].clone() for n, level in enumerate(levels)})
-            for index in range(len(images))
-        ]
+        return self._video.features(images)
 
     @torch.inference_mode()
     def encode_support(
@@ -182,11 +178,11 @@ class SAM2Memory(OverTransformers):
         """Per support, its spatial memory, that memory's position encoding and object pointer."""
         encoded = []
         for mask, feature in zip(masks, features, strict=True):
-            session = self._session([feature])
-            session.add_mask_inputs(_OBJECT, 0, mask[None, None])
-            session.obj_with_new_inputs = [_OBJECT]
+            session = self._video.session([feature])
+            session.add_mask_inputs(OBJECT, 0, mask[None, None])
+            session.obj_with_new_inputs = [OBJECT]
             self.network(session, frame_idx=0)
-            frame = session.output_dict_per_obj[_OBJECT]["cond_frame_outputs"][0]
+            frame = session.output_dict_per_obj[OBJECT]["cond_frame_outputs"][0]
             encoded.append(Features({name: frame[name].clone() for name in _KEPT}))
         return encoded
 
@@ -197,46 +193,9 @@ class SAM2Memory(OverTransformers):
         """SAM 2's mask logits, B×h×w at a quarter of the grid's resolution, foreground > 0."""
         scores = []
         for query, shots in zip(queries, supports, strict=True):
-            session = self._session([*[None] * len(shots), query])
+            session = self._video.session([*[None] * len(shots), query])
             for frame, shot in enumerate(shots):
-                session.store_output(_OBJECT, frame, output_value=dict(shot.tensors))
+                session.store_output(OBJECT, frame, output_value=dict(shot.tensors))
             output = self.network(session, frame_idx=len(shots), run_mem_encoder=False)
             scores.append(output.pred_masks[0, 0].float())
         return torch.stack(scores)
-
-    def _session(self, frames: Sequence[Features | None]) -> Any:
-        """A session with one object, over frames whose image features are given or not needed."""
-        from transformers import Sam2VideoInferenceSession
-
-        device = self.network.device
-        session = Sam2VideoInferenceSession(
-            video=torch.empty(len(frames), 0),  # features stand in for the pixels
-            inference_device=device,
-            inference_state_device=device,
-            video_storage_device=device,
-            dtype=self.network.dtype,
-            max_vision_features_cache_size=len(frames),
-        )
-        session.obj_id_to_idx(_OBJECT)
-        for index, frame in enumerate(frames):
-            if frame is not None:
-                levels = [frame[f"level{n}"] for n in range(len(frame.tensors))]
-                places = [*[None] * (len(levels) - 1), self._places]
-                session.cache.cache_vision_features(
-                    index, {"vision_feats": levels, "vision_pos_embeds": places}
-                )
-        return session
-
-    @functools.cached_property
-    def _places(self) -> Tensor:
-        """Position encoding of the coarsest level, (h·w)×1×C: the same for every image."""
-        side = self.geometry.size
-        places: Tensor = self._image_features(torch.zeros(1, 3, side, side)).fpn_position_encoding[
-            -1
-        ]
-        return places
-
-    @torch.no_grad()
-    def _image_features(self, images: Tensor) -> Any:
-        pixels = normalised(images, next(self.network.parameters()))
-        return self.network.get_image_features(pixels)

@@ -54,6 +54,17 @@ needed, so that they lie as here; GB in float32, from the number of weights:
   weight/incontext/unet/    all classes of COCO, ADE20K and PASCAL VOC          3.46
 """
 
+_SANSA = """\
+adapters of github.com/ClaudiaCuttano/SANSA, by the links of its README to Google Drive
+
+keep the names, which say what the adapters were trained on:
+
+  adapter_coco_fold0.pth to adapter_coco_fold3.pth    strict: base classes of COCO-20i
+  adapter_lvis_fold0.pth to adapter_lvis_fold9.pth    strict: base classes of LVIS-92i
+  adapter_fss.pth                                     strict: training classes of FSS-1000
+  adapter_generalist.pth                              all classes of COCO, ADE20K, LVIS, PACO
+"""
+
 _SQUASHED = "squashed, bilinear"
 _PADDED = "longest side, padded, bilinear"
 _IMAGENET = "ImageNet's mean and deviation"
@@ -91,6 +102,12 @@ MODELS: Mapping[str, Published] = {
         parameters=224_446_642,
         side=1024,
         pixels=f"squashed, bicubic; {_IMAGENET}",
+    ),
+    "sansa": Published(
+        ("facebook/sam2-hiera-large",),
+        side=640,
+        pixels=f"{_SQUASHED}; {_IMAGENET}; for SAM 2 stretched to 1024",
+        by_hand=_SANSA,
     ),
     "hsnet": Published(side=400, pixels=f"{_SQUASHED}; {_IMAGENET}"),
     "patnet": Published(side=400, pixels=f"{_SQUASHED}; {_IMAGENET}"),

@@ -3,6 +3,7 @@
 Pickled checkpoints are read with `weights_only=True`, so that a weights file cannot run code.
 """
 
+import argparse
 import hashlib
 import json
 import pickle
@@ -181,7 +182,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             content = load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            # Trainers save their arguments beside the tensors, in a class that only holds them.
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ModelError(
             f"{path} is damaged or holds more than tensors, which is never loaded; "

@@ -1,8 +1,8 @@
 """What a checkpoint was trained on: read from wherever its weights say it, and what follows.
 
 Knowledge follows the weights: it stands in the header of the file that holds them, in a training
-record beside them, or in the name of the folder that they came in. What lies beside another part
-of the model says nothing of them.
+record beside them, or in the name of the file or folder that they came in. What lies beside another
+part of the model says nothing of them.
 """
 
 import json
@@ -25,6 +25,12 @@ SAME_FOLDS: Mapping[str, str] = {"coco2pascal": "coco"}
 _SPLIT = ("coco", "fss1000", "isaid", "lvis", "paco-part", "pascal", "pascal-part", "shapes")
 _FOLDER = re.compile(rf"(?P<dataset>{'|'.join(_SPLIT)})_fold(?P<fold>\d{{1,3}})")
 _GENERAL: Mapping[str, tuple[str, ...]] = {"incontext": ("coco", "ade20k", "pascal")}
+# Files `adapter_coco_fold0.pth` are what the authors of SANSA release; FSS-1000 has one split.
+_FILE = re.compile(r"adapter_(?P<dataset>coco|lvis|fss)(_fold(?P<fold>\d{1,3}))?")
+_CALLED: Mapping[str, str] = {"fss": "fss1000"}
+_GENERAL_FILES: Mapping[str, tuple[str, ...]] = {
+    "adapter_generalist": ("coco", "ade20k", "lvis", "paco-part")
+}
 _PARTS = (
     "unet",
     "image_encoder",
@@ -73,7 +79,7 @@ def told(weights: Path) -> tuple[TrainedOn, ...]:
 
     Returns:
         One entry a dataset, by the first source that names it: the file's header, the training
-        record, the folder's name. Empty where nothing is said.
+        record, the file's name, the folder's name. Empty where nothing is said.
 
     Raises:
         ModelError: if two sources disagree, or a record cannot be read.
@@ -85,6 +91,8 @@ def told(weights: Path) -> tuple[TrainedOn, ...]:
     for place in places:
         if body := _record(place / RECORD):
             entries += of_record(body, RECORD)
+    if weights.is_file():
+        entries += _in_filename(weights)
     for name in (place.name for place in [places[-1], *places[-1].parents][: _ABOVE + 1]):
         entries += _in_name(name)
     return united(entries)
@@ -201,6 +209,15 @@ def _record(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"cannot read {path}: {error!r}; fetch the checkpoint again") from None
     return body
+
+
+def _in_filename(path: Path) -> Iterator[TrainedOn]:
+    source = f"file name {path.name}"
+    if (match := _FILE.fullmatch(path.stem)) and (match["fold"] or match["dataset"] == "fss"):
+        dataset = _CALLED.get(match["dataset"], match["dataset"])
+        yield TrainedOn(dataset, int(match["fold"] or 0), source)
+    for dataset in _GENERAL_FILES.get(path.stem, ()):
+        yield TrainedOn(dataset, None, source)
 
 
 def _in_name(name: str) -> Iterator[TrainedOn]:

@@ -68,6 +68,12 @@ def test_folds_make_the_printed_mean_or_a_note_says_otherwise() -> None:
         ("chestxray", "APSeg", "strict", [84.10, 84.50]),
         ("deepglobe", "PANet", "strict", [36.55, 45.43]),
         ("isaid", "INSID3", "generalist", [52.1]),
+        ("coco", "SANSA", "strict", [60.2, 67.3]),
+        ("coco", "FSSAM", "strict", [62.3, 69.3]),
+        ("coco", "HMNet", "strict", [52.1, 58.9]),
+        ("coco", "DC-SAM", "strict", [55.5]),
+        ("coco", "FSS-SAM3", "generalist", [66.6, 71.8]),
+        ("coco", "FSS-SAM3 + text", "text-prompted", [75.8, 75.1]),
     ],
 )
 def test_numbers_are_those_of_the_papers(
