@@ -59,7 +59,8 @@ class Card:
     partly or unknown; "*" is the default. Image labels, as in ImageNet, do not count: the
     literature's strict setting allows them. `trained_on` names datasets of the suite whose
     training masks the published weights saw, whatever is tested: a run says which test classes
-    are among theirs. `text_prompts` says whether words name the class to the model.
+    are among theirs. `deviations` says where the authors' code gives something else. `text_prompts`
+    says whether words name the class to the model.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Card:
     licence: str = ""
     training_data: str = "none"
     trained_on: tuple[str, ...] = ()
+    deviations: str = ""
     text_prompts: bool = False
     sees_test_classes: Mapping[str, str] | None = None
     kind: str = "model"  # "model", "floor" or "oracle"

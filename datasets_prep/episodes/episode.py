@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets_prep.errors import DatasetError
+from datasets_prep.runtime.disk import hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def to_jsonl(episodes: Iterable[Episode]) -> str:
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
     """Write an episode file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = hidden(path, str(os.getpid()))
     partial.write_text(to_jsonl(episodes), encoding="utf-8")
     partial.replace(path)
 

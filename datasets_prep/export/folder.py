@@ -16,7 +16,7 @@ from datasets_prep.errors import DatasetError
 from datasets_prep.export.rows import SHARD_BYTES, Shard, read_rows, shards
 from datasets_prep.export.shards import WRITERS, Row
 from datasets_prep.prepared.dataset import PreparedDataset
-from datasets_prep.runtime.disk import acquired, ensure_space, full_disk_named
+from datasets_prep.runtime.disk import acquired, ensure_space, full_disk_named, hidden
 from datasets_prep.runtime.progress import SILENT, Progress
 
 Format = Literal["parquet", "webdataset"]
@@ -60,9 +60,9 @@ def export(
             f"{out} is there already, and is not this export; remove it or name another folder"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    building = out.with_name(f".{out.name}.exporting")
+    building = hidden(out, "exporting")
     try:
-        held = acquired(out.with_name(f".{out.name}.lock"))
+        held = acquired(hidden(out, "lock"))
     except Timeout:
         raise DatasetError(f"another process is writing {out}; wait for it to end") from None
     with held, full_disk_named(out.parent):
@@ -113,7 +113,7 @@ def _write_shards(
     for shard in every:
         if shard in missing:
             path = folder / shard.name(ending)
-            partial = path.with_name(f".{path.name}.partial")
+            partial = hidden(path, "partial")
             write(partial, told(read_rows(dataset, shard)), done)
             partial.replace(path)
         done += len(shard.rows)

@@ -1,6 +1,7 @@
 """Room on the disk, and one lock for each thing that is made on it."""
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -39,6 +40,17 @@ def full_disk_named(folder: Path) -> Iterator[None]:
             f"{place} cannot be written: {os.strerror(error.errno)}; "
             "free some space, or put the data elsewhere (BENCH_DATA)"
         ) from error
+
+
+_LONGEST = 200  # bytes of a name that still takes an ending
+
+
+def hidden(path: Path, ending: str) -> Path:
+    """`.NAME.ENDING` beside a path; of a name near the longest that there are, its hash."""
+    name = path.name
+    if len(os.fsencode(name)) > _LONGEST:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return path.with_name(f".{name}.{ending}")
 
 
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)

@@ -36,6 +36,8 @@ _V3 = (
 
 
 def _read_v2(tensors: Mapping[str, Tensor], filename: str) -> tuple[None, State]:
+    if "register_tokens" in tensors:
+        raise ValueError("those without registers alone are known: dinov2_vit*14_pretrain.pth")
     return None, renamed(tensors, _V2)
 
 

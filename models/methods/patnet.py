@@ -93,9 +93,6 @@ class PATNet(OverLevels):
     This is what the authors' `test.py` runs. The paper also fine-tunes the anchors on the images
     that are tested; that script does not call it (`finetune_reference`), and it is not here.
 
-    Under a mask that covers the whole support, the authors' background prototype and with it their
-    pseudo-inverse are rounding noise, which nothing can match: logits differ by 4 to 6% there.
-
     Source: ECCV 2022; github.com/slei109/PATNet.
     """
 
@@ -110,6 +107,8 @@ class PATNet(OverLevels):
         weights="not released; a best_model.pt of the authors' train.py",
         licence="no LICENSE file in the repository",
         training_data="all 20 classes of PASCAL VOC 2012 with SBD; ImageNet-1k labels",
+        deviations="a mask that covers the whole support: the authors' pseudo-inverse turns "
+        "rounding noise there, which nothing can match (logits differ by 4 to 6%)",
         trained_on=("pascal",),
         sees_test_classes={
             "*": "unknown",

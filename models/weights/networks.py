@@ -98,7 +98,7 @@ def read_network(
     if wrong:
         raise ModelError(
             f"{located.source} does not fit {name}: {len(wrong)} tensors are missing or of "
-            f"another shape ({', '.join(wrong[:3])})"
+            f"another shape ({', '.join(wrong[:3])}); {hint}"
         )
     return network, located.source, weights_digest(located.path)
 

@@ -13,6 +13,7 @@ from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import UNREADABLE, open_image
 from datasets_prep.formats.matfile import read_mat
 from datasets_prep.prepared.records import IGNORE, labels_sha256
+from datasets_prep.runtime.disk import hidden
 
 CLASSES = 20
 
@@ -93,7 +94,7 @@ def _kept(path: Path, origin: str) -> NDArray[np.uint8] | None:
 def _write(path: Path, labels: NDArray[np.uint8], origin: str) -> None:
     info = PngInfo()
     info.add_text(_ORIGIN, f"{origin} {labels_sha256(labels)}")
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = hidden(path, str(os.getpid()))
     Image.fromarray(labels).save(partial, format="PNG", pnginfo=info)
     partial.replace(path)
 

@@ -136,10 +136,8 @@ class HSNet(OverLevels):
     """Squeezes the 4D correlations of many layers of a frozen backbone into a mask.
 
     With one support the mask is the authors' to the pixel on the model's own 400×400 grid, with
-    several it is their vote. On another grid (their `use_original_imgsize`) they stretch each
-    support's small logits at once, corners aligned, before it votes; here the margin of one
-    support, or the vote of several, is stretched so from the model's own grid. No protocol at the
-    original size is named after HSNet.
+    several it is their vote. What differs on another grid is in the card; of the protocols, HSNet's
+    own is at 400×400.
 
     The 4D convolution has no memory of the first size it met (theirs has, and fails on another).
 
@@ -157,5 +155,7 @@ class HSNet(OverLevels):
         weights="the authors' best_model.pt, one per fold: github.com/juhongm999/hsnet",
         licence="no LICENSE file in the repository",
         training_data="base classes of the checkpoint's own dataset and fold; ImageNet-1k labels",
+        deviations="on any grid but the model's own the authors (use_original_imgsize) stretch each "
+        "support's small logits, which then vote; here the vote is stretched, corners aligned",
         sees_test_classes={"*": "unknown"},  # the checkpoint decides: see `weights.trained_on`
     )

@@ -133,6 +133,7 @@ def test_models_are_listed_with_their_options() -> None:
     table = bench("models").stdout
     assert all(name in table for name in entries)
     assert "efficientnet-lite0" in bench("models", "show", "dense-nn").stdout
+    assert "deviations" in bench("models", "show", "hsnet").stdout
     assert "ChaoningZhang/MobileSAM" in bench("models", "show", "mobile-sam").stdout
     assert refused("models", "show", "dense").startswith("unknown model 'dense'; did you mean")
 

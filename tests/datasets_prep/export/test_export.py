@@ -206,6 +206,12 @@ def test_an_export_that_is_killed_goes_on_and_ends_in_the_same_bytes(
     assert left == {"toy", "whole", "out"}
 
 
+def test_a_folder_may_have_as_long_a_name_as_there_is(tmp_path: Path) -> None:
+    out = tmp_path / (85 * "猫")
+    assert export(toy(tmp_path), out, "parquet") is True
+    assert {path.name for path in tmp_path.iterdir()} == {"toy", out.name}
+
+
 def test_what_is_left_of_another_export_is_thrown_away(tmp_path: Path) -> None:
     dataset = toy(tmp_path)
     left = tmp_path / ".out.exporting/data"

@@ -167,5 +167,13 @@ def test_the_authors_file_gives_what_the_hubs_gives(name: str, file: str, tmp_pa
     assert torch.equal(own.features(images), hub.features(images))
     assert own.weights == file
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / file)
-    with pytest.raises(ModelError, match=r"does not fit .*missing"):
+    forms = r"config\.json.*dinov2_vit\*14_pretrain\.pth or dinov3_vit\*_pretrain_\*\.pth.*hub id"
+    with pytest.raises(ModelError, match=rf"does not fit .*missing.*{forms}"):
         load_backbone(name, str(tmp_path / file))
+
+
+def test_the_authors_file_with_registers_is_refused_by_name(tmp_path: Path):
+    file = tmp_path / "dinov2_vits14_reg4_pretrain.pth"
+    torch.save({"blocks.0.ls1.gamma": torch.zeros(1), "register_tokens": torch.zeros(1)}, file)
+    with pytest.raises(ModelError, match=r"those without registers alone are known"):
+        load_backbone("dinov2-tiny", str(file))
