@@ -155,7 +155,7 @@ class HSNet(OverLevels):
         weights="the authors' best_model.pt, one per fold: github.com/juhongm999/hsnet",
         licence="no LICENSE file in the repository",
         training_data="base classes of the checkpoint's own dataset and fold; ImageNet-1k labels",
-        deviations="on any grid but the model's own the authors (use_original_imgsize) stretch each "
-        "support's small logits, which then vote; here the vote is stretched, corners aligned",
+        deviations="on any grid but the model's own the authors (use_original_imgsize) stretch "
+        "each support's small logits, which then vote; here the vote is stretched, corners aligned",
         sees_test_classes={"*": "unknown"},  # the checkpoint decides: see `weights.trained_on`
     )
