@@ -51,7 +51,7 @@ def test_transport_is_that_of_the_whole_program(
     assert earth_movers_distance(cost) == pytest.approx(full_emd(cost), abs=1e-9)
 
 
-def test_transport_grows_its_program_until_it_is_exact() -> None:
+def test_transport_is_exact_where_many_pairs_compete() -> None:
     generator = np.random.default_rng(0)
     # All rows have the same nearest columns, so the cheapest pairs cannot be the plan.
     cost = generator.random((60, 80)) * 0.01 + np.linspace(0, 1, 80)
