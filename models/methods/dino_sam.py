@@ -113,13 +113,16 @@ class DinoSam:
 
         Args:
             images: B×3×H×W in 0..1, squares of any size; each network sees them stretched
-                bilinearly to its own.
+                bilinearly to its own: DINOv2 without antialiasing, SAM from 8 bits to 8 bits.
 
         Returns:
             Per image `patches`, C×h×w of DINOv2, and `embedding`, of SAM.
         """
-        patches = self.backbone.features(_stretched(images, self.side))
-        embeddings = self.sam.encode(_stretched(images, self.sam.size))
+        square = (self.side, self.side)
+        patches = self.backbone.features(
+            F.interpolate(images, square, mode="bilinear", align_corners=False)
+        )
+        embeddings = self.sam.encode_framed(images)
         return [
             Features({"patches": own.clone(), "embedding": other["embedding"]})
             for own, other in zip(patches, embeddings, strict=True)
@@ -191,8 +194,3 @@ def stand_in(size: int) -> Tensor:
     inside = slice(size // 2 - _EMPTY_SUPPORT // 2, size // 2 + _EMPTY_SUPPORT // 2)
     mask[inside, inside] = 1
     return mask
-
-
-def _stretched(images: Tensor, side: int) -> Tensor:
-    """Images stretched bilinearly to a square, without antialiasing."""
-    return F.interpolate(images, (side, side), mode="bilinear", align_corners=False)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from models.catalog import Card
 from models.geometry import Native
-from models.methods.persam.frame import Frame
 from models.methods.persam.refine import empty
 from models.methods.sam import Sam, load_sam
 from models.methods.sam.network import (
@@ -76,12 +75,8 @@ class OverSam(OverNetwork):
         return cls(sam, **given)
 
     def encode_image(self, images: Tensor) -> list[Features]:
-        """Per image SAM's `embedding`, and its `size`: int64, height and width."""
-        size = (images.shape[2], images.shape[3])
-        like = next(self.sam.pretrained.network.parameters())
-        pixels = torch.stack([Frame(size, self.sam.size).image(image, like) for image in images])
-        sizes = {"size": torch.tensor(size, device=like.device)}
-        return [Features({"embedding": own, **sizes}) for own in self.sam.embed(pixels)]
+        """Per image SAM's `embedding`, and its `size`; see `Sam.encode_framed`."""
+        return self.sam.encode_framed(images)
 
     def segment(
         self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]

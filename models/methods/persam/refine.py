@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from models.methods.persam.frame import Frame
 from models.methods.persam.target import box
+from models.methods.sam.frame import Frame
 from models.methods.sam.network import Sam
 from models.segmenter import Features
 

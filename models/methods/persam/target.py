@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.methods.persam.frame import NEUTRAL, Frame
+from models.methods.sam.frame import NEUTRAL, Frame
 
 
 def target_rows(embedding: Tensor, mask: Tensor, frame: Frame) -> Tensor:

@@ -14,6 +14,7 @@ from models.catalog import Options
 from models.errors import ModelError
 from models.methods.sam.checkpoint import bare_network, is_original, renamed
 from models.methods.sam.decoder import Guidance, decode
+from models.methods.sam.frame import Frame
 from models.segmenter import Features
 from models.weights.pretrained import Pretrained, chosen_weights, hint, load_pretrained, normalised
 from models.weights.published import SAMS
@@ -83,6 +84,17 @@ class Sam:
         """Per image (B×3×size×size in 0..1) its `embedding`, C×h×w."""
         pixels = normalised(images, next(self.pretrained.network.parameters()))
         return [Features({"embedding": embedding}) for embedding in self.embed(pixels)]
+
+    def encode_framed(self, images: Tensor) -> list[Features]:
+        """Per image (B×3×H×W in 0..1) its `embedding` as it lies in a `Frame`, and its `size`.
+
+        The size is int64, height and width.
+        """
+        size = (images.shape[2], images.shape[3])
+        like = next(self.pretrained.network.parameters())
+        pixels = torch.stack([Frame(size, self.size).image(image, like) for image in images])
+        sizes = {"size": torch.tensor(size, device=like.device)}
+        return [Features({"embedding": own, **sizes}) for own in self.embed(pixels)]
 
     @torch.no_grad()
     def prompt(

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -217,6 +218,15 @@ def test_empty_masks_give_way_to_a_square_in_the_middle(tiny: Matcher) -> None:
     masks[1:] = 0
     expected, _ = authors_result(model, images, masks, seed=1)
     assert np.array_equal(result_of(model, images, masks, 1), expected)
+
+
+def test_sam_sees_eight_bits_as_the_authors_predictor_gives_them(tiny: Matcher) -> None:
+    images = episode(3)[0][:1].mul(255).round().div(255)
+    values = images[0].mul(255).byte().permute(1, 2, 0).numpy()
+    square = np.array(Image.fromarray(values).resize((64, 64), Image.Resampling.BILINEAR))
+    seen = torch.from_numpy(square).permute(2, 0, 1).float() / 255
+    (expected,), (own,) = tiny.sam.encode(seen[None]), tiny.encode_image(images)
+    assert torch.equal(own["embedding"], expected["embedding"])
 
 
 def test_without_a_mask_the_prediction_is_empty(tiny: Matcher) -> None:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from models.catalog import MODELS
 from models.errors import ModelError
-from models.methods.persam.frame import NEUTRAL, Frame
 from models.methods.persam.target import box, peak, similarity, target_rows
 from models.methods.sam import Guidance, Sam, load_sam
 from models.methods.sam.checkpoint import bare_network, renamed
+from models.methods.sam.frame import NEUTRAL, Frame
 from models.methods.sam.network import PUBLISHED
 from models.weights.published import MODELS as PUBLISHED_MODELS
 
