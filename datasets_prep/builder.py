@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from datasets_prep.archives.sources import SourceFile, contents
 from datasets_prep.prepared.faults import Faults
 from datasets_prep.prepared.folds import FoldSet
 from datasets_prep.runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from datasets_prep.archives.sources import SourceFile
     from datasets_prep.prepared.records import ImageRecord
 
 Areas = Mapping[str, Mapping[int, int]]  # image id -> class -> pixels
@@ -55,6 +55,10 @@ class Workspace:
     shots: Sequence[int] = ()
     faults: Faults = field(default_factory=Faults)
 
+    def unpacked(self, source: SourceFile) -> Path:
+        """The folder with a source's content; see `contents`."""
+        return contents(source, self.sources[source.name], self.raw, self.progress)
+
 
 @dataclass(frozen=True)
 class Content:
@@ -93,7 +97,7 @@ class Builder(Protocol):
     def dataset(self) -> str:
         """The name under which the result is stored."""
 
-    def sources(self) -> "Sequence[SourceFile]":
+    def sources(self) -> Sequence[SourceFile]:
         """Files to be had before `build`; empty for generated or local data."""
 
     def describe(self) -> Mapping[str, object]:
@@ -124,7 +128,9 @@ class BaseBuilder(Generic[Own, Source]):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
     official: ClassVar[Any] = None
+    Options: ClassVar[type[BuilderOptions]] = BuilderOptions
 
     def __init__(self, options: Own, release: Source | None = None) -> None:
         self.options = options

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from datasets_prep.archives.sources import SourceFile, contents
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.coco.classes import CLASSES as COCO_CLASSES
 from datasets_prep.datasets.pascal.images import measure_all, with_labels
@@ -47,7 +47,6 @@ class Coco2Pascal(BaseBuilder[Coco2PascalOptions, Release]):
 
     name: ClassVar[str] = "coco2pascal"
     summary: ClassVar[str] = "COCO-20i to PASCAL: VOC val, tested on classes held out of COCO"
-    version: ClassVar[int] = 1
     official: ClassVar[Release] = VOC2012_SBD
     Options: ClassVar[type[BuilderOptions]] = Coco2PascalOptions
 
@@ -65,8 +64,7 @@ class Coco2Pascal(BaseBuilder[Coco2PascalOptions, Release]):
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        voc = self.release.voc
-        folder = contents(voc, workspace.sources[voc.name], workspace.raw, workspace.progress)
+        folder = workspace.unpacked(self.release.voc)
         items = located(folder, held_out(folder), workspace)
         measured = measure_all(items, workspace.jobs, workspace.progress, workspace.faults)
         return Content(

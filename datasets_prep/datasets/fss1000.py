@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.archives.sources import SourceFile, contents, drive_page, on_drive
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import checked_with_mask, open_image
 from datasets_prep.formats.splitfiles import FSS_FIRST_CLASS, FSS_IMAGES, fss_names, read_fss
@@ -77,30 +77,16 @@ class _Item:
     kept_image: Path
 
 
-class FSS1000:
+class FSS1000(BaseBuilder[BuilderOptions, Release]):
     """FSS-1000 with HSNet's class indices: 0..519 train, 520..759 val, 760..999 test."""
 
     name: ClassVar[str] = "fss1000"
     summary: ClassVar[str] = "FSS-1000: 1000 classes of ten images, 240 tested in one fold"
-    version: ClassVar[int] = 1
-    Options: ClassVar[type[BuilderOptions]] = BuilderOptions
-
-    def __init__(self, options: BuilderOptions, release: Release = FSS1000_RELEASE) -> None:
-        self.options = options
-        self.release = release
-
-    @property
-    def dataset(self) -> str:
-        """The name under which the result is stored."""
-        return self.name
+    official: ClassVar[Release] = FSS1000_RELEASE
 
     def sources(self) -> Sequence[SourceFile]:
         """The archive and the three class lists."""
         return (self.release.archive, *self.release.lists.values())
-
-    def describe(self) -> Mapping[str, object]:
-        """No options."""
-        return {}
 
     def disk_needed(self) -> int:
         """The image table, about."""
@@ -112,9 +98,7 @@ class FSS1000:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        archive = self.release.archive
-        path = workspace.sources[archive.name]
-        folder = kept = contents(archive, path, workspace.raw, workspace.progress)
+        folder = kept = workspace.unpacked(self.release.archive)
         if not (workspace.embed_images or folder.is_relative_to(workspace.root)):
             kept = workspace.raw / "images"
         lists = {part: workspace.sources[file.name] for part, file in self.release.lists.items()}

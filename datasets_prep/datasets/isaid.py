@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.coco.lists import check_known
-from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths
 from datasets_prep.errors import DatasetError, refuse
 from datasets_prep.formats.imagefile import UNREADABLE, checked_with_mask, open_image
 from datasets_prep.formats.splitfiles import pascal_pairs
@@ -99,31 +99,18 @@ class Item:
     kept_image: Path
 
 
-class Isaid:
+class Isaid(BaseBuilder[IsaidOptions, Release]):
     """iSAID-5i: 6,363 tiles of iSAID's val part, 256×256, three folds of five classes."""
 
     name: ClassVar[str] = "isaid"
     summary: ClassVar[str] = "iSAID-5i: aerial images, 15 classes in 3 folds"
-    version: ClassVar[int] = 1
+    official: ClassVar[Release] = ISAID_5I
     Options: ClassVar[type[BuilderOptions]] = IsaidOptions
-
-    def __init__(self, options: IsaidOptions, release: Release = ISAID_5I) -> None:
-        self.options = options
-        self.release = release
-
-    @property
-    def dataset(self) -> str:
-        """The name under which the result is stored."""
-        return self.name
 
     def sources(self) -> Sequence[SourceFile]:
         """The archive, and the lists that the options ask for."""
         lists = self.release.lists if self.options.lists == "published" else ()
         return (self.release.archive, *lists)
-
-    def describe(self) -> Mapping[str, object]:
-        """The options; all shape the content."""
-        return self.options.model_dump()
 
     def disk_needed(self) -> int:
         """The image table twice, about."""
@@ -135,7 +122,7 @@ class Isaid:
         Raises:
             DatasetError: naming every file that is missing or wrong.
         """
-        folder = unpacked(workspace, self.release.archive) / "val"
+        folder = workspace.unpacked(self.release.archive) / "val"
         images = sorted((folder / "images").glob("*.png"))
         if not images:
             raise DatasetError(f"there is no {folder / 'images'}/*.png; is it iSAID-5i's folder?")

@@ -18,7 +18,6 @@ from typing import IO, Any
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import Fold, FoldSet, Pair, contiguous, interleaved, split
 
-HSNET_COMMIT = "6b1bc12"
 PASCAL_CLASSES = 20
 COCO_CLASSES = 80
 FSS_FIRST_CLASS = {"trn": 0, "val": 520, "test": 760}

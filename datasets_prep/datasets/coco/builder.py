@@ -1,6 +1,6 @@
 """Prepare COCO-20i from the archives of COCO 2014, or from the few images that are tested on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from datasets_prep.archives.sources import SourceFile, contents
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.archives.sources import SourceFile
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.coco.classes import CLASSES
 from datasets_prep.datasets.coco.fetch import fetch_images
 from datasets_prep.datasets.coco.images import Item, records
@@ -61,17 +61,13 @@ class CocoOptions(PhotographOptions):
         return self
 
 
-class Coco:
+class Coco(BaseBuilder[CocoOptions, Release]):
     """COCO-20i: 122,218 annotated images, 80 classes, four folds of twenty novel classes."""
 
     name: ClassVar[str] = "coco"
     summary: ClassVar[str] = "COCO-20i: COCO 2014, 80 classes in 4 folds"
-    version: ClassVar[int] = 1
+    official: ClassVar[Release] = COCO2014
     Options: ClassVar[type[BuilderOptions]] = CocoOptions
-
-    def __init__(self, options: CocoOptions, release: Release = COCO2014) -> None:
-        self.options = options
-        self.release = release
 
     @property
     def dataset(self) -> str:
@@ -93,10 +89,6 @@ class Coco:
             *archives,
             *(lists if self.options.lists == "published" else ()),
         )
-
-    def describe(self) -> Mapping[str, object]:
-        """The options; all shape the content."""
-        return self.options.model_dump()
 
     def disk_needed(self) -> int:
         """The image table twice, and the single images, about."""
@@ -156,7 +148,7 @@ class Coco:
         entries = read_index(file, workspace.progress, workspace.faults)
         if not self.options.images:
             return [Item(entry, split, file, None, None, masks) for entry in entries]
-        folder = kept = self._unpacked(workspace, archive)
+        folder = kept = workspace.unpacked(archive)
         if self.options.partial:
             entries = [entry for entry in entries if (folder / entry.name).is_file()]
         if not (workspace.embed_images or folder.is_relative_to(workspace.root)):
@@ -186,12 +178,8 @@ class Coco:
         return [Item(e, "test", file, folder / e.name, folder / e.name, masks) for e in entries]
 
     def _annotations(self, workspace: Workspace, archive: SourceFile) -> Path:
-        folder = self._unpacked(workspace, self.release.annotations)
+        folder = workspace.unpacked(self.release.annotations)
         return folder / f"instances_{archive.stem}.json"
-
-    def _unpacked(self, workspace: Workspace, source: SourceFile) -> Path:
-        path = workspace.sources[source.name]
-        return contents(source, path, workspace.raw, workspace.progress)
 
     def _folds(
         self, workspace: Workspace, published: FoldSet | None, areas: Areas, splits: Splits

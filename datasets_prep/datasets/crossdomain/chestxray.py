@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
 from datasets_prep.prepared.folds import FoldSet
@@ -85,7 +85,6 @@ class ChestXray(BaseBuilder[ChestXrayOptions, Release]):
 
     name: ClassVar[str] = "chestxray"
     summary: ClassVar[str] = "chest X-rays of Shenzhen and Montgomery: lungs, one test fold"
-    version: ClassVar[int] = 1
     official: ClassVar[Release] = NLM
     Options: ClassVar[type[BuilderOptions]] = ChestXrayOptions
 
@@ -125,10 +124,10 @@ class ChestXray(BaseBuilder[ChestXrayOptions, Release]):
         from datasets_prep.datasets.crossdomain.labelled import Item
 
         nlm, every = self.options.montgomery == "nlm", self.options.subset == "all"
-        kaggle = unpacked(workspace, self.release.kaggle)
+        kaggle = workspace.unpacked(self.release.kaggle)
         pairs = kaggle_pairs(kaggle, montgomery=every and not nlm, faults=workspace.faults)
         if nlm:
-            pairs += montgomery_pairs(unpacked(workspace, self.release.montgomery))
+            pairs += montgomery_pairs(workspace.unpacked(self.release.montgomery))
         pairs = workspace.faults.once(pairs, lambda pair: pair[0].stem, lambda pair: pair[0])
         missing = [
             Fault(image.stem, str(path))

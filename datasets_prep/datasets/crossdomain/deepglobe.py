@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.datasets.crossdomain.test_set import differing, one_fold, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing, one_fold
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
 from datasets_prep.prepared.folds import FoldSet
@@ -47,9 +47,7 @@ class DeepGlobe(BaseBuilder[BuilderOptions, Release]):
 
     name: ClassVar[str] = "deepglobe"
     summary: ClassVar[str] = "DeepGlobe land cover: satellite crops of 6 classes, one test fold"
-    version: ClassVar[int] = 1
     official: ClassVar[Release] = KAGGLE
-    Options: ClassVar[type[BuilderOptions]] = BuilderOptions
 
     def sources(self) -> Sequence[SourceFile]:
         """The archive."""
@@ -67,7 +65,7 @@ class DeepGlobe(BaseBuilder[BuilderOptions, Release]):
         """
         from datasets_prep.datasets.crossdomain.crops import records
 
-        tiles = find_tiles(unpacked(workspace, self.release.archive), workspace.faults)
+        tiles = find_tiles(workspace.unpacked(self.release.archive), workspace.faults)
         return Content(
             classes=CLASSES,
             images=records(tiles, self.release.side, workspace.jobs, workspace.faults),

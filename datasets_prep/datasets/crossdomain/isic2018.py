@@ -11,7 +11,7 @@ from pydantic import Field
 
 from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
 from datasets_prep.prepared.folds import FoldSet
@@ -89,7 +89,6 @@ class Isic2018(BaseBuilder[Isic2018Options, Release]):
 
     name: ClassVar[str] = "isic2018"
     summary: ClassVar[str] = "ISIC 2018: skin lesions of 3 diagnoses, one test fold"
-    version: ClassVar[int] = 1
     official: ClassVar[Release] = TASK1
     Options: ClassVar[type[BuilderOptions]] = Isic2018Options
 
@@ -113,7 +112,7 @@ class Isic2018(BaseBuilder[Isic2018Options, Release]):
         faults = workspace.faults
         table = read_classes(workspace.sources[self.release.classes.name], classes, faults)
         folder, masks = (
-            unpacked(workspace, source) for source in (self.release.images, self.release.masks)
+            workspace.unpacked(source) for source in (self.release.images, self.release.masks)
         )
         images = _find_images(folder, table, faults)
         kept = kept_paths(workspace, images.values())

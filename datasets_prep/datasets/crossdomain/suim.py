@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths, one_fold
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults
 from datasets_prep.prepared.folds import FoldSet
@@ -43,9 +43,7 @@ class Suim(BaseBuilder[BuilderOptions, Release]):
 
     name: ClassVar[str] = "suim"
     summary: ClassVar[str] = "SUIM: underwater scenes of 7 classes, one test fold"
-    version: ClassVar[int] = 1
     official: ClassVar[Release] = OFFICIAL
-    Options: ClassVar[type[BuilderOptions]] = BuilderOptions
 
     def sources(self) -> Sequence[SourceFile]:
         """The two parts."""
@@ -68,7 +66,7 @@ class Suim(BaseBuilder[BuilderOptions, Release]):
             other_sizes,
         )
 
-        folders = [unpacked(workspace, source) for source in self.sources()]
+        folders = [workspace.unpacked(source) for source in self.sources()]
         images = find_images(folders, workspace.faults)
         kept = kept_paths(workspace, images)
         items = [Item(i.stem, i, kept[i], mask) for i, mask in images.items()]

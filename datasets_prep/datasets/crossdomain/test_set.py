@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from datasets_prep.archives.sources import SourceFile, contents
 from datasets_prep.builder import Areas, Workspace
 from datasets_prep.prepared.folds import FoldSet, split
 from datasets_prep.prepared.list_report import Figure
@@ -45,12 +44,6 @@ def differing(
     for line in lines:
         progress.note(line)
     return lines
-
-
-def unpacked(workspace: Workspace, source: SourceFile) -> Path:
-    """The folder with a source's content."""
-    path = workspace.sources[source.name]
-    return contents(source, path, workspace.raw, workspace.progress)
 
 
 def kept_paths(workspace: Workspace, images: Iterable[Path]) -> dict[Path, Path]:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from datasets_prep.archives.sources import SourceFile, contents
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.coco.fetch import fetch_images
 from datasets_prep.datasets.coco.lists import named_images
@@ -57,7 +57,6 @@ class Lvis(BaseBuilder[LvisOptions, Release]):
 
     name: ClassVar[str] = "lvis"
     summary: ClassVar[str] = "LVIS-92i: LVIS v1 val, 92 classes in each of 10 folds"
-    version: ClassVar[int] = 1
     official: ClassVar[Release] = LVIS_V1
     Options: ClassVar[type[BuilderOptions]] = LvisOptions
 
@@ -83,7 +82,7 @@ class Lvis(BaseBuilder[LvisOptions, Release]):
             DatasetError: naming every file that is missing or wrong.
         """
         options, faults = self.options, workspace.faults
-        file = self._unpacked(workspace, self.release.annotations) / _ANNOTATIONS
+        file = workspace.unpacked(self.release.annotations) / _ANNOTATIONS
         index = read_index(file, workspace.progress, faults)
         derived = derived_lists(index.entries)
         lists = self._published(workspace, derived) if options.lists == "published" else derived
@@ -123,7 +122,7 @@ class Lvis(BaseBuilder[LvisOptions, Release]):
         )
 
     def _published(self, workspace: Workspace, annotated: Lists) -> Lists:
-        folder = self._unpacked(workspace, self.release.lists)
+        folder = workspace.unpacked(self.release.lists)
         found = sorted(path for path in files_below(folder) if path.name == _PICKLE)
         if len(found) != 1:
             raise DatasetError(f"{folder} holds {len(found)} files {_PICKLE}; is it another file?")
@@ -136,7 +135,7 @@ class Lvis(BaseBuilder[LvisOptions, Release]):
         paths: dict[str, tuple[Path, Path]] = {}
         copied: list[Path] = []
         for part, archive in self.release.images.items():
-            folder = self._unpacked(workspace, archive)
+            folder = workspace.unpacked(archive)
             stays = workspace.embed_images or folder.is_relative_to(workspace.root)
             for entry in entries:
                 here, _, name = entry.name.partition("/")
@@ -164,7 +163,3 @@ class Lvis(BaseBuilder[LvisOptions, Release]):
                 _INSTEAD,
             )
         return {name: (root / name, root / name) for name in names}
-
-    def _unpacked(self, workspace: Workspace, source: SourceFile) -> Path:
-        path = workspace.sources[source.name]
-        return contents(source, path, workspace.raw, workspace.progress)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.datasets.crossdomain.test_set import differing, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import FoldSet
 from datasets_prep.runtime.walk import files_below
@@ -125,7 +125,6 @@ class PacoPart(BaseBuilder[PacoPartOptions, Release]):
 
     name: ClassVar[str] = "paco-part"
     summary: ClassVar[str] = "PACO-Part: some 300 parts of objects in COCO's images, 4 test folds"
-    version: ClassVar[int] = 1
     official: ClassVar[Release] = PACO_PART
     Options: ClassVar[type[BuilderOptions]] = PacoPartOptions
 
@@ -193,7 +192,7 @@ class PacoPart(BaseBuilder[PacoPartOptions, Release]):
     def _sheet(self, workspace: Workspace) -> "Sheet":
         from datasets_prep.datasets.parts.paco_files import read_pickles, read_release
 
-        folder = unpacked(workspace, self._annotations)
+        folder = workspace.unpacked(self._annotations)
         if self.options.lists == "published":
             files = (_inside(folder, f"paco_part_{part}.pkl") for part in ("train", "val"))
             return read_pickles(*files)
@@ -213,7 +212,7 @@ class PacoPart(BaseBuilder[PacoPartOptions, Release]):
                 source = release.images[folder]
                 if source not in self.sources():
                     raise DatasetError(f"the annotations name images of {folder}, not of train2017")
-                folders[folder] = unpacked(workspace, source)
+                folders[folder] = workspace.unpacked(source)
                 continue
             folders[folder] = workspace.raw / f"{folder}-single"
             names = [Path(f).name for f in sheet.files.values() if f.startswith(f"{folder}/")]

@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from datasets_prep.archives.sources import SourceFile, contents, drive_page, on_drive
+from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.datasets.crossdomain.test_set import differing, unpacked
+from datasets_prep.datasets.crossdomain.test_set import differing
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.folds import FoldSet
 from datasets_prep.runtime.walk import files_below
@@ -93,7 +93,6 @@ class PascalPart(BaseBuilder[PascalPartOptions, Release]):
 
     name: ClassVar[str] = "pascal-part"
     summary: ClassVar[str] = "Pascal-Part: 56 parts of VOC 2010's objects in 4 test folds"
-    version: ClassVar[int] = 1
     official: ClassVar[Release] = PASCAL_PART
     Options: ClassVar[type[BuilderOptions]] = PascalPartOptions
 
@@ -124,7 +123,7 @@ class PascalPart(BaseBuilder[PascalPartOptions, Release]):
             records,
         )
 
-        voc = unpacked(workspace, self.release.voc)
+        voc = workspace.unpacked(self.release.voc)
         folder = self._folder(workspace)
         if self.options.lists == "derived":
             listed = derived(voc, folder, workspace)
@@ -153,12 +152,13 @@ class PascalPart(BaseBuilder[PascalPartOptions, Release]):
     def _folder(self, workspace: Workspace) -> Path:
         """The folder of the annotations, however deep its archive has it."""
         source = self._annotations
-        path = workspace.sources[source.name]
-        unnamed = replace(source, folder=None)
-        root = contents(unnamed, path, workspace.raw, workspace.progress)
+        root = workspace.unpacked(replace(source, folder=None))
         folders = sorted({folder for path in files_below(root) for folder in path.parents})
         inside = (each for each in folders if each.is_relative_to(root))
         found = next((each for each in inside if each.name == source.folder), None)
         if found is None:
-            raise DatasetError(f"{path} holds no folder {source.folder}: is it another file?")
+            raise DatasetError(
+                f"{workspace.sources[source.name]} holds no folder {source.folder}: "
+                "is it another file?"
+            )
         return found

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from datasets_prep.archives.sources import SourceFile, contents
-from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.archives.sources import SourceFile
+from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.pascal.release import CLASSES, VOC2012_SBD, ListName, Release
 from datasets_prep.prepared.folds import FoldSet, NovelInTrain
 from datasets_prep.prepared.list_report import REPORT
@@ -49,17 +49,13 @@ class PascalOptions(PhotographOptions):
         return self
 
 
-class Pascal:
+class Pascal(BaseBuilder[PascalOptions, Release]):
     """PASCAL-5i: 12,031 images, 20 classes, four folds of five novel classes."""
 
     name: ClassVar[str] = "pascal"
     summary: ClassVar[str] = "PASCAL-5i: VOC 2012 with SBD's annotations, 20 classes in 4 folds"
-    version: ClassVar[int] = 1
+    official: ClassVar[Release] = VOC2012_SBD
     Options: ClassVar[type[BuilderOptions]] = PascalOptions
-
-    def __init__(self, options: PascalOptions, release: Release = VOC2012_SBD) -> None:
-        self.options = options
-        self.release = release
 
     @property
     def dataset(self) -> str:
@@ -82,10 +78,6 @@ class Pascal:
         wanted = "val/" if self.options.only == "eval" else ""
         return {n: f for n, f in self.release.fold_lists.items() if n.startswith(wanted)}
 
-    def describe(self) -> Mapping[str, object]:
-        """The options; both shape the fold lists."""
-        return self.options.model_dump()
-
     def disk_needed(self) -> int:
         """Label maps and the image table, about."""
         return 300_000_000
@@ -100,7 +92,7 @@ class Pascal:
         from datasets_prep.datasets.pascal.lists import ListFiles
         from datasets_prep.datasets.pascal.union import Annotations, held_out, located, union
 
-        voc = self._folder(workspace, self.release.voc)
+        voc = workspace.unpacked(self.release.voc)
         others = Annotations(
             self._if_there(workspace, self.release.sbd),
             self._if_there(workspace, self.release.ready_made),
@@ -143,11 +135,7 @@ class Pascal:
         return examined(others.ready_made, own_maps, voc_ids(voc), known, workspace)
 
     def _if_there(self, workspace: Workspace, source: SourceFile) -> Path | None:
-        return self._folder(workspace, source) if source.name in workspace.sources else None
-
-    def _folder(self, workspace: Workspace, source: SourceFile) -> Path:
-        path = workspace.sources[source.name]
-        return contents(source, path, workspace.raw, workspace.progress)
+        return workspace.unpacked(source) if source.name in workspace.sources else None
 
     def _folds(
         self,

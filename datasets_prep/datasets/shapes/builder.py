@@ -28,8 +28,6 @@ class Shapes(BaseBuilder[BuilderOptions, None]):
 
     name: ClassVar[str] = "shapes"
     summary: ClassVar[str] = "generated scenes of 20 textured silhouettes; nothing to download"
-    version: ClassVar[int] = 1
-    Options: ClassVar[type[BuilderOptions]] = BuilderOptions
 
     def sources(self) -> Sequence[SourceFile]:
         """None: everything is generated."""
