@@ -63,18 +63,6 @@ class SourceFile:
         return self.name.removesuffix(suffix)
 
 
-def on_drive(file_id: str) -> tuple[str, ...]:
-    """The address of a file on Google Drive, past the page that asks whether one is sure."""
-    return (
-        f"https://drive.usercontent.google.com/download?id={file_id}&export=download&confirm=t",
-    )
-
-
-def drive_page(file_id: str) -> str:
-    """The page of a file on Google Drive, for people."""
-    return f"https://drive.google.com/file/d/{file_id}/view"
-
-
 @dataclass(frozen=True)
 class Planned:
     """What `obtain` would do about one source.

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
+from datasets_prep.archives.hosts import on_drive, split_list
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import checked_with_mask, open_image
@@ -21,8 +22,6 @@ from datasets_prep.runtime.parallel import ordered_results
 
 FOREGROUND = 128  # least grey level of the object in a mask (HSNet, data/fss.py)
 
-_HSNET = "https://raw.githubusercontent.com/juhongm999/hsnet"
-_DRIVE = "16TgqOeI_0P41Eh3jWQlxlRXG9KIqtMgI"
 _PARTS: Mapping[str, Split] = {"trn": "train", "val": "val", "test": "test"}
 _LIST_SHA256 = {
     "trn": "815bce03f2502719ba3bd9c1f79111b74ec8ab63e6111830ff7312de49b1cf17",
@@ -39,29 +38,16 @@ class Release:
     lists: Mapping[str, SourceFile]
 
 
-def _class_list(part: str, sha256: str) -> SourceFile:
-    path = f"data/splits/fss/{part}.txt"
-    return SourceFile(
-        name=f"fss/{part}.txt",
-        urls=(f"{_HSNET}/6b1bc12/{path}", f"{_HSNET}/main/{path}"),
-        sha256=sha256,
-        extracted_size=0,
-        page="https://github.com/juhongm999/hsnet",
-        note=f"{path} of that repository at commit 6b1bc12",
-    )
-
-
 FSS1000_RELEASE = Release(
-    archive=SourceFile(
-        name="fewshot_data.zip",
-        urls=on_drive(_DRIVE),
+    archive=on_drive(
+        "fewshot_data.zip",
+        "16TgqOeI_0P41Eh3jWQlxlRXG9KIqtMgI",
         extracted_size=1_000_000_000,
-        page=drive_page(_DRIVE),
         note="no hash is published; it unpacks to fewshot_data/fewshot_data/CLASS/1.jpg .. 10.png, "
         "and any folder fewshot_data of such folders serves as well",
         folder="fewshot_data/fewshot_data",
     ),
-    lists={part: _class_list(part, sha256) for part, sha256 in _LIST_SHA256.items()},
+    lists={part: split_list(f"fss/{part}.txt", sha256) for part, sha256 in _LIST_SHA256.items()},
 )  # fmt: skip
 
 

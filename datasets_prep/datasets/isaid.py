@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
+from datasets_prep.archives.hosts import on_drive, split_list
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.coco.lists import check_known
 from datasets_prep.datasets.crossdomain.test_set import differing, kept_paths
@@ -35,8 +36,7 @@ FOLDS = 3
 LARGE_IMAGE = "^([^_]+)_"  # of a tile's name, `P0977_1648_1904_1442_1698`
 
 _MASK = "_instance_color_RGB.png"
-_DRIVE = "17PQ1iKCbaj2OjwBdCn_VBh09ntI4lxgL"
-_SCCNET = "https://raw.githubusercontent.com/linhanwang/SCCNet"
+_SCCNET = "linhanwang/SCCNet"
 _COMMIT = "c9c1009ac813bfb6226a7816e064141e1fe4c7e5"
 
 
@@ -49,28 +49,19 @@ class Release:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def _list(fold: int) -> SourceFile:
-    path = f"data/splits/isaid/val/fold{fold}.txt"
-    return SourceFile(
-        name=f"isaid/val/fold{fold}.txt",
-        urls=(f"{_SCCNET}/{_COMMIT}/{path}", f"{_SCCNET}/main/{path}"),
-        extracted_size=0,
-        page="https://github.com/linhanwang/SCCNet",
-        note=f"no hash is published; {path} of that repository at commit {_COMMIT[:7]}",
-    )
-
-
 ISAID_5I = Release(
-    archive=SourceFile(
-        name="iSAID_5i.zip",
-        urls=on_drive(_DRIVE),
+    archive=on_drive(
+        "iSAID_5i.zip",
+        "17PQ1iKCbaj2OjwBdCn_VBh09ntI4lxgL",
         extracted_size=3_000_000_000,
-        page=drive_page(_DRIVE),
         note="no hash is published; a folder iSAID_patches with val/images and val/semantic_png "
         "serves as well",
         folder="iSAID_patches",
     ),
-    lists=tuple(_list(fold) for fold in range(FOLDS)),
+    lists=tuple(
+        split_list(f"isaid/val/fold{fold}.txt", repository=_SCCNET, commit=_COMMIT)
+        for fold in range(FOLDS)
+    ),
     counts={"tiles": 6_363},
 )  # fmt: skip
 

@@ -7,15 +7,11 @@ list files of juhongm999/hsnet, which equal those of PFENet, and issue 65 of chu
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from datasets_prep.archives.hosts import COCO, of_coco, split_list
 from datasets_prep.archives.sources import SourceFile
 
 FOLDS = 4
 MIN_AREA = 2048  # pixels of a class by which an image is listed: 2·32·32 in PFENet's code
-
-_COCO = "http://images.cocodataset.org"
-_TERMS = "https://cocodataset.org/#termsofuse"
-_HSNET = "https://raw.githubusercontent.com/juhongm999/hsnet"
-_SPLITS = "data/splits/coco"
 
 _LIST_SHA256 = {
     "trn/fold0.pkl": "5a94e113d8c150a7e20723360dd9779eaa1305ccddc28dff4501e29ed3df5c45",
@@ -73,55 +69,28 @@ class Release:
     counts: ListCounts | None
 
 
-def _archive(name: str, size: int, sha256: str, extracted: int, folder: str) -> SourceFile:
-    parent = "annotations" if folder == "annotations" else "zips"
-    return SourceFile(
-        name=name,
-        urls=(f"{_COCO}/{parent}/{name}",),
-        size=size,
-        sha256=sha256,
-        extracted_size=extracted,
-        page=_TERMS,
-        note=f"it unpacks to {folder}, which serves as well",
-        folder=folder,
-    )
-
-
-def _fold_list(name: str, sha256: str) -> SourceFile:
-    return SourceFile(
-        name=f"coco/{name}",
-        urls=(f"{_HSNET}/6b1bc12/{_SPLITS}/{name}", f"{_HSNET}/main/{_SPLITS}/{name}"),
-        sha256=sha256,
-        extracted_size=0,
-        page="https://github.com/juhongm999/hsnet",
-        note=f"{_SPLITS}/{name} of that repository at commit 6b1bc12",
-    )
-
-
 COCO2014 = Release(
-    annotations=_archive(
+    annotations=of_coco(
         "annotations_trainval2014.zip",
         252_872_794,
         "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
         1_000_000_000,
         "annotations",
     ),
-    train=_archive(
+    train=of_coco(
         "train2014.zip",
         13_510_573_713,
         "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775",
         13_600_000_000,
-        "train2014",
     ),
-    val=_archive(
+    val=of_coco(
         "val2014.zip",
         6_645_013_297,
         "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0",
         6_700_000_000,
-        "val2014",
     ),
-    fold_lists={name: _fold_list(name, sha256) for name, sha256 in _LIST_SHA256.items()},
-    single=f"{_COCO}/val2014",
+    fold_lists={name: split_list(f"coco/{name}", sha256) for name, sha256 in _LIST_SHA256.items()},
+    single=f"{COCO}/val2014",
     counts=ListCounts(
         images=(82_081, 40_137),
         test_pairs=(35_783, 17_912, 14_563, 14_315),

@@ -9,15 +9,14 @@ of each fold: open-edge-platform/geti-instant-learn, library/src/instantlearn/ut
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
+from datasets_prep.archives.hosts import COCO, COCO_2017, on_drive
+from datasets_prep.archives.sources import SourceFile
 
 FOLDS = 10
 EPISODES = 2300
 
-_COCO = "http://images.cocodataset.org"
 _LVIS = "https://dl.fbaipublicfiles.com/LVIS/lvis_v1_val.json.zip"
 _LVIS_MIRROR = "https://s3-us-west-2.amazonaws.com/dl.fbaipublicfiles.com/LVIS/lvis_v1_val.json.zip"
-_DRIVE = "1itJC119ikrZyjHB9yienUPD0iqV12_9y"
 
 
 @dataclass(frozen=True)
@@ -58,19 +57,6 @@ class Release:
     counts: Counts | None
 
 
-def _images(part: str, size: int, sha256: str, extracted: int) -> SourceFile:
-    return SourceFile(
-        name=f"{part}.zip",
-        urls=(f"{_COCO}/zips/{part}.zip",),
-        size=size,
-        sha256=sha256,
-        extracted_size=extracted,
-        page="https://cocodataset.org/#termsofuse",
-        note=f"it unpacks to {part}, which serves as well",
-        folder=part,
-    )
-
-
 LVIS_V1 = Release(
     annotations=SourceFile(
         name="lvis_v1_val.json.zip",
@@ -81,29 +67,15 @@ LVIS_V1 = Release(
         page="https://www.lvisdataset.org/dataset",
         note="version 1; the JSON alone is not looked for, give the archive",
     ),
-    images={
-        "train2017": _images(
-            "train2017",
-            19_336_861_798,
-            "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
-            19_400_000_000,
-        ),
-        "val2017": _images(
-            "val2017",
-            815_585_330,
-            "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
-            820_000_000,
-        ),
-    },
-    lists=SourceFile(
-        name="lvis.zip",
-        urls=on_drive(_DRIVE),
+    images=COCO_2017,
+    lists=on_drive(
+        "lvis.zip",
+        "1itJC119ikrZyjHB9yienUPD0iqV12_9y",
         extracted_size=1_500_000_000,
-        page=drive_page(_DRIVE),
         note="no hash is published; a folder lvis with lvis_val.pkl in it serves as well; "
         "--lists derived needs neither",
     ),
-    single=_COCO,
+    single=COCO,
     counts=Counts(
         images=19_809,
         annotations=244_707,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
+from datasets_prep.archives.hosts import COCO, COCO_2017, on_drive
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.crossdomain.test_set import differing
 from datasets_prep.errors import DatasetError
@@ -18,9 +19,6 @@ from datasets_prep.runtime.walk import files_below
 if TYPE_CHECKING:
     from datasets_prep.datasets.parts.sheet import Sheet
 
-_COCO = "http://images.cocodataset.org"
-_TERMS = "https://cocodataset.org/#termsofuse"
-_DRIVE = "1VEXgHlYmPVMTVYd8RkT6-l8GGq0G9vHX"
 ClassRule = Literal["per-shot", "fixed"]
 
 _TRAINED, _TESTED = "object parts in the training images", "object parts tested with one shot"
@@ -47,19 +45,6 @@ class Release:
     episodes: int = 2500
 
 
-def _archive(folder: str, size: int, sha256: str) -> SourceFile:
-    return SourceFile(
-        name=f"{folder}.zip",
-        urls=(f"{_COCO}/zips/{folder}.zip",),
-        size=size,
-        sha256=sha256,
-        extracted_size=size,
-        page=_TERMS,
-        note=f"it unpacks to {folder}, which serves as well",
-        folder=folder,
-    )
-
-
 PACO_PART = Release(
     annotations=SourceFile(
         name="paco_lvis_v1.zip",
@@ -69,27 +54,15 @@ PACO_PART = Release(
         page="https://github.com/facebookresearch/paco",
         note="about 129 MB; a folder paco_lvis_v1 with its files serves as well",
     ),
-    pickles=SourceFile(
-        name="paco.zip",
-        urls=on_drive(_DRIVE),
+    pickles=on_drive(
+        "paco.zip",
+        "1VEXgHlYmPVMTVYd8RkT6-l8GGq0G9vHX",
         extracted_size=1_000_000_000,
-        page=drive_page(_DRIVE),
         note="no hash is published; a folder paco with paco_part_train.pkl and paco_part_val.pkl "
         "serves as well",
     ),
-    images={
-        "train2017": _archive(
-            "train2017",
-            19_336_861_798,
-            "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
-        ),
-        "val2017": _archive(
-            "val2017",
-            815_585_330,
-            "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
-        ),
-    },
-    single=_COCO,
+    images=COCO_2017,
+    single=COCO,
     counts={_TRAINED: 448, _TESTED: 303},
 )  # fmt: skip
 

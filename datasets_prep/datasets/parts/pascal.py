@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from datasets_prep.archives.sources import SourceFile, drive_page, on_drive
+from datasets_prep.archives.hosts import on_drive
+from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.crossdomain.test_set import differing
 from datasets_prep.errors import DatasetError
@@ -15,7 +16,6 @@ from datasets_prep.prepared.folds import FoldSet
 from datasets_prep.runtime.walk import files_below
 
 _ROOZBEHM = "http://roozbehm.info/pascal-parts"
-_DRIVE = "1WaM0VM6I9b3u3v3w-QzFLJI8d3NRumTK"
 _MAT = "Annotations_Part"
 _JSON = "Annotations_Part_json_merged_part_classes"
 _JSON_LISTS = "all_obj_part_to_image.json"
@@ -58,11 +58,10 @@ PASCAL_PART = Release(
         note=f"about 78 MB, no hash is published; its folder {_MAT} serves as well",
         folder=_MAT,
     ),
-    json=SourceFile(
-        name="pascal.zip",
-        urls=on_drive(_DRIVE),
+    json=on_drive(
+        "pascal.zip",
+        "1WaM0VM6I9b3u3v3w-QzFLJI8d3NRumTK",
         extracted_size=500_000_000,
-        page=drive_page(_DRIVE),
         note=f"no hash is published; its folder {_JSON}, with {_JSON_LISTS} beside it, "
         "serves as well",
         folder=_JSON,

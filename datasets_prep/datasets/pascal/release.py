@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from datasets_prep.archives.hosts import split_list
 from datasets_prep.archives.sources import SourceFile
 
 ListName = Literal["published", "oslsm", "pfenet"]
@@ -22,7 +23,6 @@ CLASSES = (
 
 _RAW = "https://raw.githubusercontent.com"
 _ARCHIVED = "https://web.archive.org/web/2020id_"
-_SPLITS = "data/splits/pascal"
 
 _LIST_SHA256 = {
     "trn/fold0.txt": "40fded8be6afbc4b70953277f2a178af8055cddd4e73fb4646b7bf19704b9da2",
@@ -95,18 +95,6 @@ class Release:
     known: Path = KNOWN
 
 
-def _fold_list(name: str, sha256: str) -> SourceFile:
-    repository = f"{_RAW}/juhongm999/hsnet"
-    return SourceFile(
-        name=f"pascal/{name}",
-        urls=(f"{repository}/6b1bc12/{_SPLITS}/{name}", f"{repository}/main/{_SPLITS}/{name}"),
-        sha256=sha256,
-        extracted_size=0,
-        page="https://github.com/juhongm999/hsnet",
-        note=f"{_SPLITS}/{name} of that repository at commit 6b1bc12",
-    )
-
-
 _HSNET = ListCounts(
     test_pairs=(346, 451, 725, 346),
     test_images=(345, 433, 587, 326),
@@ -148,7 +136,9 @@ VOC2012_SBD = Release(
         "is on Google Drive, id 1EQSKo5n2obj7tW8RytYTJ-eEYbXqtUXE",
         folder="benchmark_RELEASE/dataset",
     ),
-    fold_lists={name: _fold_list(name, sha256) for name, sha256 in _LIST_SHA256.items()},
+    fold_lists={
+        name: split_list(f"pascal/{name}", sha256) for name, sha256 in _LIST_SHA256.items()
+    },
     pfenet_train=SourceFile(
         name="voc_sbd_merge_noduplicate.txt",
         urls=(
