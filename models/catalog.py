@@ -33,6 +33,7 @@ MODELS = Registry(
         "patnet": "models.methods.patnet:PATNet",
         "vrp-sam": "models.methods.vrp_sam:VRPSAM",
         "insid3": "models.methods.insid3:INSID3",
+        "fssdino": "models.methods.fssdino:FSSDINO",
         "gf-sam": "models.methods.gf_sam:GFSAM",
         "matcher": "models.methods.matcher:Matcher",
     },

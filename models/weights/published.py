@@ -121,6 +121,13 @@ MODELS: Mapping[str, Published] = {
         side=1024,
         pixels=f"{_SQUASHED}; {_IMAGENET}",
     ),
+    "fssdino": Published(
+        ("facebook/dinov3-vitb16-pretrain-lvd1689m",),
+        gated=True,
+        parameters=85_660_416,
+        side=512,
+        pixels=f"{_SQUASHED}; {_IMAGENET}",
+    ),
     "gf-sam": Published(
         (_DINOV2, _SAM),
         parameters=_DINOV2_PARAMETERS + _SAM_PARAMETERS,
