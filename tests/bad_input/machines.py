@@ -5,6 +5,8 @@ import fcntl
 import io
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -56,13 +58,18 @@ def ascii_only(desk: Desk) -> Ended:
     raise AssertionError("the command did not end")
 
 
-def folder(desk: Desk, *classes: str, beginning: str = "") -> Ended:
-    """Prepare twelve images of four classes."""
+def folder(
+    desk: Desk,
+    *classes: str,
+    beginning: str = "",
+    save: Callable[[Image.Image, Path], object] = Image.Image.save,
+) -> Ended:
+    """Prepare twelve images of four classes, each file written by `save`."""
     for index in range(12):
         for part, array in (("images", photo(index)), ("labels", label_map(index))):
             path = desk.place / "in" / part / f"{beginning}{index:02d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(array.astype(np.uint8)).save(path)
+            save(Image.fromarray(array.astype(np.uint8)), path)
     args = ("--name", "mine", "--classes", ",".join(classes), "--folds", 2, "--shots", 1)
     return desk.bench("prepare", "folder", desk.place / "in", *args)
 
