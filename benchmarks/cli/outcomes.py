@@ -12,11 +12,16 @@ if TYPE_CHECKING:
 _NAMED = 5  # failed episodes that a message names
 
 
-def outcome_json(outcome: "Outcome") -> dict[str, Any]:
-    """One run for a program."""
+def outcome_json(outcome: "Outcome", results_root: Path) -> dict[str, Any]:
+    """One run for a program; `answers` are what was asked beside mIoU, in 0..1."""
+    from benchmarks.results import figures
+    from benchmarks.results.store import read_result
+
     body: dict[str, Any] = {"run": str(outcome.key), "status": outcome.status}
     if outcome.record is not None:
         body |= outcome.record.model_dump(mode="json")
+        if figures.asked(outcome.record):
+            body["answers"] = dict(figures.answers(read_result(results_root, outcome.key)))
     if outcome.unfinished is not None:
         own = outcome.unfinished
         body |= {"episodes": own.episodes, "measured": own.measured, "failed": dict(own.failed)}

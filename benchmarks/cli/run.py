@@ -234,7 +234,7 @@ def run(
     part = Shard.parse(shard) if shard is not None else None
     outcomes = _measure(matrix, resume, part, quiet)
     if as_json:
-        print_json([outcome_json(outcome) for outcome in outcomes])
+        print_json([outcome_json(outcome, matrix.results_root) for outcome in outcomes])
     elif part is not None:
         click.echo(f"shard {part} of {len(outcomes)} runs; with all of them there: bench merge")
     else:

@@ -236,6 +236,12 @@ def test_what_was_asked_beside_stands_below_the_table() -> None:
     assert "boundary IoU" not in run(*plain).stdout
     said = run(*plain, "--metrics", "boundary", "--fresh").stdout
     assert "boundary IoU" in said
+    found = json.loads(run(*plain, "--metrics", "boundary", "--json").stdout)
+    shares = [own["answers"]["boundary_iou"] for own in found]
+    assert len(shares) == 2 and f"{100 * sum(shares) / 2:.1f}" in said
+    asked = json.loads(run(*plain, "--protocol", "absent-v1", "--json").stdout)
+    assert {"present_miou", "false_alarm_rate", "marked_area"} == asked[0]["answers"].keys()
+    assert "answers" not in json.loads(run(*plain, "--protocol", "hsnet", "--json").stdout)[0]
     assert refused("run", "--metrics", "edge").startswith("--metrics: Input should be 'boundary'")
 
 
