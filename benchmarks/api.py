@@ -23,6 +23,7 @@ from benchmarks.protocols.lists import expected_digest
 from benchmarks.results import figures
 from benchmarks.results.evaluation import Evaluation, evaluations
 from benchmarks.results.journal import is_complete
+from benchmarks.results.kept_masks import Mask, line_of, write_masks
 from benchmarks.results.records import DatasetRecord, ModelRecord, ProtocolRecord, RunRecord
 from benchmarks.results.repeat import repeat_command
 from benchmarks.results.store import (
@@ -57,6 +58,7 @@ __all__ = [
     "Figure",
     "Gallery",
     "Interval",
+    "Mask",
     "ModelRecord",
     "Panel",
     "PreparedDataset",
@@ -77,6 +79,7 @@ __all__ = [
     "intervals",
     "is_complete",
     "lettering",
+    "line_of",
     "load_dataset",
     "load_results",
     "metrics",
@@ -87,6 +90,7 @@ __all__ = [
     "repeat_command",
     "score_masks",
     "shared_classes",
+    "write_masks",
     "write_table",
 ]
 
@@ -252,7 +256,8 @@ def score_masks(
     """Score masks that another program wrote for one episode list, and keep the result.
 
     Args:
-        folder: one PNG an episode, `000000.png`, ...; see `benchmarks.results.outside_masks`.
+        folder: one PNG an episode, `000000.png`, ..., or a table of run lengths, as runs keep it;
+            see `benchmarks.results.outside_masks` and `kept_masks`.
         dataset: a prepared dataset, or its name.
         fold: from 0.
         shots: supports an episode.

@@ -110,6 +110,7 @@ def _pictures(
     from benchmarks.evaluation.episode_mask import kept_mask
     from benchmarks.pictures.episode import Prediction, draw
     from benchmarks.protocols.catalog import get_protocol
+    from benchmarks.results.kept_masks import keeps
     from leaderboards.page.report import episodes_of, telling
 
     by_fold = {result.key.fold: result for result in results}
@@ -117,7 +118,7 @@ def _pictures(
     for episodes in telling(episodes_of(results)).values():
         for found in episodes:
             result = by_fold[found.fold]
-            if not (result.key.folder(store) / "predictions").is_dir():
+            if not keeps(result.key.folder(store)):
                 continue
             setup = result.record.setup
             recipe = get_protocol(setup.protocol.name).recipe

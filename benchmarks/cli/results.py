@@ -1,7 +1,7 @@
 """`bench results`: results that are sent, verified, and kept in the repository."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from benchmarks.cli.options.params import (
 )
 
 if TYPE_CHECKING:
+    from benchmarks.results.kept_masks import Mask
     from benchmarks.results.store import Result, RunKey
 
 _SAMPLE, _MODEL = "Which episodes", "With what"
@@ -56,17 +57,44 @@ def _chosen(names: Sequence[str], results_root: Path | None) -> "list[Result]":
     return list(found.values())
 
 
+def _masks(names: Sequence[str], results_root: Path | None) -> "Callable[[RunKey, int], Mask]":
+    """A function that gives the mask of an episode: an archive's, else what the run kept."""
+    from benchmarks.config.file import root
+    from benchmarks.evaluation.episode_mask import kept_mask
+    from benchmarks.results.kept_masks import mask_of
+    from leaderboards.committed.archive import SUFFIX, read_archive
+
+    store = root("results_root", results_root)
+    sent: dict[RunKey, Mapping[int, Mapping[str, Any]]] = {}
+    for name in names:
+        if name.endswith(SUFFIX):
+            sent |= read_archive(Path(name)).masks
+
+    def mask(key: "RunKey", episode: int) -> "Mask":
+        if episode in sent.get(key, ()):
+            return mask_of(sent[key][episode])
+        return kept_mask(store, key, episode)
+
+    return mask
+
+
 @results.command(
     examples=(
         "bench results add dense-nn                      all its folds, datasets and shots",
         "bench results add shapes/fixed-v1/dense-nn      on one dataset, by one protocol",
         "bench results add mine.zip                      what somebody has packed",
+        "bench results add mine.zip --predictions        with its masks",
     ),
 )
 @argument("names", "Models or runs: parts of their path; or archives.", nargs=-1, required=True)
+@option(
+    "--predictions",
+    is_flag=True,
+    help="Keep the masks too, one table a run, where the terms of the data permit it.",
+)
 @results_root
 @boards
-def add(names: Sequence[str], results_root: Path | None, boards: Path) -> None:
+def add(names: Sequence[str], predictions: bool, results_root: Path | None, boards: Path) -> None:
     """Write the files of finished runs for committing.
 
     A small JSON and the counts of every episode. Refused are runs of which a fold is lacking, that
@@ -74,7 +102,8 @@ def add(names: Sequence[str], results_root: Path | None, boards: Path) -> None:
     """
     from leaderboards.committed import curate
 
-    for path in curate.add(_chosen(names, results_root), boards / "results"):
+    mask = _masks(names, results_root) if predictions else None
+    for path in curate.add(_chosen(names, results_root), boards / "results", mask):
         click.echo(path)
 
 
@@ -97,15 +126,11 @@ def pack(names: Sequence[str], out: Path, predictions: bool, results_root: Path 
 
     It holds records, the counts of every episode, and masks where wished; no paths, no host names.
     """
-    from benchmarks.config.file import root
-    from benchmarks.evaluation.episode_mask import kept_mask
     from leaderboards.committed import archive, curate
 
     found = _chosen(names, results_root)
     curate.check_whole(found)
-    store = root("results_root", results_root)
-    masks = (lambda key, episode: kept_mask(store, key, episode)) if predictions else None
-    archive.pack(found, out, masks)
+    archive.pack(found, out, _masks(names, results_root) if predictions else None)
     click.echo(f"packed {len(found)} results into {out}, {out.stat().st_size:,} bytes")
 
 

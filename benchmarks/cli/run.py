@@ -152,10 +152,12 @@ _WHERE = "Where to run it"
 @metrics
 @option(
     "--save-predictions",
-    is_flag=True,
+    type=click.Choice(["png", "rle"]),
+    is_flag=False,
+    flag_value="png",
     default=None,
     group=_HOW,
-    help="Keep every predicted mask as PNG.",
+    help="Keep every predicted mask as PNG (default), or all in one table of run lengths.",
 )
 @number(
     "--workers",

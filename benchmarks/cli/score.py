@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -21,16 +21,25 @@ from benchmarks.cli.options.params import (
 )
 from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
 
+if TYPE_CHECKING:
+    from benchmarks.results.store import Result
+
 
 @click.command(
     cls=Verb,
     examples=(
         "bench episodes export pascal --protocol hsnet --fold 0 --shots 1 > list.jsonl",
         "bench score masks --dataset pascal --protocol hsnet --fold 0 --shots 1 --name mine",
+        "bench score results/shapes/fixed-v1/mine/fold0_1shot --metrics boundary",
     ),
 )
-@argument("folder", "Holds one PNG an episode: 000000.png, 000001.png, ...", type=PATH)
-@option("--dataset", "-d", required=True, group="Which list", help="A prepared dataset.")
+@argument(
+    "place",
+    "A folder with one PNG an episode: 000000.png, 000001.png, ...; a table of run lengths; or a "
+    "run that kept its masks.",
+    type=PATH,
+)
+@option("--dataset", "-d", group="Which list", help="A prepared dataset.")
 @option(
     "--protocol",
     "-p",
@@ -40,17 +49,16 @@ from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
     group="Which list",
     help="The protocol that says how masks are scored.",
 )
-@number("--fold", least=0, required=True, group="Which list", help="From 0.")
+@number("--fold", least=0, group="Which list", help="From 0.")
 @option(
     "--shots",
     "-k",
     type=click.IntRange(1),
-    required=True,
     metavar="K",
     group="Which list",
     help="Supports an episode.",
 )
-@option("--name", required=True, help="The name under which the result is kept.")
+@option("--name", help="The name under which the result is kept; none for a run's own masks.")
 @option(
     "--sees-test-classes",
     type=click.Choice(["yes", "no", "partly", "unknown"]),
@@ -77,12 +85,12 @@ from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
 @as_json
 @quiet
 def score(
-    folder: Path,
-    dataset: str,
+    place: Path,
+    dataset: str | None,
     protocol: str,
-    fold: int,
-    shots: int,
-    name: str,
+    fold: int | None,
+    shots: int | None,
+    name: str | None,
     sees_test_classes: str,
     threshold: int | None,
     palette: Literal["colour", "index"] | None,
@@ -97,13 +105,23 @@ def score(
     A mask is a single-channel PNG of two values, 0 and one for the foreground, as large as the
     query image or as the protocol's grid. Missing, extra, wrong and doubtful files are named, and
     nothing is then scored.
+
+    Of a run that kept its masks, --metrics are counted and added to its result; no model is run.
     """
     from benchmarks import load_dataset, score_masks
     from benchmarks.cli.console import progress
 
+    given = {"dataset": dataset, "fold": fold, "shots": shots, "name": name}
+    missing = [f"--{own}" for own, value in given.items() if value is None]
+    if len(missing) == len(given) and metrics:
+        result = _more(place, data_root, metrics, quiet)
+        _say(result, as_json)
+        return
+    if dataset is None or fold is None or shots is None or name is None:
+        raise click.UsageError(f"Missing option {', '.join(missing)}.")
     with progress(quiet=quiet) as shown:
         scores = score_masks(
-            folder,
+            place,
             load_dataset(dataset, data_root),
             fold=fold,
             shots=shots,
@@ -116,8 +134,40 @@ def score(
             results_root=results_root,
             progress=shown,
         )
-    key, record = scores.results[0].key, scores.results[0].record
+    _say(scores.results[0], as_json)
+
+
+def _more(place: Path, data_root: Path | None, metrics: Sequence[str], quiet: bool) -> "Result":
+    """What a run's own masks count beside."""
+    from benchmarks.cli.console import progress
+    from benchmarks.config.file import root
+    from benchmarks.errors import BenchError
+    from benchmarks.results.count_more import count_more
+    from benchmarks.results.journal import is_complete
+    from benchmarks.results.kept_masks import FOLDER, TABLE
+    from benchmarks.results.store import RunKey
+
+    folder = (place.parent if place.name in (FOLDER, TABLE) else place).resolve()
+    key = RunKey.parse("/".join(folder.parts[-4:]))
+    if key is None or not is_complete(folder):
+        raise BenchError(
+            f"{place} holds no masks of a finished run; masks of another program need --dataset, "
+            f"--fold, --shots and --name"
+        )
+    with progress(quiet=quiet) as shown:
+        return count_more(folder.parents[3], key, root("data_root", data_root), metrics, shown)
+
+
+def _say(result: "Result", as_json: bool) -> None:
+    from benchmarks.evaluation.questions import HEADS
+    from benchmarks.results.figures import answers
+
+    key, record, beside = result.key, result.record, answers(result)
     if as_json:
-        print_json({"run": str(key), **record.model_dump(mode="json")})
-    else:
-        click.echo(f"{key}  mIoU {100 * record.miou:.2f}  FB-IoU {100 * record.fb_iou:.2f}")
+        body = {"run": str(key), **record.model_dump(mode="json")}
+        print_json(body | ({"answers": dict(beside)} if beside else {}))
+        return
+    shown = {"mIoU": record.miou, "FB-IoU": record.fb_iou}
+    shown |= {HEADS[name]: value for name, value in beside.items()}
+    figures = "  ".join(f"{name} {100 * value:.2f}" for name, value in shown.items())
+    click.echo(f"{key}  {figures}")

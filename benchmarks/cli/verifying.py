@@ -136,8 +136,8 @@ def _of_masks(
     from benchmarks.evaluation.again import same_episodes
     from benchmarks.evaluation.metrics import count
     from benchmarks.protocols.catalog import get_protocol
+    from benchmarks.results.kept_masks import mask_of
     from benchmarks.results.outside_masks import on_grid
-    from leaderboards.committed.archive import decode
 
     masks = sent.masks.get(result.key, {})
     found = {}
@@ -148,7 +148,7 @@ def _of_masks(
         episode = episodes[number]
         target = get_protocol(result.record.setup.protocol.name).target(dataset.size(episode.query))
         truth = on_grid(dataset.mask(episode.query, episode.class_index), target)
-        mask = decode(masks[number])
+        mask = mask_of(masks[number])
         if mask.shape != target:
             raise BenchError(f"the mask of episode {number} of {result.key} has another size")
         found[number] = count(mask, truth)

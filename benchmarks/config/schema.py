@@ -44,6 +44,11 @@ def _metrics(value: Any) -> Any:
     return tuple(sorted({*listed})) if isinstance(listed, (list, tuple)) else listed
 
 
+def _kind(value: Any) -> Any:
+    """Predictions that are just kept are kept as PNG."""
+    return "png" if value is True else value
+
+
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
 
 
@@ -111,7 +116,9 @@ class BenchConfig(_Config):
     metrics: Annotated[tuple[Metric, ...], BeforeValidator(_metrics)] = Field(
         (), description="what is counted beside the areas: boundary, for Boundary IoU"
     )
-    save_predictions: bool = False
+    save_predictions: Annotated[Literal[False, "png", "rle"], BeforeValidator(_kind)] = Field(
+        False, description="keep every predicted mask: png (true), or rle, one table a run"
+    )
     cache: CacheConfig = CacheConfig()
     engine: Literal["local", "ray"] = Field("local", description="this machine, or a Ray cluster")
     address: str | None = Field(

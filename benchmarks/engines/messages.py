@@ -86,7 +86,7 @@ class Measured:
         rows: of the episodes that could be measured.
         failed: what was raised by those that could not, by number.
         seconds: the time it took.
-        masks: PNGs of the predicted masks by number, where they are wanted.
+        masks: the predicted masks by number, where they are wanted, as in `Counted`.
         cache: encodes for these episodes, and the cache's peak so far.
         stages: where the time went.
         memory: the worker's peak in bytes.

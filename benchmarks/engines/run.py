@@ -12,7 +12,7 @@ from benchmarks.engines.messages import Loaded, Measure, Measured
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.counting import Wanted
 from benchmarks.evaluation.plan import Batch, make_plan
-from benchmarks.results import environment
+from benchmarks.results import environment, kept_masks
 from benchmarks.results.agreement import check_same
 from benchmarks.results.describe import dataset_record, make_record, protocol_record
 from benchmarks.results.journal import Journal, Resume, is_complete
@@ -145,7 +145,7 @@ class Run:
         self._loaded = loaded
         if before is None:
             return None
-        if self._config.save_predictions and not (self._folder / "predictions").is_dir():
+        if self._config.save_predictions and not kept_masks.keeps(self._folder):
             self.remarks.append(
                 f"{self.key}: no masks are kept of what is measured; --fresh keeps all of them"
             )
@@ -232,7 +232,7 @@ class Run:
             batch=batch,
             wanted=self._left[batch.index],
             ahead=None if ahead is None else tuple(ahead),
-            keep=Wanted(self._config.save_predictions, self._setup.metrics),
+            keep=Wanted(self._config.save_predictions or None, self._setup.metrics),
         )
 
     def take(self, worker: int, hardware: str, measured: Measured) -> int:
@@ -248,11 +248,9 @@ class Run:
                 f"{self.key}: a worker answered batch {measured.batch} with episodes {tried}; "
                 f"its code is not that of the runner"
             )
-        if measured.masks:
-            folder = self._folder / "predictions"
-            folder.mkdir(exist_ok=True)
-            for number, png in measured.masks.items():
-                _write(folder / f"{number:06d}.png", png)
+        kind = self._config.save_predictions
+        if measured.masks and kind:
+            kept_masks.keep(self._folder, measured.masks, kind)
         if measured.rows:
             journal.append(measured.rows, measured.seconds)
         for number, reason in measured.failed.items():
@@ -282,6 +280,7 @@ class Run:
             if journal.failed:
                 unfinished = Unfinished(self.key, self.total, self.done, dict(journal.failed))
                 return Outcome(self.key, "unfinished", None, unfinished)
+            kept_masks.finish(self._folder)
             if self._shard is not None:
                 self._finish_shard(self._shard, journal, engine)
                 return Outcome(self.key, "shard measured", None)
@@ -338,9 +337,3 @@ class Run:
             )
         self._setup = self._setup.model_copy(update={"batch_size": size // 2})
         self.remarks.append(f"{self.key}: out of memory, again with batches of {size // 2}")
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -13,6 +13,7 @@ from benchmarks.evaluation.metrics import Metric, count
 from benchmarks.evaluation.plan import Batch
 from benchmarks.evaluation.prediction import encode_mask, predict
 from benchmarks.protocols.catalog import Protocol
+from benchmarks.results.kept_masks import Kind, line_of
 from datasets_prep.episodes.episode import Episode
 from models.segmenter import Segmenter
 
@@ -22,17 +23,20 @@ class Wanted:
     """What is wanted of every predicted mask beside its areas.
 
     Attributes:
-        masks: whether it is kept.
+        masks: how it is kept, if it is.
         metrics: what else is counted, names of `metrics.METRICS`.
     """
 
-    masks: bool = False
+    masks: Kind | None = None
     metrics: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True)
 class Counted:
-    """One episode's counts as in `EpisodeCounts`, and its predicted mask as PNG where wanted."""
+    """One episode's counts as in `EpisodeCounts`, and its predicted mask where it is wanted.
+
+    The mask is a PNG, or a line as `kept_masks.line_of` writes it.
+    """
 
     episode: Episode
     areas: tuple[int, int, int, int]
@@ -70,5 +74,7 @@ def counted(
             with loading():
                 truth = loader.truth(episode.query, episode.class_index, target).numpy()
             further = count_further(mask, truth, wanted.metrics)
-            kept = encode_mask(mask) if wanted.masks else None
+            kept = None
+            if wanted.masks is not None:
+                kept = line_of(episode.index, mask) if wanted.masks == "rle" else encode_mask(mask)
             yield Counted(episode, count(mask, truth), further, kept)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import BenchError
 from benchmarks.protocols.catalog import Protocol
-from benchmarks.results.outside_masks import file_name, read_mask
+from benchmarks.results.kept_masks import FOLDER, read_kept
 from benchmarks.results.store import RunKey, find_runs, find_unfinished
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.prepared.dataset import PreparedDataset
@@ -42,15 +42,16 @@ def kept_mask(results_root: Path, key: RunKey, episode: int) -> NDArray[np.bool_
     """The mask that a run with `--save-predictions` kept: H×W bool, on the protocol's grid.
 
     Raises:
-        BenchError: if it kept none.
+        BenchError: if it kept none, or it is damaged.
     """
-    path = key.folder(results_root) / "predictions" / file_name(episode)
-    if not path.is_file():
+    folder = key.folder(results_root)
+    mask = read_kept(folder, episode)
+    if mask is None:
         raise BenchError(
-            f"{key} kept no mask of episode {episode} ({path}); measure it again with "
+            f"{key} kept no mask of episode {episode} ({folder / FOLDER}); measure it again with "
             f"--fresh --save-predictions, or use --model"
         )
-    return read_mask(path)
+    return mask
 
 
 def predict_now(

@@ -24,7 +24,7 @@ class Tried:
     Attributes:
         rows: of the episodes that could be measured.
         failed: what was raised by those that could not, by number.
-        masks: PNGs (0 and 255) of the predicted masks by number, where they are wanted.
+        masks: the predicted masks by number, where they are wanted, as in `Counted`.
         seconds: that it took.
         encodes: that it took.
         stages: where the time went.

@@ -15,6 +15,7 @@ from benchmarks.evaluation.episode_mask import kept_mask
 from benchmarks.pictures.episode import PREDICTION, SUPPORT, TRUTH, intersection_over_union, overlay
 from benchmarks.pictures.panel import Gallery, Panel, Shown
 from benchmarks.protocols.catalog import get_protocol
+from benchmarks.results.kept_masks import keeps
 from benchmarks.results.records import RunRecord, read_record
 from benchmarks.results.store import RunKey, find_runs
 from datasets_prep.episodes.episode import Episode
@@ -30,7 +31,7 @@ def draw_gallery(data_root: Path, results_root: Path) -> Gallery:
     """Draw what runs with `--save-predictions` kept, where their dataset is prepared as it was."""
     runs: dict[tuple[str, str, int], list[tuple[RunKey, RunRecord]]] = defaultdict(list)
     for key in find_runs(results_root):
-        if (key.folder(results_root) / "predictions").is_dir():
+        if keeps(key.folder(results_root)):
             record = read_record(key.folder(results_root) / "run.json")
             runs[key.dataset, key.protocol, key.shots].append((key, record))
     gallery = {}

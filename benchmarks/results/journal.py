@@ -7,7 +7,6 @@ episode. A process killed at any moment leaves at most a torn last line, which i
 import errno
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from filelock import Timeout
 
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import EpisodeCounts, further_counts
-from benchmarks.results import environment
+from benchmarks.results import environment, kept_masks
 from benchmarks.results.agreement import check_same
 from benchmarks.results.records import RunRecord, Setup, write_record
 from benchmarks.results.table import MOST_PIXELS, write_table
@@ -150,8 +149,7 @@ class Journal:
         setup, code = self._setup.model_dump(mode="json"), environment.program()
         # What was begun and measured nothing binds nobody: its first batch may be what failed.
         if self._resume == "fresh" or found.header is None or not found.rows:
-            # Before the journal is new: masks must not outlive the result that they belong to.
-            shutil.rmtree(self.folder / "predictions", ignore_errors=True)
+            kept_masks.forget(self.folder)  # before the journal is new
             found, self.sittings = Contents(), 1
         else:
             before = {**found.header["setup"], "code": found.header["code"]}

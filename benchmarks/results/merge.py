@@ -1,11 +1,11 @@
 """Shards that were measured apart, made into whole results."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchError
+from benchmarks.results import kept_masks
 from benchmarks.results.agreement import differences
 from benchmarks.results.describe import make_record
 from benchmarks.results.journal import Journal, is_complete, read_rows
@@ -159,7 +159,7 @@ def _merged(results_root: Path, key: RunKey, shards: Sequence[FoundShard]) -> Me
             rows, seconds = read_rows(own.folder)
             journal.append(rows, seconds)
             queries |= own.record.queries
-            _copy_masks(own.folder / "predictions", folder / "predictions")
+        kept_masks.gather([own.folder for own in shards], folder)
         journal.sittings = max(own.record.sittings for own in shards)
         record = make_record(setup, journal, _course([own.record.course for own in shards]))
         journal.finish(record, [queries[row] for row in sorted(queries)])
@@ -180,11 +180,3 @@ def _course(courses: Sequence[Course]) -> Course:
             "workers": sum(course.workers for course in courses),
         }
     )
-
-
-def _copy_masks(source: Path, target: Path) -> None:
-    if not source.is_dir():
-        return
-    target.mkdir(exist_ok=True)
-    for mask in source.glob("[0-9]*.png"):
-        shutil.copyfile(mask, target / mask.name)

@@ -1,13 +1,13 @@
 """Scores masks that any outside program wrote for one of our episode lists.
 
 One PNG an episode, `000123.png`: a single channel with two values, of which 0 is background, or as
-a `Reading` says; at the query's original size or on the protocol's grid. All files are checked
-before any is scored.
+a `Reading` says; at the query's original size or on the protocol's grid. Or one table of run
+lengths, as `kept_masks` writes it. All are checked before any is scored.
 """
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from benchmarks.evaluation.metrics import Metric, count
 from benchmarks.protocols.catalog import Protocol
 from benchmarks.results.describe import course_here, dataset_record, make_record, protocol_record
 from benchmarks.results.journal import Journal, Row
+from benchmarks.results.kept_masks import Mask, file_name, mask_of, read_masks
 from benchmarks.results.mask_values import AS_THEY_ARE, Reading, Values
 from benchmarks.results.records import EpisodesRecord, ModelRecord, RunRecord, Setup
 from benchmarks.results.store import RunKey, previous_setup
@@ -39,7 +40,7 @@ class Predictions:
     """Where masks lie and what they answer.
 
     Attributes:
-        folder: holds the PNGs and nothing else of that suffix.
+        place: the folder that holds the PNGs and nothing else of that suffix, or the table.
         dataset: the prepared dataset.
         protocol: the protocol that they are scored by.
         fold: of the episode list.
@@ -51,7 +52,7 @@ class Predictions:
         metrics: what is counted beside the areas.
     """
 
-    folder: Path
+    place: Path
     dataset: PreparedDataset
     protocol: Protocol
     fold: int
@@ -69,10 +70,19 @@ class Predictions:
     def files(self) -> dict[str, list[Path]]:
         """The PNGs by their names with the suffix in small letters."""
         found: dict[str, list[Path]] = {}
-        for path in sorted(self.folder.iterdir()):
+        for path in sorted(self.place.iterdir()):
             if path.suffix.lower() == ".png":
                 found.setdefault(f"{path.stem}.png", []).append(path)
         return found
+
+    def wrong_size(self, name: str, size: tuple[int, ...], episode: Episode) -> list[str]:
+        """What is wrong with the size of a mask that is called `name`."""
+        original = self.dataset.size(episode.query)
+        allowed = {original: None, self.protocol.target(original): None}
+        if size in allowed:
+            return []
+        sizes = " or ".join(_size(own) for own in allowed)
+        return [f"{name} is {_size(size)}, the query {episode.query} is {sizes}"]
 
 
 def score(predictions: Predictions, results_root: Path, progress: Progress = SILENT) -> RunRecord:
@@ -126,11 +136,6 @@ def score(predictions: Predictions, results_root: Path, progress: Progress = SIL
     return record
 
 
-def file_name(episode: int) -> str:
-    """`000123.png`."""
-    return f"{episode:06d}.png"
-
-
 def check(
     predictions: Predictions, episodes: Sequence[Episode], progress: Progress = SILENT
 ) -> str:
@@ -139,9 +144,39 @@ def check(
     Raises:
         BenchError: naming every file that is missing, too much, unreadable or of another size.
     """
-    folder = predictions.folder
-    if not folder.is_dir():
-        raise BenchError(f"{folder} is not a folder")
+    place = predictions.place
+    if place.is_file():
+        problems, checksum = _check_table(predictions, episodes)
+    elif place.is_dir():
+        problems, checksum = _check_files(predictions, episodes, progress)
+    else:
+        raise BenchError(f"{place} is neither a folder nor a file")
+    if problems:
+        more = len(problems) - _NAMED
+        listed = "\n".join(f"  {problem}" for problem in problems[:_NAMED])
+        raise BenchError(
+            f"{place} does not answer {predictions.key.dataset} {predictions.protocol.name} "
+            f"fold {predictions.fold} with {predictions.shots} shots ({len(episodes)} episodes); "
+            f"nothing was scored:\n{listed}" + (f"\n  and {more} more" if more > 0 else "")
+        )
+    return checksum
+
+
+def _check_table(predictions: Predictions, episodes: Sequence[Episode]) -> tuple[list[str], str]:
+    """What is wrong with a table of run lengths, and its sha256."""
+    there, wanted = read_masks(predictions.place), {own.index: own for own in episodes}
+    problems = [f"episode {number} is missing" for number in sorted(wanted.keys() - there.keys())]
+    problems += [f"{number} is no episode" for number in sorted(there.keys() - wanted.keys())]
+    for number in sorted(wanted.keys() & there.keys()):
+        name = f"episode {number}"
+        problems += predictions.wrong_size(name, tuple(there[number]["size"]), wanted[number])
+    return problems, hashlib.sha256(predictions.place.read_bytes()).hexdigest()
+
+
+def _check_files(
+    predictions: Predictions, episodes: Sequence[Episode], progress: Progress
+) -> tuple[list[str], str]:
+    """What is wrong with a folder of PNGs, and a sha256 over all of them."""
     wanted = {file_name(episode.index): episode for episode in episodes}
     there = predictions.files()
     problems = [f"{name} is missing" for name in sorted(wanted.keys() - there.keys())]
@@ -156,16 +191,7 @@ def check(
             problems += _wrong(predictions, there[name][0], episode, values)
             checksum.update(there[name][0].read_bytes())
         progress.update("checking", done, len(wanted))
-    problems += values.doubts(predictions.reading)
-    if problems:
-        more = len(problems) - _NAMED
-        listed = "\n".join(f"  {problem}" for problem in problems[:_NAMED])
-        raise BenchError(
-            f"{folder} does not answer {predictions.key.dataset} {predictions.protocol.name} "
-            f"fold {predictions.fold} with {predictions.shots} shots ({len(episodes)} episodes); "
-            f"nothing was scored:\n{listed}" + (f"\n  and {more} more" if more > 0 else "")
-        )
-    return checksum.hexdigest()
+    return problems + values.doubts(predictions.reading), checksum.hexdigest()
 
 
 def _wrong(predictions: Predictions, path: Path, episode: Episode, values: Values) -> list[str]:
@@ -175,39 +201,33 @@ def _wrong(predictions: Predictions, path: Path, episode: Episode, values: Value
     except BenchError as error:
         return [str(error)]
     values.add(path.name, mask)
-    original = predictions.dataset.size(episode.query)
-    allowed = {original: None, predictions.protocol.target(original): None}
-    if mask.shape not in allowed:
-        sizes = " or ".join(_size(size) for size in allowed)
-        return [f"{path.name} is {_size(mask.shape)}, the query {episode.query} is {sizes}"]
-    return []
+    return predictions.wrong_size(path.name, mask.shape, episode)
 
 
 def _size(size: tuple[int, ...]) -> str:
     return f"{size[1]}×{size[0]}"
 
 
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """A mask that a run kept, as H×W bool.
-
-    Raises:
-        BenchError: naming the file, if it is no single-channel image.
-    """
-    return AS_THEY_ARE.foreground(AS_THEY_ARE.values(path))
-
-
 def _rows(predictions: Predictions, episodes: Sequence[Episode]) -> Iterator[Row]:
-    there, reading = predictions.files(), predictions.reading
+    read = _reader(predictions)
     for episode in episodes:
         tick = time.perf_counter()
         target = predictions.protocol.target(predictions.dataset.size(episode.query))
         truth = predictions.dataset.mask(episode.query, episode.class_index)
-        (path,) = there[file_name(episode.index)]
-        mask = reading.foreground(reading.values(path)).astype(np.uint8)
+        mask = read(episode.index).astype(np.uint8)
         own, truth = on_grid(mask, target) == 1, on_grid(truth, target)
         areas, further = count(own, truth), count_further(own, truth, predictions.metrics)
         milliseconds = 1000 * (time.perf_counter() - tick)
         yield Row(episode.index, episode.class_index, areas, milliseconds, further)
+
+
+def _reader(predictions: Predictions) -> Callable[[int], Mask]:
+    """A function that reads the mask of an episode."""
+    if predictions.place.is_file():
+        table = read_masks(predictions.place)
+        return lambda number: mask_of(table[number])
+    there, reading = predictions.files(), predictions.reading
+    return lambda number: reading.foreground(reading.values(there[file_name(number)][0]))
 
 
 def on_grid(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:

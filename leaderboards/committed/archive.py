@@ -1,7 +1,7 @@
 """Results in one small file, to send: records, counts, and masks where wished.
 
 A zip with `results/<key>.json` and `.parquet` as they are committed, and `masks/<key>.jsonl` with
-a line an episode: the mask on the protocol's grid as COCO's run lengths, column by column. There
+a line an episode: the mask on the protocol's grid as COCO's run lengths, as runs keep them. There
 are no paths and no host names in it; the same results give the same bytes.
 """
 
@@ -12,18 +12,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from benchmarks import BenchError, Result, RunKey
+from benchmarks import BenchError, Mask, Result, RunKey, line_of
 from leaderboards.committed.files import find_committed, read_committed, write_committed
 
 SUFFIX = ".zip"
-Mask = NDArray[np.bool_]
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MOST = {".json": 2**22, ".parquet": 2**27, ".jsonl": 2**29}  # bytes unpacked
 _MOST_FILES = 10_000
@@ -66,10 +61,10 @@ def pack(
             for result in results:
                 write_committed(root / "results", result)
                 if mask is not None:
-                    lines = [_line(n, mask(result.key, n)) for n in result.counts.episode.tolist()]
+                    numbers = result.counts.episode.tolist()
                     own = root / "masks" / f"{result.key}.jsonl"
                     own.parent.mkdir(parents=True, exist_ok=True)
-                    own.write_text("".join(lines), encoding="utf-8")
+                    own.write_bytes(b"".join(line_of(n, mask(result.key, n)) for n in numbers))
             with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
                 for source in sorted(own for own in root.rglob("*") if own.is_file()):
                     info = zipfile.ZipInfo(source.relative_to(root).as_posix(), _EPOCH)
@@ -110,30 +105,6 @@ def read_archive(path: Path) -> Archive:
     if not results:
         raise BenchError(f"{path} holds no result")
     return Archive(results, masks)
-
-
-def decode(line: Mapping[str, Any]) -> Mask:
-    """A mask from its run lengths.
-
-    Raises:
-        BenchError: if they do not fill it.
-    """
-    try:
-        height, width = map(int, line["size"])
-        counts = [int(count) for count in line["counts"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise BenchError(f"a mask of the archive is damaged: {error!r}") from None
-    if min(counts, default=-1) < 0 or sum(counts) != height * width or sum(counts) > 2**28:
-        raise BenchError(f"a mask of the archive does not fill its {width}×{height} pixels")
-    flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    return flat.reshape(width, height).T
-
-
-def _line(episode: int, mask: Mask) -> str:
-    counts = [0] if mask[0, 0] else []
-    counts += [len(list(run)) for _, run in groupby(mask.T.ravel().tolist())]
-    body = {"episode": episode, "size": list(mask.shape), "counts": counts}
-    return json.dumps(body, separators=(",", ":")) + "\n"
 
 
 def _members(file: zipfile.ZipFile, path: Path) -> Iterator[zipfile.ZipInfo]:

@@ -1,16 +1,19 @@
 """What goes into the repository, and whether what is there still holds."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import BenchError, Result, RunKey, RunRecord
+from benchmarks import BenchError, Mask, Result, RunKey, RunRecord, write_masks
 from leaderboards.committed.collect import LeftOut, agreeing
 from leaderboards.committed.files import (
     committed_json,
+    committed_masks,
+    counts_digest,
     find_committed,
     read_committed,
+    read_committed_record,
     write_committed,
 )
 from leaderboards.committed.verify import check_result
@@ -30,16 +33,21 @@ class Check:
     problems: tuple[str, ...]
 
 
-def add(results: Sequence[Result], root: Path) -> list[Path]:
+def add(
+    results: Sequence[Result],
+    root: Path,
+    mask: Callable[[RunKey, int], Mask] | None = None,
+) -> list[Path]:
     """Write the files of `results` for committing; nothing is written if one of them is refused.
 
     Args:
         results: of whole lists, and of every fold of each model and number of shots, or of the
             one fold that the model's weights are trained for.
         root: `leaderboards/results`.
+        mask: gives the mask of an episode, where masks shall be kept beside the counts.
 
     Returns:
-        The files, two a result.
+        The files, two a result, or three with its masks.
 
     Raises:
         BenchError: naming the result that must not be committed, and why.
@@ -48,7 +56,25 @@ def add(results: Sequence[Result], root: Path) -> list[Path]:
     there, _ = _read(root, {result.key for result in results})
     for stranger in agreeing([*there, *results])[1]:
         raise BenchError(f"{stranger.key} would not fit the committed results: {stranger.reason}")
-    return [path for result in results for path in write_committed(root, result)]
+    return [path for result in results for path in _write(root, result, mask)]
+
+
+def _write(
+    root: Path, result: Result, mask: Callable[[RunKey, int], Mask] | None
+) -> Iterator[Path]:
+    key, masks = result.key, committed_masks(root, result.key)
+    if mask is None:
+        before = committed_json(root, key)
+        digest = read_committed_record(before).counts_digest if before.is_file() else None
+        if digest != counts_digest(result.counts, result.queries):
+            masks.unlink(missing_ok=True)  # masks that are there are of other counts
+        yield from write_committed(root, result)
+        return
+    # All are read before anything is written: one may be lacking.
+    kept = [(number, mask(key, number)) for number in result.counts.episode.tolist()]
+    yield from write_committed(root, result)
+    write_masks(masks, kept)
+    yield masks
 
 
 def check_whole(results: Sequence[Result]) -> None:
@@ -128,6 +154,6 @@ def _stray(root: Path) -> list[Path]:
     expected = set()
     for key in find_committed(root):
         path = committed_json(root, key)
-        expected |= {path, path.with_suffix(".parquet")}
+        expected |= {path, path.with_suffix(".parquet"), committed_masks(root, key)}
     found = {path for path in root.rglob("*") if path.is_file()}
     return sorted(found - expected)

@@ -2,7 +2,8 @@
 
 `<root>/<dataset>/<protocol>/<model>/fold{f}_{k}shot.json` says what `run.json` says, without
 paths of the machine, and the counts of each class. `fold{f}_{k}shot.parquet` holds the counts of
-every episode, so that any two rows can be compared later by anyone.
+every episode, so that any two rows can be compared later by anyone, and where they may be shown
+`fold{f}_{k}shot.predictions.parquet` the masks, so that anything else can be counted.
 """
 
 import hashlib
@@ -44,6 +45,11 @@ class CommittedRecord(BaseModel):
 def committed_json(root: Path, key: RunKey) -> Path:
     """Where the JSON of a run is; its table differs in the suffix only."""
     return root / f"{key}.json"
+
+
+def committed_masks(root: Path, key: RunKey) -> Path:
+    """Where the masks of a run are, if they are kept: a table as runs keep it."""
+    return committed_json(root, key).with_suffix(".predictions.parquet")
 
 
 def find_committed(root: Path) -> list[RunKey]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.results.outside_masks import file_name
+from benchmarks.results.kept_masks import file_name
 from tests.bad_input.given import Desk, Ended, given
 from tests.tiny import tiny_dataset
 

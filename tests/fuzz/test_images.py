@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.results.outside_masks import read_mask
+from benchmarks.results.kept_masks import read_mask
 from datasets_prep.datasets.crossdomain.labelled import read_pixels
 from datasets_prep.datasets.folder.labels import Scheme, read_labels
 from datasets_prep.datasets.folder.layout import Entry, refuse_all

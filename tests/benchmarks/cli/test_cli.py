@@ -261,7 +261,7 @@ def test_show_config_is_what_runs() -> None:
     assert config["models"] == [{"name": "random", "options": {"seed": 7}, "trained_on": []}]
     assert config["cache"] == {"device": 10**9, "host": 10**9}
     assert (config["dtype"], config["batch_size"], config["threads"]) == ("bf16", 4, 3)
-    assert config["save_predictions"] is True
+    assert config["save_predictions"] == "png"
 
 
 def test_dry_run_plans_without_measuring(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import EpisodeCounts, fb_iou, miou
 from benchmarks.protocols.catalog import get_protocol
 from benchmarks.results.figures import answers
+from benchmarks.results.kept_masks import file_name
 from benchmarks.results.mask_values import Reading
-from benchmarks.results.outside_masks import Predictions, file_name, score
+from benchmarks.results.outside_masks import Predictions, score
 from benchmarks.results.store import RunKey, read_result
 from datasets_prep.prepared.dataset import PreparedDataset
 from tests.tiny import tiny_config, tiny_dataset

@@ -16,9 +16,11 @@ from click.testing import CliRunner, Result
 from benchmarks.cli import main
 from benchmarks.evaluation.metrics import EpisodeCounts
 from benchmarks.results import figures
+from benchmarks.results.kept_masks import mask_of
 from benchmarks.results.repeat import options_of, registered, repeat_command
 from benchmarks.results.store import find_runs, read_result
-from leaderboards.committed.archive import decode, pack, read_archive
+from leaderboards.committed.archive import pack, read_archive
+from leaderboards.committed.curate import Check, check
 from leaderboards.committed.sample import differing, draw
 from tests.leaderboards.synthetic import make_record, make_rows, make_setup, write_model
 from tests.tiny import tiny_dataset
@@ -108,8 +110,37 @@ def test_masks_come_back_bit_for_bit(place: Path, measured: Path) -> None:
         assert len(masks) == archive.results[0].record.setup.episodes.count
         for number in (0, 3, len(masks) - 1):
             kept = kept_mask(measured / "results", key, number)
-            assert np.array_equal(decode(masks[number]), kept)
-    assert decode({"size": [2, 2], "counts": [1, 2, 1]}).tolist() == [[False, True], [True, False]]
+            assert np.array_equal(mask_of(masks[number]), kept)
+    assert mask_of({"size": [2, 2], "counts": [1, 2, 1]}).tolist() == [[False, True], [True, False]]
+
+
+def test_masks_are_kept_beside_the_counts_where_they_are_asked_for(
+    place: Path, measured: Path
+) -> None:
+    from benchmarks.evaluation.episode_mask import kept_mask
+    from benchmarks.results.kept_masks import read_masks
+
+    added = [Path(line) for line in bench("results", "add", "mine", "--predictions").stdout.split()]
+    tables = [path for path in added if path.name.endswith("shot.predictions.parquet")]
+    assert len(added) == 6 and len(tables) == 2
+    (key, *_) = read_archive(measured / "mine.zip").masks
+    first = Path("leaderboards/results") / f"{key}.predictions.parquet"
+    stored = read_masks(first)
+    for number in (0, 7, len(stored) - 1):
+        kept = kept_mask(measured / "results", key, number)
+        assert np.array_equal(mask_of(stored[number]), kept)
+    content = first.read_bytes()
+    bench("results", "add", "mine")  # the same counts: their masks stay
+    assert first.read_bytes() == content
+    bench("results", "add", measured / "mine.zip", "--predictions")
+    assert first.read_bytes() == content
+    assert check(Path("leaderboards/results")) == Check(2, ())
+    said = bench("results", "add", "random", "--predictions", code=2).output
+    assert "kept no mask of episode 0" in said
+    assert not list(Path("leaderboards/results").rglob("random/*"))
+    first.with_name("fold9_1shot.predictions.parquet").write_bytes(content)
+    (problem,) = check(Path("leaderboards/results")).problems
+    assert "fold9_1shot.predictions.parquet: belongs to no result" in problem
 
 
 def test_embellished_counts_are_found(place: Path, measured: Path) -> None:
