@@ -36,7 +36,16 @@ from models.errors import ModelError
 
 USER_ERROR = 2
 INTERRUPTED = 130
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_WRITE_ELSEWHERE = "choose a place that you may write to"
+_FREE = "free some space, or choose another --data-root or --results-root"
+_DISK_ERRORS = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: _FREE,
+    errno.EROFS: _WRITE_ELSEWHERE,
+    errno.EACCES: _WRITE_ELSEWHERE,
+    errno.EPERM: _WRITE_ELSEWHERE,
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 _RESUMABLE = ("prepare", "run", "export")
 
 
@@ -87,12 +96,7 @@ def _message(error: Exception) -> str:
         return error.format_message()
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        advice = (
-            "free some space, or choose another --data-root or --results-root"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else "choose a place that you may write to"
-        )
-        return f"{where}{error.strerror}; {advice}"
+        return f"{where}{error.strerror}; {_DISK_ERRORS[int(error.errno or 0)]}"
     return str(error)
 
 

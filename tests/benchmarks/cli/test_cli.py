@@ -328,6 +328,7 @@ def test_bad_yaml_is_one_message() -> None:
         (errno.ENOSPC, "/full/x: No space left on device; free some space"),
         (errno.EROFS, "/full/x: Read-only file system; choose a place"),
         (errno.EACCES, "/full/x: Permission denied; choose a place"),
+        (errno.ENAMETOOLONG, "/full/x: File name too long; choose a shorter name"),
     ],
 )
 def test_a_disk_that_refuses_is_one_message(
