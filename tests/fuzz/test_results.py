@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from benchmarks.config.file import read_config
 from benchmarks.results.journal import Journal
+from benchmarks.results.kept_masks import mask_of, read_masks, write_masks
 from benchmarks.results.records import read_record, read_shard
 from benchmarks.results.store import RunKey, previous_setup, read_result, read_unfinished
 from leaderboards.committed.archive import pack, read_archive
@@ -284,3 +286,19 @@ def test_archives_of_results(place: Path, packed: bytes, seed: int) -> None:
     path = place / "sent.zip"
     path.write_bytes(changed(packed, random.Random(seed)))
     read_or_refused("archive of results", lambda: read_archive(path), path)
+
+
+@fuzzed
+@given(seed=st.integers(0, 2**31))
+def test_tables_of_masks(place: Path, seed: int) -> None:
+    good, path = place / "masks.parquet", place / "predictions.parquet"
+    if not good.is_file():
+        masks = np.random.default_rng(0).random((20, 9, 7)) < 0.5
+        write_masks(good, enumerate(masks))
+    path.write_bytes(changed(good.read_bytes(), random.Random(seed)))
+
+    def read() -> None:
+        for line in read_masks(path).values():
+            mask_of(line)
+
+    read_or_refused("predictions.parquet", read, path, "a mask ", "the run lengths ")
