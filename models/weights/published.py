@@ -128,6 +128,12 @@ MODELS: Mapping[str, Published] = {
         side=512,
         pixels=f"{_SQUASHED}; {_IMAGENET}",
     ),
+    "abcdfss": Published(
+        parameters=25_557_032,
+        side=400,
+        pixels=f"{_SQUASHED}; {_IMAGENET}",
+        by_hand=f"torchvision's second ResNet-50: {_TORCHVISION}resnet50-11ad3fa6.pth\n",
+    ),
     "gf-sam": Published(
         (_DINOV2, _SAM),
         parameters=_DINOV2_PARAMETERS + _SAM_PARAMETERS,
