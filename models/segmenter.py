@@ -46,6 +46,9 @@ class Features:
         )
 
 
+Supports = Sequence[Sequence[Features]]  # of each query of a batch, its K supports
+
+
 @runtime_checkable
 class Segmenter(Protocol):
     """A few-shot segmenter.
@@ -85,9 +88,7 @@ class Segmenter(Protocol):
             B features, one per (image, mask).
         """
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """Foreground scores of B queries, each from its own K supports.
 
         Args:

@@ -20,7 +20,7 @@ from torch import Tensor
 from models import catalog
 from models.catalog import Card
 from models.geometry import Squash
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 
 
 class MeanColour(BaseSegmenter):
@@ -69,9 +69,7 @@ class MeanColour(BaseSegmenter):
             encoded.append(Features({"means": torch.stack(means)}))
         return encoded
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """Scores per query, on any grid; foreground where they are positive (see `binarize`)."""
         scores = []
         for query, shots in zip(queries, supports, strict=True):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.catalog import Card
 from models.methods.patches import SEES_TEST_CLASSES, OverPatches
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 
 
 class DenseNN(OverPatches, BaseSegmenter):
@@ -43,9 +43,7 @@ class DenseNN(OverPatches, BaseSegmenter):
             )
         return encoded
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """Nearest foreground cosine minus nearest background cosine: B×h×w, in -2..2.
 
         Episodes go one by one: their patch counts differ, and padding them to one product costs

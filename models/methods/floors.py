@@ -15,7 +15,7 @@ from models import catalog
 from models.catalog import Card
 from models.geometry import Squash
 from models.methods.boxes import best_box
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 
 _NEVER = {"*": "no"}
 
@@ -26,6 +26,7 @@ class Blind:
     The grid is a small square; with `size` its side.
     """
 
+    Options = catalog.Options
     size = 128
     support_uses_features = False
     image_reads_pixels = False
@@ -57,7 +58,6 @@ class Blind:
 class AllForeground(Blind, BaseSegmenter):
     """Every pixel is foreground."""
 
-    Options = catalog.Options
     card = Card(
         title="All foreground",
         summary="every pixel is foreground",
@@ -65,9 +65,7 @@ class AllForeground(Blind, BaseSegmenter):
         kind="floor",
     )
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """Ones, B×1×1."""
         return torch.ones(len(queries), 1, 1, device=self.device)
 
@@ -75,7 +73,6 @@ class AllForeground(Blind, BaseSegmenter):
 class CopySupportMask(Blind, BaseSegmenter):
     """Foreground where more than half of the K support masks are, all squashed to one grid."""
 
-    Options = catalog.Options
     card = Card(
         title="Copy of the support mask",
         summary="the majority of the support masks, at the same place",
@@ -89,9 +86,7 @@ class CopySupportMask(Blind, BaseSegmenter):
         """Per support, `mask`: size×size uint8."""
         return [Features({"mask": mask.to(torch.uint8)}) for mask in masks]
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """The share of the supports that have foreground there, less a half: B×size×size."""
         shares = [
             torch.stack([shot["mask"] for shot in shots]).float().mean(0) for shots in supports
@@ -126,9 +121,7 @@ class CentrePrior(Blind, BaseSegmenter):
         distance = torch.hypot(axis[:, None], axis[None, :])
         self.scores = distance.quantile(options.share) - distance
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """The ellipse's radius minus the distance from the centre: B×size×size."""
         return self.scores.expand(len(queries), -1, -1)
 
@@ -140,7 +133,6 @@ class Random(Blind, BaseSegmenter):
     a generator whose numbers numpy has promised not to change (NEP 19).
     """
 
-    Options = catalog.Options
     card = Card(
         title="Random",
         summary="128×128 blocks of noise, seeded by the episode",
@@ -150,11 +142,7 @@ class Random(Blind, BaseSegmenter):
     wants = frozenset({"seeds"})
 
     def segment(
-        self,
-        queries: Sequence[Features],
-        supports: Sequence[Sequence[Features]],
-        *,
-        seeds: Sequence[int],
+        self, queries: Sequence[Features], supports: Supports, *, seeds: Sequence[int]
     ) -> Tensor:
         """Uniform noise in -0.5..0.5, B×size×size; a seed counts modulo 2^32."""
         noise = [np.random.RandomState(seed % 2**32).rand(self.size, self.size) for seed in seeds]
@@ -168,7 +156,6 @@ class OracleBox(Blind, BaseSegmenter):
     grid.
     """
 
-    Options = catalog.Options
     card = Card(
         title="Oracle box",
         summary="the box with the greatest IoU, found from the query's true mask",
@@ -178,13 +165,7 @@ class OracleBox(Blind, BaseSegmenter):
     size = 256
     wants = frozenset({"truths"})
 
-    def segment(
-        self,
-        queries: Sequence[Features],
-        supports: Sequence[Sequence[Features]],
-        *,
-        truths: Tensor,
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports, *, truths: Tensor) -> Tensor:
         """1 in the box and -1 outside: B×size×size, from the true masks on the grid (B×H×W)."""
         scores = torch.full((len(truths), self.size, self.size), -1.0, device=self.device)
         for score, truth in zip(scores, truths, strict=True):

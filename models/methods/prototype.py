@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.catalog import Card
 from models.methods.patches import SEES_TEST_CLASSES, OverPatches
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 
 _TEMPERATURE = 20.0  # PANet's scaler of the cosine
 
@@ -48,9 +48,7 @@ class Prototype(OverPatches, BaseSegmenter):
         prototypes = sums / (both.sum((2, 3))[..., None] + 1e-5)
         return [Features({"prototypes": pair.clone()}) for pair in prototypes]
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """20 × (cosine with foreground - cosine with background): B×h×w, in -40..40."""
         patches = torch.stack([query["patches"] for query in queries]).float()
         prototypes = torch.stack(

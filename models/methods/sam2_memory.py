@@ -17,7 +17,7 @@ from models.catalog import Card
 from models.geometry import SquashAs
 from models.methods.sam2_checkpoint import SAM2
 from models.methods.sam2_video import OBJECT, Video
-from models.segmenter import Features
+from models.segmenter import Features, Supports
 from models.weights.pretrained import OverTransformers, Pretrained, PretrainedOptions
 
 # What later frames read of a frame with a mask.
@@ -187,9 +187,7 @@ class SAM2Memory(OverTransformers):
         return encoded
 
     @torch.inference_mode()
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """SAM 2's mask logits, B×h×w at a quarter of the grid's resolution, foreground > 0."""
         scores = []
         for query, shots in zip(queries, supports, strict=True):

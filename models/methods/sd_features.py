@@ -15,7 +15,7 @@ from models.methods.dense_nn import DenseNN
 from models.methods.diffews.parts import Parts
 from models.methods.diffews.stock import TIMESTEPS, stock_parts
 from models.methods.prototype import Prototype
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 from models.weights.source import torch_dtype
 
 _MATCHERS: dict[str, type[DenseNN] | type[Prototype]] = {
@@ -118,8 +118,6 @@ class SDFeatures(BaseSegmenter):
         """Per support, the matcher's own."""
         return self.inner.encode_support(images, masks, features)
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """The matcher's scores: B×h×w."""
         return self.inner.segment(queries, supports)

@@ -16,7 +16,7 @@ from models.methods.clipseg.checkpoint import CLIP, original
 from models.methods.clipseg.geometry import PFENetSquare
 from models.methods.clipseg.network import tiny_network
 from models.methods.clipseg.prompt import visual_prompt
-from models.segmenter import Features
+from models.segmenter import Features, Supports
 from models.weights.pretrained import (
     OverTransformers,
     Pretrained,
@@ -128,9 +128,7 @@ class CLIPSeg(OverTransformers):
         return [Features({"embedding": embedding.clone()}) for embedding in embeddings]
 
     @torch.no_grad()
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """Probability above the threshold: B×size×size, foreground > 0."""
         activations = torch.stack([query["activations"] for query in queries])
         embeddings = torch.stack(

@@ -24,7 +24,7 @@ from models.methods.diffews.scoring import margins
 from models.methods.diffews.subsampling import subsampled
 from models.methods.diffews.synthetic import random_parts
 from models.methods.diffews.unet import TwoPass, by_layer
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 from models.weights.source import torch_dtype
 
 logger = logging.getLogger(__name__)
@@ -193,9 +193,7 @@ class DiffewS(BaseSegmenter):
         return pack(self.support_pass(latents), inside)
 
     @torch.inference_mode()
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """Foreground above the threshold of each query's decoded mask: B×H×W, foreground > 0."""
         decoded = self.decode(self.mask_latents(queries, supports))
         options, pixels = self.options, None
@@ -215,9 +213,7 @@ class DiffewS(BaseSegmenter):
         return self.passes.support(latents, self.options.support_features)
 
     @torch.inference_mode()
-    def mask_latents(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def mask_latents(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """The predicted latents of the queries' masks, B×4×h×w.
 
         Queries with equally many supports run together; without any, the U-Net is the stock one.
@@ -238,7 +234,7 @@ class DiffewS(BaseSegmenter):
         """Latents B×4×h×w as images B×3×H×W, nominally -1..1, not clipped."""
         return self._in_chunks(self._decode, latents, self.parts.patch**2)
 
-    def _fused(self, supports: Sequence[Sequence[Features]]) -> _Run:
+    def _fused(self, supports: Supports) -> _Run:
         """Self-attention over the query's and its supports' keys and values."""
         layers = self.passes.bank.layers
         kept = [[kept_of(support, layers) for support in row] for row in supports]
@@ -253,7 +249,7 @@ class DiffewS(BaseSegmenter):
         bank = by_layer(kept, layers)
         return lambda latents, step: self.passes.query(latents, bank, bias, step)
 
-    def _tokenized(self, supports: Sequence[Sequence[Features]]) -> _Run:
+    def _tokenized(self, supports: Supports) -> _Run:
         """Cross-attention over the supports' CLIP tokens, or the prompt where there are none."""
         if not supports[0]:
             return self._fused(supports)

@@ -13,7 +13,7 @@ from models.methods.hsnet.correlation import Comparison, Cosine, correlate
 from models.methods.hsnet.levels import backbone_name, read_levels
 from models.methods.hsnet.network import HSNetOptions, HSNetwork, load_network
 from models.methods.hsnet.voting import combine
-from models.segmenter import Features
+from models.segmenter import Features, Supports
 from models.weights.pretrained import OverNetwork, Pretrained, normalised
 from models.weights.source import tensor_digest
 
@@ -95,9 +95,7 @@ class OverLevels(OverNetwork):
         return encoded
 
     @torch.no_grad()
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """Per query, B×size×size: the margin of one support, or the vote of several."""
         return torch.stack(
             [

@@ -16,7 +16,7 @@ from models.methods.insid3.candidates import backward_candidates, coarse_mask, f
 from models.methods.insid3.clusters import aggregated, clusters
 from models.methods.insid3.debias import components, debiased, positional_basis
 from models.methods.patches import SEES_TEST_CLASSES, OverPatches
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 
 _SIZE, _TINY_SIZE = 1024, 128
 
@@ -148,9 +148,7 @@ class INSID3(OverPatches, BaseSegmenter):
             )
         return encoded
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """Half a point above 0 for foreground patches and below for others: B×h×w."""
         return torch.stack(
             [self._segment(query, shots) for query, shots in zip(queries, supports, strict=True)]

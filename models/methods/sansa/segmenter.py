@@ -21,7 +21,7 @@ from models.methods.sam2_checkpoint import SAM2
 from models.methods.sam2_memory import tiny_network
 from models.methods.sam2_video import OBJECT, Video
 from models.methods.sansa.adapter import blank, insert, read_adapters
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 from models.weights.pretrained import Pretrained, load_pretrained
 from models.weights.source import read_weights, torch_dtype
 
@@ -185,9 +185,7 @@ class SANSA(BaseSegmenter):
         ]
 
     @torch.no_grad()
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """SAM 2's mask logits, B×h×w at a quarter of the resolution it sees, foreground > 0."""
         scores = []
         for query, shots in zip(queries, supports, strict=True):

@@ -45,7 +45,7 @@ from models.methods.sd_incontext.inversion import (
     trajectory,
 )
 from models.methods.sd_incontext.options import SDInContextOptions
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 from models.weights.source import torch_dtype
 
 NAME = "sd-incontext"
@@ -148,9 +148,7 @@ class SDInContext(BaseSegmenter):
         return supports
 
     @torch.inference_mode()
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """Brightness of each query's painted mask above the threshold: B×H×W."""
         latents = self._stacked(queries)
         painted = torch.empty_like(latents)
@@ -162,7 +160,7 @@ class SDInContext(BaseSegmenter):
         return margins(images, self.options.threshold, self.options.threshold_rule, "float")
 
     @torch.inference_mode()
-    def paint(self, queries: Tensor, supports: Sequence[Sequence[Features]]) -> Tensor:
+    def paint(self, queries: Tensor, supports: Supports) -> Tensor:
         """Latents of the masks of queries B×C×h×w, each with the same number of supports."""
         batch, shots = len(queries), len(supports[0])
         path = trajectory(queries, self.steps, self._seed(_QUERY))
@@ -194,7 +192,7 @@ class SDInContext(BaseSegmenter):
 
     def _shared(
         self,
-        supports: Sequence[Sequence[Features]],
+        supports: Supports,
         index: int,
         step: Step,
         paths: tuple[list[Tensor], list[Tensor]],

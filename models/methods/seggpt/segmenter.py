@@ -17,7 +17,7 @@ from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD
 from models.catalog import Card
 from models.geometry import SquashAs
 from models.methods.seggpt.checkpoint import SEGGPT
-from models.segmenter import Features
+from models.segmenter import Features, Supports
 from models.weights.pretrained import OverTransformers, Pretrained, PretrainedOptions, normalised
 
 
@@ -131,9 +131,7 @@ class SegGPT(OverTransformers):
         ]
 
     @torch.no_grad()
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """How much nearer to white than to black the painting is: B×H×W in -1..1.
 
         One query at a time, because the ensemble averages over the whole batch.

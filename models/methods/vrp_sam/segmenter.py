@@ -18,7 +18,7 @@ from models.methods.sam import Sam, load_sam
 from models.methods.sam.network import ENCODE_BATCH, PUBLISHED
 from models.methods.vrp_sam.backbone import backbone_name, bare_layers, resnet_layers
 from models.methods.vrp_sam.encoder import Reference, ReferenceEncoder
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 from models.weights.pretrained import Pretrained, normalised
 from models.weights.source import fill, read_weights, tensor_digest, torch_dtype
 
@@ -153,9 +153,7 @@ class VRPSAM(BaseSegmenter):
         ]
 
     @torch.no_grad()
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """SAM's logits for each query, B×size×size."""
         logits = torch.stack(
             [self._logits(query, shots) for query, shots in zip(queries, supports, strict=True)]
