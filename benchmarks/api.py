@@ -40,6 +40,7 @@ from datasets_prep.episodes.episode import Episode
 from datasets_prep.leaks.class_names import shared as shared_classes
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.runtime.progress import SILENT, Progress
+from datasets_prep.runtime.whole import write_whole
 
 if TYPE_CHECKING:
     from models.segmenter import Segmenter
@@ -92,6 +93,7 @@ __all__ = [
     "shared_classes",
     "write_masks",
     "write_table",
+    "write_whole",
 ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from benchmarks import BenchError, Gallery
+from benchmarks import BenchError, Gallery, write_whole
 from leaderboards.committed.collect import LeftOut, Places, collect
 from leaderboards.committed.files import find_committed
 from leaderboards.committed.sample import read_verified
@@ -100,10 +100,7 @@ def build(
 
 def _write(path: Path, content: str | bytes) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise BenchError(f"cannot write {path}: {error.strerror}") from None
 

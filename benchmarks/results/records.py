@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import Metric
+from datasets_prep.runtime.whole import write_whole
 
 SCHEMA = 1
 
@@ -202,9 +203,7 @@ class ShardRecord(_Record):
 
 def write_record(path: Path, record: RunRecord | ShardRecord) -> None:
     """Write `run.json` or `shard.json`, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, record.model_dump_json(indent=1) + "\n")
 
 
 def read_record(path: Path) -> RunRecord:

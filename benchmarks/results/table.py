@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import COUNTS, METRICS, EpisodeCounts, further_counts
 from benchmarks.results.records import RunRecord
+from datasets_prep.runtime.whole import whole_file
 
 Milliseconds = NDArray[np.float32]
 MOST_PIXELS = 2**40  # an episode's; sums of them stay far from overflow
@@ -55,18 +56,15 @@ def write_table(
     columns |= dict(zip(COUNTS, counts.areas.T, strict=True)) | dict(counts.further)
     if milliseconds is not None:
         columns["milliseconds"] = milliseconds
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(
-        pa.table(columns, schema=_schema(counts.further, milliseconds is not None)),
-        partial,
-        compression="zstd",
-        # Integers by their differences take about two thirds of the space.
-        use_dictionary=["query"],
-        column_encoding=dict.fromkeys(
-            ("episode", "class_id", *COUNTS, *counts.further), "DELTA_BINARY_PACKED"
-        ),
+    table = pa.table(columns, schema=_schema(counts.further, milliseconds is not None))
+    # Integers by their differences take about two thirds of the space.
+    encoding = dict.fromkeys(
+        ("episode", "class_id", *COUNTS, *counts.further), "DELTA_BINARY_PACKED"
     )
-    partial.replace(path)
+    with whole_file(path) as partial:
+        pq.write_table(
+            table, partial, compression="zstd", use_dictionary=["query"], column_encoding=encoding
+        )
 
 
 def read_table(path: Path, record: RunRecord) -> EpisodeTable:

@@ -9,6 +9,7 @@ from datasets_prep.episodes import hsnet
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.prepared.folds import FoldSet, contiguous, split
+from datasets_prep.runtime.whole import write_whole
 
 # Test images per class of PASCAL-5i's fold 0; 345 images hold its 346 pairs.
 _FOLD0 = (80, 57, 86, 58, 65)
@@ -24,9 +25,6 @@ def usual_list(shots: int) -> list[Episode]:
 def keep(report: SpeedReport, model: str, source: str, results_root: Path) -> Path:
     """Write a report to `speed/<model>/<list>_<shots>shot.json` in the results store."""
     path = results_root / "speed" / model / f"{source}_{report.shots}shot.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     body = {"model": model, "list": source, **asdict(report), "same_masks": report.same_masks}
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(body, indent=1) + "\n")
     return path

@@ -19,6 +19,7 @@ from benchmarks.train.launch import Places, run_job
 from benchmarks.train.state import SETTINGS, STATE, open_run
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.runtime.progress import Progress
+from datasets_prep.runtime.whole import write_whole
 from models.methods.diffews.design import Design
 
 SEEDS = 3
@@ -264,9 +265,7 @@ def _collected(ablation: Ablation, dataset: PreparedDataset) -> Path | None:
         "rows": rows,
     }
     path = ablation.out / "ablation.json"
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
     return path
 
 

@@ -1,7 +1,6 @@
 """Latents of what an epoch shows again and again, kept in memory and, if wanted, on disk."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.train.draw import noises
+from datasets_prep.runtime.whole import whole_file
 from models.methods.diffews.parts import Parts
 
 _MEMORY = 2 * 2**30
@@ -79,11 +79,8 @@ class LatentStore:
         if moments.nbytes <= self._kept.maxsize:
             self._kept[key] = moments
         if self._folder is not None:
-            path = self._file(key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            save_file({"moments": moments}, partial)
-            partial.replace(path)
+            with whole_file(self._file(key)) as partial:
+                save_file({"moments": moments}, partial)
 
     def _file(self, key: str) -> Path:
         assert self._folder is not None  # noqa: S101 - narrows the type

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.errors import BenchError
+from datasets_prep.runtime.whole import whole_file, write_whole
 
 SETTINGS, STATE = "train.json", "state.pt"
 CHECKPOINTS = ("last", "best")
@@ -30,8 +31,7 @@ def open_run(out: Path, settings: Mapping[str, object], resume: bool) -> dict[st
     """
     path = out / SETTINGS
     if not path.is_file():
-        out.mkdir(parents=True, exist_ok=True)
-        _write(path, lambda partial: partial.write_text(_text(settings), encoding="utf-8"))
+        write_whole(path, _text(settings))
         return None
     if not resume:
         raise BenchError(f"{out} holds a training already; go on with --resume, or choose another")
@@ -66,7 +66,8 @@ def read_state(path: Path) -> dict[str, Any]:
 
 def write_state(out: Path, state: Mapping[str, Any]) -> None:
     """Replace the state in `out`."""
-    _write(out / STATE, lambda partial: torch.save(dict(state), partial))
+    with whole_file(out / STATE) as partial:
+        torch.save(dict(state), partial)
 
 
 def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
@@ -87,12 +88,6 @@ def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
 
 def _old(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    write(partial)
-    partial.replace(path)
 
 
 def _text(settings: Mapping[str, object]) -> str:

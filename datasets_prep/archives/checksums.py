@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets_prep.runtime.progress import SILENT, Progress
+from datasets_prep.runtime.whole import write_whole
 
 _CHUNK = 1 << 20
 
@@ -106,15 +106,12 @@ def verify(
 
 def write_stamp(path: Path, stamp: Path, actual: Checksum) -> None:
     """Record that `path`, as it lies there now, has this content."""
-    stamp.parent.mkdir(parents=True, exist_ok=True)
     write_json(stamp, {**asdict(actual), "file": _identity(path, stamp)})
 
 
 def write_json(path: Path, value: object) -> None:
     """Write a small JSON file so that a reader sees the old or the new one, never a torn one."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    beside.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
 def _identity(path: Path, stamp: Path) -> list[str | int]:

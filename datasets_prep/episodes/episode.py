@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.runtime.disk import hidden
+from datasets_prep.runtime.whole import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +53,7 @@ def to_jsonl(episodes: Iterable[Episode]) -> str:
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
     """Write an episode file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = hidden(path, str(os.getpid()))
-    partial.write_text(to_jsonl(episodes), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, to_jsonl(episodes))
 
 
 def read_episodes(path: Path) -> list[Episode]:

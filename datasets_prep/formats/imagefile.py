@@ -1,7 +1,6 @@
 """A file with an image that somebody else made: whether it decodes, and a copy to keep."""
 
 import hashlib
-import os
 import shutil
 import zlib
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin
 
 from datasets_prep.errors import DatasetError
+from datasets_prep.runtime.whole import whole_file
 
 # More pixels than any dataset's largest images have; Pillow warns from here on.
 MAX_PIXELS = 89_478_485
@@ -134,11 +134,5 @@ def keep_copy(source: Path, target: Path, sha256: str) -> None:
         with target.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
                 return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Not by its own name, which may be as long as a name can be.
-    partial = target.with_name(f".{sha256[:16]}.{os.getpid()}")
-    try:
+    with whole_file(target) as partial:
         shutil.copyfile(source, partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)

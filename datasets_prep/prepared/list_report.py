@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_prep.prepared.folds import Pair
+from datasets_prep.runtime.whole import write_whole
 
 REPORT = "lists-report.txt"
 
@@ -54,6 +55,4 @@ def images_in(pairs: Iterable[Pair]) -> int:
 
 def write_report(path: Path, lines: Iterable[str]) -> None:
     """Write the report, whole or not at all."""
-    partial = path.with_name(f".{path.name}")
-    partial.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, "\n".join(lines).rstrip() + "\n")

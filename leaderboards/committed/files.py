@@ -22,6 +22,7 @@ from benchmarks import (
     check_key,
     read_table,
     write_table,
+    write_whole,
 )
 
 SCHEMA = 1
@@ -78,12 +79,8 @@ def write_committed(root: Path, result: Result) -> tuple[Path, Path]:
         further_digest=further_digest(result.counts),
     )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_table(table, result.counts, result.queries, None)
-        partial = path.with_name(f".{path.name}.partial")
-        text = record.model_dump_json(indent=1) + "\n"
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
+        write_whole(path, record.model_dump_json(indent=1) + "\n")
     except OSError as error:
         raise BenchError(f"cannot write {path}: {error.strerror}") from None
     return path, table

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks import BenchError, Result, RunKey
+from benchmarks import BenchError, Result, RunKey, write_whole
 from leaderboards.committed.files import counts_digest
 
 ROUNDING = 0.005  # of an episode's pixels, by which its counts may differ on another device
@@ -103,10 +103,7 @@ def record_verified(boards: Path, found: Mapping[str, Verification]) -> Path:
     path = boards / VERIFIED
     every = read_verified(boards) | dict(found)
     body = {name: asdict(every[name]) for name in sorted(every)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(body, indent=1) + "\n")
     return path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks import BenchError, RunRecord, shared_classes
+from benchmarks import BenchError, RunRecord, shared_classes, write_whole
 from leaderboards.statistics.scores import Row, Setting
 
 LEAKS = "leaks.json"
@@ -107,10 +107,7 @@ def note_leaks(
     path = boards / LEAKS
     body = {name: dict(own) for name, own in read_leaks(boards).items()}
     body.setdefault(seen_name, {})[tested] = list(found)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(body, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(body, indent=1, sort_keys=True) + "\n")
     return path
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks import BenchError
+from benchmarks import BenchError, write_whole
 from leaderboards.tables.markdown import Markup, table
 from leaderboards.tables.wording import NONE
 
@@ -106,11 +106,8 @@ def write_design_page(source: Path, page: Path) -> None:
         raise BenchError(
             f"{source} is not a table of bench ablate ({error!r}); run the ablation again"
         ) from None
-    page.parent.mkdir(parents=True, exist_ok=True)
-    for path, content in ((page.with_suffix(".json"), source.read_text("utf-8")), (page, text)):
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(path)
+    write_whole(page.with_suffix(".json"), source.read_bytes())
+    write_whole(page, text)
 
 
 def design_page(body: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """Label maps of SegmentationClassAug: VOC's palette PNGs and SBD's `.mat` files as index PNGs."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import UNREADABLE, open_image
 from datasets_prep.formats.matfile import read_mat
 from datasets_prep.prepared.records import IGNORE, labels_sha256
-from datasets_prep.runtime.disk import hidden
+from datasets_prep.runtime.whole import whole_file
 
 CLASSES = 20
 
@@ -94,9 +93,8 @@ def _kept(path: Path, origin: str) -> NDArray[np.uint8] | None:
 def _write(path: Path, labels: NDArray[np.uint8], origin: str) -> None:
     info = PngInfo()
     info.add_text(_ORIGIN, f"{origin} {labels_sha256(labels)}")
-    partial = hidden(path, str(os.getpid()))
-    Image.fromarray(labels).save(partial, format="PNG", pnginfo=info)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        Image.fromarray(labels).save(partial, format="PNG", pnginfo=info)
 
 
 def _check_values(path: Path, labels: NDArray[np.uint8], *, void: bool) -> None:

@@ -221,10 +221,12 @@ def test_a_death_between_the_last_writes_leaves_a_run_that_finishes(
         for name in ("replace", "unlink"):
             original = getattr(Path, name)
 
-            def step(self: Path, *args: object, _original: object = original) -> object:
+            def step(
+                self: Path, *args: object, _original: object = original, **how: object
+            ) -> object:
                 if next(steps, None) is None:
                     raise Dead
-                return _original(self, *args)  # type: ignore[operator]
+                return _original(self, *args, **how)  # type: ignore[operator]
 
             patched.setattr(Path, name, step)
         with pytest.raises(Dead):
