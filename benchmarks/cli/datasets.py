@@ -74,13 +74,12 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
 @click.pass_context
 def verify(ctx: click.Context, name: str, full: bool, data_root: Path | None, quiet: bool) -> None:
     """Compare a prepared dataset with its manifest."""
+    from benchmarks import load_dataset
     from benchmarks.cli.console import progress
-    from benchmarks.config.file import root
     from benchmarks.errors import BenchError
-    from datasets_prep.prepared.dataset import PreparedDataset
     from datasets_prep.prepared.prepare import verify as verify_dataset
 
-    dataset = PreparedDataset(root("data_root", data_root or ctx.obj), name)
+    dataset = load_dataset(name, data_root or ctx.obj)
     with progress(quiet=quiet) as shown:
         wrong = verify_dataset(dataset, full=full, progress=shown)
     if wrong:

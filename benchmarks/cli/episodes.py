@@ -9,68 +9,49 @@ import click
 from benchmarks.cli.options.layout import VerbGroup
 from benchmarks.cli.options.params import (
     PATH,
-    F,
     argument,
     as_folds,
     as_json,
-    as_shots,
     data_root,
+    drawn_shots,
     option,
     print_json,
+    protocol,
     quiet,
+    together,
 )
-from benchmarks.protocols.catalog import DEFAULT_PROTOCOL, get_protocol
+from benchmarks.protocols.catalog import get_protocol
 
 if TYPE_CHECKING:
     from benchmarks.pictures.list_plot import Counted
     from benchmarks.protocols.lists import EpisodeList, ListStats
     from benchmarks.protocols.mask_sizes import MaskStats
-    from datasets_prep.prepared.dataset import PreparedDataset
 
 _NONE = "–"
-_PROTOCOL = option(
-    "--protocol",
-    "-p",
-    default=DEFAULT_PROTOCOL,
-    show_default=True,
-    metavar="NAME",
-    group="Which lists",
-    help="Protocol whose lists these are.",
+_WHICH = "Which lists"
+_selection = together(
+    argument("dataset", "A prepared dataset; with --lists: pascal, coco or fss1000."),
+    protocol(_WHICH, "Protocol whose lists these are."),
+    option(
+        "--folds",
+        "--fold",
+        "folds",
+        type=as_folds,
+        metavar="N,...",
+        group=_WHICH,
+        help="Only these folds.  [default: all]",
+    ),
+    drawn_shots(_WHICH, "Supports an episode."),
+    option(
+        "--lists",
+        type=PATH,
+        metavar="DIR",
+        group=_WHICH,
+        help="Draw them now from the published fold lists in this folder; no image and "
+        "no prepared dataset is needed.",
+    ),
+    data_root,
 )
-_FOLDS = option(
-    "--folds",
-    "--fold",
-    "folds",
-    type=as_folds,
-    metavar="N,...",
-    group="Which lists",
-    help="Only these folds.  [default: all]",
-)
-_SHOTS = option(
-    "--shots",
-    type=as_shots,
-    metavar="K,...",
-    default="1,5",
-    show_default=True,
-    group="Which lists",
-    help="Supports an episode.",
-)
-_LISTS = option(
-    "--lists",
-    type=PATH,
-    metavar="DIR",
-    group="Which lists",
-    help="Draw them now from the published fold lists in this folder; no image and "
-    "no prepared dataset is needed.",
-)
-_DATASET = argument("dataset", "A prepared dataset; with --lists: pascal, coco or fss1000.")
-
-
-def _selection(function: F) -> F:
-    """The options that say which lists are meant."""
-    for decorate in (data_root, _LISTS, _SHOTS, _FOLDS, _PROTOCOL, _DATASET):
-        function = decorate(function)
-    return function
 
 
 @click.group(
@@ -220,6 +201,7 @@ def stats(
 
 def _counted(selection: dict[str, Any], masks: bool, quiet: bool) -> "list[Counted]":
     """The chosen lists with what is in them; masks and neighbours need a prepared dataset."""
+    from benchmarks import load_dataset
     from benchmarks.cli.console import progress
     from benchmarks.protocols.consecutive import places
     from benchmarks.protocols.lists import stats as count
@@ -228,7 +210,7 @@ def _counted(selection: dict[str, Any], masks: bool, quiet: bool) -> "list[Count
     lists = list(_lists(**selection))
     if selection["lists"] is not None:
         return [(listed, count(listed), None) for listed in lists]
-    dataset = _open(selection["dataset"], selection["data_root"])
+    dataset = load_dataset(selection["dataset"], selection["data_root"])
     known = places(dataset.image_ids)
     if not masks:
         return [(listed, count(listed, known), None) for listed in lists]
@@ -289,10 +271,11 @@ def verify(dataset: str, data_root: Path | None) -> None:
 
     Its digest must be as prepared and as published, and its images and classes must be there.
     """
+    from benchmarks import load_dataset
     from benchmarks.errors import BenchError
     from benchmarks.protocols.lists import problems
 
-    prepared = _open(dataset, data_root)
+    prepared = load_dataset(dataset, data_root)
     wrong = []
     for key in sorted(prepared.manifest["episodes"]):
         recipe, _, part = key.partition("/")
@@ -304,13 +287,6 @@ def verify(dataset: str, data_root: Path | None) -> None:
     click.echo(f"{dataset}: all {len(prepared.manifest['episodes'])} episode lists hold")
 
 
-def _open(dataset: str, data_root: Path | None) -> "PreparedDataset":
-    from benchmarks.config.file import root
-    from datasets_prep.prepared.dataset import PreparedDataset
-
-    return PreparedDataset(root("data_root", data_root), dataset)
-
-
 def _lists(
     dataset: str,
     protocol: str,
@@ -319,9 +295,10 @@ def _lists(
     lists: Path | None,
     data_root: Path | None,
 ) -> Iterator["EpisodeList"]:
+    from benchmarks import load_dataset
     from benchmarks.protocols.lists import drawn_lists, prepared_lists
 
     recipe = get_protocol(protocol).recipe
     if lists is not None:
         return drawn_lists(dataset, lists, recipe, shots, folds)
-    return prepared_lists(_open(dataset, data_root), recipe, shots, folds)
+    return prepared_lists(load_dataset(dataset, data_root), recipe, shots, folds)

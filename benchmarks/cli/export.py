@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmarks.cli.options.layout import Verb
-from benchmarks.cli.options.params import PATH, argument, data_root, option, quiet
+from benchmarks.cli.options.params import PATH, argument, data_root, number, option, quiet
 
 if TYPE_CHECKING:
     from datasets_prep.export.folder import Format
@@ -32,15 +32,7 @@ _MEGABYTE = 10**6
     help="Tables for datasets.load_dataset, or tars of samples, which it opens too.",
 )
 @option("--out", type=PATH, metavar="DIR", group="Output", help="A new folder.  [NAME-FORMAT]")
-@option(
-    "--shard-size",
-    type=click.IntRange(1),
-    metavar="MB",
-    default=500,
-    show_default=True,
-    group="Output",
-    help="Size of a file, about.",
-)
+@number("--shard-size", metavar="MB", default=500, group="Output", help="Size of a file, about.")
 @option(
     "--push-to-hub",
     metavar="OWNER/NAME",
@@ -66,17 +58,16 @@ def export(
     export that was broken off goes on with the same command. Before pushing it anywhere, read the
     licences of its images and labels.
     """
+    from benchmarks import load_dataset
     from benchmarks.cli.console import progress
-    from benchmarks.config.file import root
     from datasets_prep.export.folder import export as write
     from datasets_prep.export.hub import push
-    from datasets_prep.prepared.dataset import PreparedDataset
 
     if push_to_hub is not None and format != "parquet":
         raise click.UsageError("--push-to-hub pushes Parquet: leave --format out")
     if public and push_to_hub is None:
         raise click.UsageError("--public says how to push: name a repository with --push-to-hub")
-    dataset = PreparedDataset(root("data_root", data_root), name)
+    dataset = load_dataset(name, data_root)
     folder = out or Path(f"{name}-{format}")
     with progress(quiet=quiet) as shown:
         new = write(dataset, folder, format, shard_bytes=shard_size * _MEGABYTE, progress=shown)

@@ -119,13 +119,11 @@ def leaks(
 
 
 def _opened(name: str, other: str | None, data_root: Path | None) -> "list[PreparedDataset]":
-    from benchmarks.config.file import root
-    from datasets_prep.prepared.dataset import PreparedDataset
+    from benchmarks import load_dataset
 
     if name == other:
         raise click.UsageError(f"{name} is named twice; name it once to compare its own parts")
-    folder = root("data_root", data_root)
-    return [PreparedDataset(folder, each) for each in (name, other) if each is not None]
+    return [load_dataset(each, data_root) for each in (name, other) if each is not None]
 
 
 def _prints(opened: "list[PreparedDataset]", exact: bool, jobs: int, quiet: bool) -> "list[Prints]":

@@ -12,6 +12,7 @@ from benchmarks.cli.options.params import (
     argument,
     as_json,
     data_root,
+    model_options,
     no_custom_code,
     option,
     print_json,
@@ -229,9 +230,7 @@ def fetch(names: Sequence[str], data_root: Path | None, as_json: bool, quiet: bo
     )
 )
 @argument("name", "A model's name, module:Class, or file.py[:Class].")
-@option(
-    "--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the model."
-)
+@model_options("An option of the model.")
 @option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @no_custom_code
 @as_json

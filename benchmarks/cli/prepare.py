@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmarks.cli.options.layout import Argument, Option, Verb, VerbGroup
-from benchmarks.cli.options.params import PATH, as_shots, data_root, number, option, quiet
+from benchmarks.cli.options.params import (
+    PATH,
+    data_root,
+    drawn_shots,
+    number,
+    option,
+    quiet,
+    together,
+)
 from datasets_prep import catalog
 from models.registry import Registry, unknown
 
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
     from datasets_prep.prepared.dataset import PreparedDataset
     from datasets_prep.prepared.prepare import PrepareOptions
 
-_COMMON = (
+_COMMON = together(
     data_root,
     option(
         "--from",
@@ -27,15 +35,7 @@ _COMMON = (
         group="Places",
         help="Folder with archives, or what they unpack to, that you already have.",
     ),
-    option(
-        "--shots",
-        type=as_shots,
-        metavar="K,...",
-        default="1,5",
-        show_default=True,
-        group="Preparation",
-        help="Shots for which episode lists are drawn.",
-    ),
+    drawn_shots("Preparation", "Shots for which episode lists are drawn."),
     number(
         "--jobs",
         "-j",
@@ -133,14 +133,12 @@ def _command(name: str) -> Verb:
     def run(**given: Any) -> None:
         _run(cls, given)
 
-    for decorate in reversed(_COMMON):
-        run = decorate(run)
     verb: Verb = click.command(
         name,
         cls=Verb,
         help=f"Prepare {name}: {cls.summary}.",
         examples=(command, f"{command} --dry-run"),
-    )(run)
+    )(_COMMON(run))
     verb.params[:0] = own
     return verb
 

@@ -13,6 +13,7 @@ from benchmarks.cli.options.params import (
     argument,
     boards,
     data_root,
+    model_options,
     no_custom_code,
     number,
     option,
@@ -150,14 +151,8 @@ def pack(names: Sequence[str], out: Path, predictions: bool, results_root: Path 
     group=_MODEL,
     help="The model, where the record does not name one: module:Class or file.py.",
 )
-@option(
-    "--option",
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    group=_MODEL,
-    help="An option beside those of the record, such as weights; {fold} stands for the fold.",
+@model_options(
+    "An option beside those of the record, such as weights; {fold} stands for the fold.", _MODEL
 )
 @option("--device", default="auto", show_default=True, group=_MODEL, help="For the model.")
 @no_custom_code

@@ -16,10 +16,10 @@ from benchmarks.cli.options.params import (
     number,
     option,
     print_json,
+    protocol,
     quiet,
     results_root,
 )
-from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
 
 if TYPE_CHECKING:
     from benchmarks.results.store import Result
@@ -40,24 +40,9 @@ if TYPE_CHECKING:
     type=PATH,
 )
 @option("--dataset", "-d", group="Which list", help="A prepared dataset.")
-@option(
-    "--protocol",
-    "-p",
-    default=DEFAULT_PROTOCOL,
-    show_default=True,
-    metavar="NAME",
-    group="Which list",
-    help="The protocol that says how masks are scored.",
-)
+@protocol("Which list", "The protocol that says how masks are scored.")
 @number("--fold", least=0, group="Which list", help="From 0.")
-@option(
-    "--shots",
-    "-k",
-    type=click.IntRange(1),
-    metavar="K",
-    group="Which list",
-    help="Supports an episode.",
-)
+@number("--shots", "-k", metavar="K", group="Which list", help="Supports an episode.")
 @option("--name", help="The name under which the result is kept; none for a run's own masks.")
 @option(
     "--sees-test-classes",

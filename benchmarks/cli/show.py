@@ -1,7 +1,6 @@
 """`bench show`: one picture of one episode."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +11,18 @@ from benchmarks.cli.options.params import (
     PATH,
     argument,
     data_root,
+    model_options,
     no_custom_code,
     number,
     option,
+    protocol,
     results_root,
 )
-from benchmarks.protocols.catalog import DEFAULT_PROTOCOL, get_protocol
+from benchmarks.protocols.catalog import get_protocol
 
 if TYPE_CHECKING:
     from benchmarks.pictures.episode import Prediction
     from benchmarks.protocols.catalog import Protocol
-    from benchmarks.results.store import RunKey
     from datasets_prep.episodes.episode import Episode
     from datasets_prep.prepared.dataset import PreparedDataset
 
@@ -39,32 +39,9 @@ _LIST, _WHO = "Which episode list", "Whose prediction"
 )
 @argument("dataset", "A prepared dataset.")
 @argument("episode", "Number of the episode in its list, from 0.", type=click.IntRange(0))
-@option(
-    "--protocol",
-    "-p",
-    default=DEFAULT_PROTOCOL,
-    show_default=True,
-    metavar="NAME",
-    group=_LIST,
-    help="Protocol whose list and resolution are used.",
-)
-@number(
-    "--fold",
-    least=0,
-    default=0,
-    group=_LIST,
-    help="Fold of the list.",
-)
-@option(
-    "--shots",
-    "-k",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    metavar="K",
-    group=_LIST,
-    help="Supports an episode.",
-)
+@protocol(_LIST, "Protocol whose list and resolution are used.")
+@number("--fold", least=0, default=0, group=_LIST, help="Fold of the list.")
+@number("--shots", "-k", default=1, metavar="K", group=_LIST, help="Supports an episode.")
 @option(
     "--run",
     "run_key",
@@ -79,15 +56,7 @@ _LIST, _WHO = "Which episode list", "Whose prediction"
     group=_WHO,
     help="Run this model now: a name, module:Class or file.py; options as in bench.yaml.",
 )
-@option(
-    "--option",
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    group=_WHO,
-    help="An option of that model.",
-)
+@model_options("An option of that model.", _WHO)
 @option("--device", default="auto", show_default=True, group=_WHO, help="For that model.")
 @no_custom_code
 @data_root
@@ -107,44 +76,33 @@ def show(
 
     One PNG: supports with masks, query, ground truth, and a prediction with its IoU.
     """
+    from benchmarks import load_dataset
     from benchmarks.config.file import root
-    from benchmarks.evaluation.episode_mask import kept_mask
+    from benchmarks.evaluation.episode_mask import find_run, kept_mask
     from benchmarks.pictures.episode import Prediction, draw
-    from datasets_prep.prepared.dataset import PreparedDataset
+    from benchmarks.results.records import read_record
 
     if run_key and model:
         raise click.UsageError("--run and --model exclude each other")
-    prepared = PreparedDataset(root("data_root", data_root), dataset)
+    prepared = load_dataset(dataset, data_root)
     store = root("results_root", results_root)
-    kept = _run_of(store, dataset, run_key) if run_key else None
-    protocol = get_protocol(kept.protocol if kept else given["protocol"])
-    fold, shots = (kept.key.fold, kept.key.shots) if kept else (given["fold"], given["shots"])
-    episodes = prepared.episodes(protocol.recipe, fold, shots)
+    kept = None
+    if run_key:
+        kept = find_run(store, dataset, run_key)
+        setup = read_record(kept.folder(store) / "run.json").setup
+        given |= {"protocol": setup.protocol.name, "fold": kept.fold, "shots": kept.shots}
+    by = get_protocol(given["protocol"])
+    episodes = prepared.episodes(by.recipe, given["fold"], given["shots"])
     if episode >= len(episodes):
         raise click.UsageError(f"the list has episodes 0 to {len(episodes) - 1}, not {episode}")
     prediction = None
     if kept:
-        prediction = Prediction(kept.key.model, kept_mask(store, kept.key, episode))
+        prediction = Prediction(kept.model, kept_mask(store, kept, episode))
     elif model:
-        prediction = _predicted(model, given, prepared, protocol, episodes, episode)
+        prediction = _predicted(model, given, prepared, by, episodes, episode)
     path = out or Path(f"{dataset}_{episode}.png")
     draw(prepared, episodes[episode], prediction).save(path, format="PNG")
     click.echo(f"wrote {path}")
-
-
-@dataclass(frozen=True)
-class _Kept:
-    key: "RunKey"
-    protocol: str
-
-
-def _run_of(results_root: Path, dataset: str, text: str) -> _Kept:
-    from benchmarks.evaluation.episode_mask import find_run
-    from benchmarks.results.records import read_record
-
-    key = find_run(results_root, dataset, text)
-    record = read_record(key.folder(results_root) / "run.json")
-    return _Kept(key, record.setup.protocol.name)
 
 
 def _predicted(

@@ -11,6 +11,7 @@ from benchmarks.cli.options.params import (
     PATH,
     argument,
     as_json,
+    model_options,
     no_custom_code,
     number,
     option,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 )
 @number("--batch-size", help="Episodes a batch.")
 @option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="Of the model.")
+@model_options("Of the model.")
 @no_custom_code
 @results_root
 @as_json

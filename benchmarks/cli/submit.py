@@ -28,10 +28,9 @@ _OURS = ("--shard", "--engine", "--address", "--workers", "--device")
     group=_SPREAD,
     help="An array job of N tasks; bench merge puts their results together.",
 )
-@option(
+@number(
     "--ray",
     "nodes",
-    type=click.IntRange(1),
     metavar="NODES",
     group=_SPREAD,
     help="One job that starts a Ray cluster on so many nodes.",

@@ -42,11 +42,10 @@ def verify_archive(path: Path, by: str, given: Mapping[str, Any]) -> Outcome:
     Raises:
         BenchError, DatasetError, ModelError: what the user has to mend.
     """
-    from benchmarks.config.file import root
+    from benchmarks import load_dataset
     from benchmarks.config.loading import resolve_device
     from benchmarks.evaluation.again import check_model, measure_again, same_kind
     from benchmarks.results import environment
-    from datasets_prep.prepared.dataset import PreparedDataset
     from leaderboards.committed import sample
     from leaderboards.committed.archive import read_archive
     from leaderboards.committed.curate import check_whole
@@ -62,7 +61,7 @@ def verify_archive(path: Path, by: str, given: Mapping[str, Any]) -> Outcome:
     exactly = True
     for result in sent.results:
         setup, wanted = result.record.setup, drawn[result.key]
-        dataset = PreparedDataset(root("data_root", given["data_root"]), setup.dataset.name)
+        dataset = load_dataset(setup.dataset.name, given["data_root"])
         own = sample.differing(result, _of_masks(sent, result, wanted, dataset), exact=True)
         exact = True
         if setup.model.kind != "predictions":

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from benchmarks.cli.options.layout import Argument, Option
+from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,6 +54,35 @@ def number(
     """An option for a whole number from `least` up, whose default the help shows."""
     given = {"type": click.IntRange(least), "metavar": "N", "show_default": "default" in attributes}
     return option(*names, group=group, **(given | attributes))
+
+
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one, in this order."""
+
+    def decorated(command: F) -> F:
+        for decorate in reversed(options):
+            command = decorate(command)
+        return command
+
+    return decorated
+
+
+def protocol(group: str, explained: str) -> Callable[[F], F]:
+    """The protocol of an episode list."""
+    given = {"default": DEFAULT_PROTOCOL, "show_default": True, "metavar": "NAME"}
+    return option("--protocol", "-p", group=group, help=explained, **given)
+
+
+def drawn_shots(group: str, explained: str) -> Callable[[F], F]:
+    """The numbers of supports for which lists are drawn."""
+    given = {"type": as_shots, "metavar": "K,...", "default": "1,5", "show_default": True}
+    return option("--shots", group=group, help=explained, **given)
+
+
+def model_options(explained: str, group: str = "Options") -> Callable[[F], F]:
+    """Options of the one model that a verb is about."""
+    given = {"multiple": True, "metavar": "KEY=VALUE"}
+    return option("--option", "-o", "options", group=group, help=explained, **given)
 
 
 def argument(name: str, explained: str, **attributes: Any) -> Callable[[F], F]:

@@ -1,13 +1,10 @@
 """Options of the verbs that train: what to train on, from what, how, and where it goes."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 import click
 
-from benchmarks.cli.options.params import PATH, data_root, option, quiet
-
-F = TypeVar("F", bound=Callable[..., Any])
+from benchmarks.cli.options.params import PATH, F, data_root, number, option, quiet, together
 
 _MODEL, _HOW, _OUT = "Model", "How to train it", "Output"
 
@@ -19,22 +16,15 @@ train_dataset = option(
     group="What to train on",
     help="A prepared dataset.",
 )
-train_fold = option(
+train_fold = number(
     "--fold",
+    least=0,
     required=True,
-    type=click.IntRange(0),
-    metavar="N",
     group="What to train on",
     help="Train on this fold's base classes; its novel classes are never foreground.",
 )
-decoding_threads = option(
-    "--threads",
-    default=2,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
-    group="How to train it",
-    help="Threads that decode images ahead.",
+decoding_threads = number(
+    "--threads", default=2, group="How to train it", help="Threads that decode images ahead."
 )
 
 
@@ -93,47 +83,6 @@ def out(explained: str) -> Callable[[F], F]:
     return option("--out", required=True, type=PATH, metavar="DIR", group=_OUT, help=explained)
 
 
-def of_training(command: F) -> F:
-    """Options of every training."""
-    return _decorated(
-        command,
-        train_dataset,
-        data_root,
-        device("Where to train; under accelerate launch, each process has its own."),
-        decoding_threads,
-        out("Folder of the training: last/ and best/ are checkpoints."),
-        option("--resume", is_flag=True, group=_OUT, help="Go on with the training in --out."),
-        option("--tensorboard", is_flag=True, group=_OUT, help="Write its events too."),
-        quiet,
-    )
-
-
-def of_job(command: F) -> F:
-    """Options of all three stages."""
-    return _decorated(
-        command,
-        start("Checkpoint to start from, in diffusers' layout."),
-        config("A preset or a YAML file of settings; --list-settings shows all."),
-        changes("train.steps=1000 or design.generation=mi2m"),
-        option(
-            "--list-settings",
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_list_settings,
-            group=_HOW,
-            help="Print presets and settings, and stop.",
-        ),
-        of_training,
-    )
-
-
-def _decorated(command: F, *options: Callable[[F], F]) -> F:
-    for decorate in reversed(options):
-        command = decorate(command)
-    return command
-
-
 def _setting_changes(
     ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, str]:
@@ -154,3 +103,32 @@ def _list_settings(ctx: click.Context, param: click.Parameter, wanted: bool) -> 
     print_table(("Preset", "File"), [(name, path) for name, path in presets().items()])
     print_table(("Setting", "Default", "What it is"), explained())
     ctx.exit()
+
+
+# Options of every training.
+of_training = together(
+    train_dataset,
+    data_root,
+    device("Where to train; under accelerate launch, each process has its own."),
+    decoding_threads,
+    out("Folder of the training: last/ and best/ are checkpoints."),
+    option("--resume", is_flag=True, group=_OUT, help="Go on with the training in --out."),
+    option("--tensorboard", is_flag=True, group=_OUT, help="Write its events too."),
+    quiet,
+)
+# Options of all three stages.
+of_job = together(
+    start("Checkpoint to start from, in diffusers' layout."),
+    config("A preset or a YAML file of settings; --list-settings shows all."),
+    changes("train.steps=1000 or design.generation=mi2m"),
+    option(
+        "--list-settings",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_list_settings,
+        group=_HOW,
+        help="Print presets and settings, and stop.",
+    ),
+    of_training,
+)
