@@ -70,24 +70,17 @@ def command(
     from benchmarks.config.file import root
     from leaderboards import compare
     from leaderboards.committed.collect import Places
-    from leaderboards.committed.select import select
 
     places = Places(root("results_root", results_root), boards / "results")
-    wanted = {"dataset": dataset, "protocol": protocol, "shots": shots}
-    known = [
-        key
-        for key in places.runs()
-        if all(value in (None, getattr(key, name)) for name, value in wanted.items())
-    ]
-    keys = dict.fromkeys(key for name in names for key in select(known, name))
-    comparisons = compare(*evaluations(places.read(key) for key in keys))
+    found = places.named(names, dataset=dataset, protocol=protocol, shots=shots)
+    comparisons = compare(*evaluations(found))
     if as_json:
         print_json([asdict(comparison) for comparison in comparisons])
     else:
         _print(comparisons)
     if pictures is not None:
         for comparison in comparisons:
-            _draw(comparison, pictures, root("data_root", data_root), places.store)
+            _draw(comparison, pictures, data_root, places.store)
 
 
 def _print(comparisons: Sequence["Comparison"]) -> None:
@@ -132,15 +125,15 @@ def _print(comparisons: Sequence["Comparison"]) -> None:
         )
 
 
-def _draw(comparison: "Comparison", folder: Path, data_root: Path, store: Path) -> None:
+def _draw(comparison: "Comparison", folder: Path, data_root: Path | None, store: Path) -> None:
     """One picture for each model and episode, as `bench show` draws them."""
+    from benchmarks import load_dataset
     from benchmarks.evaluation.episode_mask import kept_mask
     from benchmarks.pictures.episode import Prediction, draw
     from benchmarks.protocols.catalog import get_protocol
     from benchmarks.results.store import RunKey
-    from datasets_prep.prepared.dataset import PreparedDataset
 
-    dataset = PreparedDataset(data_root, comparison.dataset)
+    dataset = load_dataset(comparison.dataset, data_root)
     recipe = get_protocol(comparison.protocol).recipe
     folder.mkdir(parents=True, exist_ok=True)
     for found in comparison.episodes:

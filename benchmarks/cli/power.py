@@ -47,15 +47,12 @@ def power(
 
     from benchmarks.config.file import root
     from leaderboards.committed.collect import Places
-    from leaderboards.committed.select import select
     from leaderboards.statistics.power import powers
 
     if len(names) > 2:
         raise click.UsageError("give one model, or two")
     places = Places(root("results_root", results_root), boards / "results")
-    known = places.runs()
-    models = [[places.read(key) for key in select(known, name)] for name in names]
-    found = powers(models, chance=chance)
+    found = powers([places.named([name]) for name in names], chance=chance)
     if as_json:
         print_json([asdict(own) for own in found])
         return

@@ -42,20 +42,20 @@ def report(
     size, the best, median and worst episodes, times and what the cache saved. Sizes need the
     prepared dataset, pictures of episodes a run with --save-predictions.
     """
+    from benchmarks import load_dataset
     from benchmarks.config.file import root
     from datasets_prep.errors import DatasetError
-    from datasets_prep.prepared.dataset import PreparedDataset
     from leaderboards.committed.collect import Places
-    from leaderboards.committed.select import select
 
     places = Places(root("results_root", results_root), boards / "results")
     settings: dict[str, list[Result]] = {}
-    for key in select(places.runs(), name):
+    for result in places.named([name]):
+        key = result.key
         folder = f"{key.dataset}_{key.protocol}_{key.model}_{key.shots}shot"
-        settings.setdefault(folder, []).append(places.read(key))
+        settings.setdefault(folder, []).append(result)
     for folder, results in settings.items():
         try:
-            data = PreparedDataset(root("data_root", data_root), results[0].key.dataset)
+            data = load_dataset(results[0].key.dataset, data_root)
         except DatasetError as error:
             click.echo(f"without sizes and pictures: {error}", err=True)
             data = None

@@ -233,9 +233,6 @@ def card(names: Sequence[str], results_root: Path | None, boards: Path) -> None:
     from benchmarks.config.file import root
     from leaderboards.committed.card import model_index
     from leaderboards.committed.collect import Places
-    from leaderboards.committed.select import select
 
     places = Places(root("results_root", results_root), boards / "results")
-    known = places.runs()
-    keys = dict.fromkeys(key for name in names for key in select(known, name))
-    click.echo(model_index(places.read(key) for key in keys), nl=False)
+    click.echo(model_index(places.named(names)), nl=False)

@@ -22,6 +22,7 @@ from benchmarks import (
     read_result,
 )
 from leaderboards.committed.files import committed_json, find_committed, read_committed
+from leaderboards.committed.select import select
 from leaderboards.committed.verify import check_result
 
 
@@ -56,6 +57,20 @@ class Places:
     def runs(self) -> list[RunKey]:
         """Every result in either place, sorted."""
         return sorted({*find_runs(self.store), *find_committed(self.committed)})
+
+    def named(self, names: Iterable[str], **only: object) -> list[Result]:
+        """What `names` mean, see `select`, of the runs whose key has `only`; None for anything.
+
+        Raises:
+            BenchError: if a name means none, or a result is damaged.
+        """
+        fits = [
+            key
+            for key in self.runs()
+            if all(value in (None, getattr(key, field)) for field, value in only.items())
+        ]
+        keys = dict.fromkeys(key for name in names for key in select(fits, name))
+        return [self.read(key) for key in keys]
 
     def read_committed(self, key: RunKey) -> Result | None:
         """Read a committed result; None where there is none.
