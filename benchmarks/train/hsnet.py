@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from benchmarks.train.episodes import Item, held_out_miou, pixels
 from benchmarks.train.pictures import save_grid
 from benchmarks.train.pretraining import device_of
 from benchmarks.train.trainable import Validation
-from benchmarks.train.trainer import Trained, train
+from benchmarks.train.trainer import How, Trained, train
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.runtime.progress import Progress
 from models.catalog import parse_options
@@ -78,16 +78,16 @@ def authors_config(
 
 
 def train_hsnet(
-    job: HSNetJob,
-    out: Path,
-    progress: Progress,
-    *,
-    device: str = "auto",
-    threads: int = 2,
-    resume: bool = False,
-    tensorboard: bool = False,
+    job: HSNetJob, out: Path, progress: Progress, *, threads: int = 2, **how: Unpack[How]
 ) -> Trained:
     """Train HSNet's learner; each checkpoint holds the backbone too, as `hsnet` loads it.
+
+    Args:
+        job: what to train.
+        out: folder of the training.
+        progress: hears of every step.
+        threads: that decode images ahead.
+        how: see `train`.
 
     Raises:
         BenchError, DatasetError, ModelError: what the user has to mend.
@@ -97,15 +97,7 @@ def train_hsnet(
         stage = hsnet_stage(job, dataset, loader)
         if not stage.validates:
             progress.note("nothing is held out to validate on: only last/ is written, no best/")
-        return train(
-            stage,
-            job.train,
-            out,
-            progress,
-            device=device,
-            resume=resume,
-            tensorboard=tensorboard,
-        )
+        return train(stage, job.train, out, progress, **how)
 
 
 def hsnet_stage(job: HSNetJob, dataset: PreparedDataset, loader: Loader) -> "HSNetStage":

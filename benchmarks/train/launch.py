@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
@@ -17,7 +17,7 @@ from benchmarks.train.job import Job, StageName
 from benchmarks.train.latents import LatentStore
 from benchmarks.train.pretraining import DenoiserStage, VaeStage
 from benchmarks.train.trainable import Stage
-from benchmarks.train.trainer import Trained, train
+from benchmarks.train.trainer import How, Trained, train
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.runtime.progress import Progress
 from models.geometry import Squash
@@ -62,27 +62,26 @@ def run_job(
     places: Places,
     progress: Progress,
     *,
-    device: str = "auto",
     threads: int = 2,
-    resume: bool = False,
-    tensorboard: bool = False,
+    **how: Unpack[How],
 ) -> Trained:
     """Train one stage.
+
+    Args:
+        stage: which one.
+        job: its settings.
+        places: what it finds where.
+        progress: hears of every step.
+        threads: that decode images ahead.
+        how: see `train`.
 
     Raises:
         BenchError, DatasetError, ModelError: what the user has to mend.
     """
     dataset = PreparedDataset(places.data_root, places.dataset)
     with closing(Loader(dataset, threads)) as loader:
-        return train(
-            _MAKE[stage](job, places, dataset, loader),
-            job.train,
-            places.out,
-            progress,
-            device=device,
-            resume=resume,
-            tensorboard=tensorboard,
-        )
+        made = _MAKE[stage](job, places, dataset, loader)
+        return train(made, job.train, places.out, progress, **how)
 
 
 def _vae(job: Job, places: Places, dataset: PreparedDataset, loader: Loader) -> Stage:

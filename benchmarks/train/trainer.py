@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -38,15 +38,22 @@ class Trained:
     leads: bool
 
 
+class How(TypedDict, total=False):
+    """How a training runs, which changes nothing of what it learns.
+
+    Attributes:
+        device: "auto" (the default), "cpu" or "cuda"; under `accelerate launch`, of each process.
+        resume: go on with the training in its folder.
+        tensorboard: write TensorBoard events as well.
+    """
+
+    device: str
+    resume: bool
+    tensorboard: bool
+
+
 def train(
-    stage: Stage,
-    config: TrainConfig,
-    out: Path,
-    progress: Progress,
-    *,
-    device: str = "auto",
-    resume: bool = False,
-    tensorboard: bool = False,
+    stage: Stage, config: TrainConfig, out: Path, progress: Progress, **how: Unpack[How]
 ) -> Trained:
     """Train a stage to its last step.
 
@@ -58,14 +65,13 @@ def train(
         config: how.
         out: folder of the training.
         progress: hears of every step.
-        device: "auto", "cpu" or "cuda"; under `accelerate launch`, each process's own.
-        resume: go on with the training in `out`.
-        tensorboard: write TensorBoard events as well.
+        how: see `How`.
 
     Raises:
         BenchError: what the user has to mend; also for a loss that is not finite.
     """
-    return _Loop(stage, config, device).run(out, progress, resume, tensorboard)
+    loop = _Loop(stage, config, how.get("device", "auto"))
+    return loop.run(out, progress, how.get("resume", False), how.get("tensorboard", False))
 
 
 class _Loop:
