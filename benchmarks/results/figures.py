@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from benchmarks.evaluation import intervals, metrics, questions
+from benchmarks.evaluation.metrics import EpisodeCounts, Undrawn
 from benchmarks.results.records import RunRecord
 from benchmarks.results.store import Result
 
@@ -58,26 +59,18 @@ def mean_answers(results: Sequence[Result]) -> Mapping[str, float]:
 
 def draws(models: Sequence[Result]) -> list[intervals.Draws]:
     """Draws of one fold's figures; all `models` were measured on the same episodes."""
-    first = models[0]
-    protocol = first.record.setup.protocol
-    return intervals.bootstrap(
-        [result.counts for result in models],
-        first.queries,
-        classes(first),
-        protocol.undrawn,
-        protocol.runs,
-        seed=first.key.fold,
-    )
+    return intervals.bootstrap(*_of_one_list(models), seed=models[0].key.fold)
 
 
 def clusters(models: Sequence[Result]) -> list[intervals.ClassClusters]:
     """What is drawn again of one fold; all `models` were measured on the same episodes."""
-    first = models[0]
-    protocol = first.record.setup.protocol
-    return intervals.cluster(
-        [result.counts for result in models],
-        first.queries,
-        classes(first),
-        protocol.undrawn,
-        protocol.runs,
-    )
+    return intervals.cluster(*_of_one_list(models))
+
+
+def _of_one_list(
+    models: Sequence[Result],
+) -> tuple[list[EpisodeCounts], Sequence[str], list[int], Undrawn, int]:
+    """Every model's counts, and what is the same for all: see `intervals.bootstrap`."""
+    first, protocol = models[0], models[0].record.setup.protocol
+    counts = [result.counts for result in models]
+    return counts, first.queries, classes(first), protocol.undrawn, protocol.runs
