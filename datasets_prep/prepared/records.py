@@ -96,28 +96,20 @@ def mask_record(
     from pycocotools import mask as coco
 
     height, width = next(iter(masks.values())).shape
-    present = {index: masks[index] for index in sorted(masks) if masks[index].any()}
-    encoded = tuple(
-        (index, coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"])
-        for index, mask in present.items()
-    )
-    return ImageRecord(
-        image_id=image_id,
-        image=image,
-        image_sha256=image_sha256,
-        width=width,
-        height=height,
-        split=split,
-        label_map=None,
-        labels_sha256=masks_sha256(encoded),
-        areas={index: int(np.count_nonzero(mask)) for index, mask in present.items()},
-        masks=encoded,
-    )
+    found = {
+        index: (
+            coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"],
+            int(np.count_nonzero(mask)),
+        )
+        for index, mask in sorted(masks.items())
+        if mask.any()
+    }
+    return rle_record(image_id, image, image_sha256, split, (height, width), found)
 
 
 def rle_record(
     image_id: str,
-    image: Path | bytes,
+    image: Path | bytes | None,
     image_sha256: str,
     split: Split,
     size: tuple[int, int],

@@ -1,7 +1,7 @@
 """One image of COCO: its file checked, its labels rendered."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from datasets_prep.datasets.coco.segmentation import encode
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import ImageFile, checked_image, keep_copy
 from datasets_prep.prepared.faults import Faults
-from datasets_prep.prepared.records import ImageRecord, Split, label_record, masks_sha256
+from datasets_prep.prepared.records import ImageRecord, Split, label_record, rle_record
 from datasets_prep.runtime.parallel import ordered_results
 
 
@@ -29,7 +29,7 @@ class Item:
 
     Attributes:
         entry: the image in its annotation file.
-        split: "train" for train2014, "test" for val2014.
+        split: "train" for train2014, "test" for others.
         annotations: the annotation file.
         image: the JPEG; None where labels alone are prepared.
         kept_image: where it is to lie; `image` itself if it may stay where it is.
@@ -60,8 +60,10 @@ def records(
     return ordered_results(make_record, items, jobs, faults)
 
 
-def make_record(item: Item) -> ImageRecord | str:
-    """Check the image and render its labels; what is wrong, if anything is."""
+def make_record(
+    item: Item, read: Callable[[Path, Entry], list[Thing]] | None = None
+) -> ImageRecord | str:
+    """Check the image and render its labels, read by `read_things` or `read`; what is wrong."""
     entry = item.entry
     try:
         image = None if item.image is None else checked_image(item.image)
@@ -70,7 +72,7 @@ def make_record(item: Item) -> ImageRecord | str:
                 f"{item.image} is {image.width}×{image.height}, but {entry.width}×{entry.height} "
                 f"in {item.annotations}"
             )
-        record = _labelled(item, image, read_things(item.annotations, entry))
+        record = _labelled(item, image, (read or read_things)(item.annotations, entry))
     except DatasetError as error:
         return str(error)
     except ValueError as error:
@@ -117,23 +119,9 @@ def _check_crowd(number: int, outline: dict[str, Any], entry: Entry) -> None:
 
 
 def _labelled(item: Item, image: ImageFile | None, things: Sequence[Thing]) -> ImageRecord:
-    entry, file = item.entry, item.kept_image
-    sha256 = "" if image is None else image.sha256
+    entry, size = item.entry, (item.entry.height, item.entry.width)
+    known = entry.image_id, item.kept_image, "" if image is None else image.sha256, item.split
     if item.masks == "per-class":
-        found = per_class(things, entry.height, entry.width)
-        masks = tuple((index, counts) for index, (counts, _) in found.items())
-        return ImageRecord(
-            image_id=entry.image_id,
-            image=file,
-            image_sha256=sha256,
-            width=entry.width,
-            height=entry.height,
-            split=item.split,
-            label_map=None,
-            labels_sha256=masks_sha256(masks),
-            areas={index: pixels for index, (_, pixels) in found.items()},
-            masks=masks,
-        )
+        return rle_record(*known, size, per_class(things, *size))
     render = overlap_last if item.masks == "overlap-last" else first_polygon
-    labels = render(things, entry.height, entry.width)
-    return label_record(entry.image_id, file, sha256, item.split, labels)
+    return label_record(*known, render(things, *size))

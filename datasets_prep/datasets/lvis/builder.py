@@ -10,8 +10,9 @@ from pydantic import Field
 from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.coco.fetch import fetch_images
+from datasets_prep.datasets.coco.images import Item
 from datasets_prep.datasets.coco.lists import named_images
-from datasets_prep.datasets.lvis.images import Item, make_record
+from datasets_prep.datasets.lvis.images import make_record
 from datasets_prep.datasets.lvis.index import Entry, read_index
 from datasets_prep.datasets.lvis.lists import (
     ClassRule,
@@ -94,7 +95,9 @@ class Lvis(BaseBuilder[LvisOptions, Release]):
             else self._single(workspace, index.entries, folds)
         )
         items = [
-            Item(entry, file, *paths[entry.name]) for entry in index.entries if entry.name in paths
+            Item(entry, "test", file, *paths[entry.name], "per-class")
+            for entry in index.entries
+            if entry.name in paths
         ]
         notes = write_lists_report(
             workspace.root,

@@ -3,10 +3,11 @@
 import re
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from datasets_prep.datasets.coco import index as coco
 from datasets_prep.errors import refuse
 from datasets_prep.formats.jsonstream import Element, elements
 from datasets_prep.prepared.faults import Fault, Faults
@@ -16,23 +17,15 @@ _NAME = re.compile(r"(?:train2017|val2017)/[0-9]+\.jpg")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One annotated image.
+class Entry(coco.Entry):
+    """One annotated image, called `train2017/000000391895.jpg`.
 
     Attributes:
         number: its id in the file.
-        name: of its file, `train2017/000000391895.jpg`.
-        width: in pixels.
-        height: in pixels.
-        places: start and stop of each of its annotations in the file, in bytes, in order.
         classes: that are annotated, ascending.
     """
 
-    number: int
-    name: str
-    width: int
-    height: int
-    places: tuple[tuple[int, int], ...] = ()
+    number: int = 0
     classes: tuple[int, ...] = ()
 
     @property
@@ -148,7 +141,7 @@ def _add_image(value: Mapping[str, Any], images: dict[int, Entry]) -> None:
         raise ValueError(f"the id {number} is not that of {name}")
     if number in images:
         raise ValueError(f"the id {number} of {name} is there twice")
-    images[number] = Entry(number, name, *size)
+    images[number] = Entry(name, *size, number=number)
 
 
 def _add_annotation(
@@ -174,4 +167,4 @@ def _add_category(value: Mapping[str, Any], categories: dict[int, str]) -> None:
 def _with(image: Entry, found: _Annotations) -> Entry:
     places = tuple(zip(found.places[0::2], found.places[1::2], strict=True))
     classes = tuple(sorted(category - 1 for category in found.first))
-    return Entry(image.number, image.name, image.width, image.height, places, classes)
+    return replace(image, places=places, classes=classes)
