@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import ModelError
 from models.registry import Registry, unknown
@@ -51,6 +51,12 @@ class Options(BaseModel):
     """Base of every model's options: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Tiny = Annotated[
+    Literal["tiny"] | None,
+    Field(description="random weights of this size in their place, for tests"),
+]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from models.backbones.stable_diffusion import NAME, Reading, over_unet
-from models.catalog import Card, Options
+from models.catalog import Card, Options, Tiny
 from models.geometry import Squash
 from models.methods.dense_nn import DenseNN
 from models.methods.diffews.parts import Parts
@@ -34,9 +34,7 @@ class SDFeaturesOptions(Options):
         default=None,
         description="the U-Net in its place: a folder, or a file of weights (CleanDIFT's)",
     )
-    random: Literal["tiny"] | None = Field(
-        default=None, description="random weights of this size in their place, for tests"
-    )
+    random: Tiny = None
     matcher: Literal["dense-nn", "prototype"] = Field(
         default="dense-nn", description="what compares the features: the model of that name"
     )

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD, RANDOM, freeze, seeded
-from models.catalog import Card, Options
+from models.catalog import Card, Options, Tiny
 from models.errors import ModelError
 from models.segmenter import BaseSegmenter
 from models.weights.networks import architecture, read_network
@@ -24,9 +24,7 @@ class PretrainedOptions(Options):
         description="a folder with config.json and model.safetensors, a hub id "
         "owner/name[@revision], or the authors' own file",
     )
-    random: Literal["tiny"] | None = Field(
-        default=None, description="random weights of this size in their place, for tests"
-    )
+    random: Tiny = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What a user may set about DiffewS."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from models import catalog
 from models.methods.diffews.attention import Keep
@@ -11,6 +11,19 @@ from models.methods.diffews.scoring import Rule, Scoring
 from models.methods.diffews.synthetic import Size
 
 _OF_THE_CHECKPOINT = "in place of the checkpoint's design; see models/methods/diffews/design.py"
+
+
+def _multiple_of_8(value: int) -> int:
+    if value % 8:
+        raise ValueError(f"{value} is not a multiple of 8; take {value // 8 * 8}")
+    return value
+
+
+Resolution = Annotated[
+    int,
+    Field(ge=8, description="side of the square that images are squashed to, a multiple of 8"),
+    AfterValidator(_multiple_of_8),
+]
 
 
 class DiffewSOptions(catalog.Options):
@@ -30,11 +43,7 @@ class DiffewSOptions(catalog.Options):
     seed: int = Field(
         default=0, description="of random weights, of mn2m's noise and of subsample_supports"
     )
-    resolution: int = Field(
-        default=512,
-        ge=8,
-        description="side of the square that images are squashed to, a multiple of 8",
-    )
+    resolution: Resolution = 512
     prompt_tokens: PromptTokens = Field(
         default=2, description="length of the empty prompt: 2 as evaluated, 77 as trained"
     )
@@ -83,10 +92,3 @@ class DiffewSOptions(catalog.Options):
     generation: str | None = Field(default=None, description=_OF_THE_CHECKPOINT)
     noise_schedule: str | None = Field(default=None, description=_OF_THE_CHECKPOINT)
     shots: str | None = Field(default=None, description=_OF_THE_CHECKPOINT)
-
-    @field_validator("resolution")
-    @classmethod
-    def _multiple_of_8(cls, value: int) -> int:
-        if value % 8:
-            raise ValueError(f"{value} is not a multiple of 8; take {value // 8 * 8}")
-        return value

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from models.catalog import Card
-from models.methods.diffews.options import DiffewSOptions
+from models.methods.diffews.options import DiffewSOptions, Resolution
 from models.methods.diffews.segmenter import DiffewS
 
 WEIGHTS = Path(__file__).with_name("tiny_weights")
@@ -17,7 +17,7 @@ class DiffewSTinyOptions(DiffewSOptions):
     checkpoint: str | None = Field(
         default=str(WEIGHTS), description="base folder; by default the shipped one"
     )
-    resolution: int = Field(default=128, ge=8, description="side of the square; a multiple of 8")
+    resolution: Resolution = Field(default=128, description="side of the square; a multiple of 8")
 
 
 class DiffewSTiny(DiffewS):

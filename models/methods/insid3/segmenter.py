@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from models.backbones.base import RANDOM, Backbone, load_backbone
-from models.catalog import Card, Options
+from models.catalog import Card, Options, Tiny
 from models.errors import ModelError
 from models.geometry import Squash
 from models.methods.insid3.candidates import backward_candidates, coarse_mask, forward_candidates
@@ -35,9 +35,7 @@ class INSID3Options(Options):
     layer: str = Field(
         default="norm", description="norm, prenorm, or a block's output, as block9 or block9-norm"
     )
-    random: Literal["tiny"] | None = Field(
-        default=None, description="random weights of this size in their place, for tests"
-    )
+    random: Tiny = None
     size: int | None = Field(
         default=None,
         ge=32,

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from models.catalog import Options
+from models.catalog import Options, Tiny
+from models.methods.diffews.options import Resolution
 from models.methods.diffews.scoring import Rule
 
 
@@ -15,14 +16,8 @@ class SDInContextOptions(Options):
         default=None, description="a Stable Diffusion folder in diffusers' layout"
     )
     unet: str | None = Field(default=None, description="the U-Net in its place: a folder or file")
-    random: Literal["tiny"] | None = Field(
-        default=None, description="random weights of this size in their place, for tests"
-    )
-    resolution: int = Field(
-        default=512,
-        ge=8,
-        description="side of the square that images are squashed to, a multiple of 8",
-    )
+    random: Tiny = None
+    resolution: Resolution = 512
     steps: PositiveInt = Field(default=70, le=1000, description="denoising steps")
     temperature: PositiveFloat = Field(default=0.4, description="of the swapped attention")
     contrast: PositiveFloat = Field(
@@ -56,10 +51,3 @@ class SDInContextOptions(Options):
         "with each; or keys and values of every step, faster, and of 70 steps at 512² gigabytes",
     )
     seed: int = Field(default=0, ge=0, description="of the noises")
-
-    @field_validator("resolution")
-    @classmethod
-    def _multiple_of_8(cls, value: int) -> int:
-        if value % 8:
-            raise ValueError(f"{value} is not a multiple of 8; take {value // 8 * 8}")
-        return value
