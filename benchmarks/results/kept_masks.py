@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.errors import BenchError
 from benchmarks.results.mask_values import AS_THEY_ARE
 from benchmarks.results.table import unpacked_bytes
+from datasets_prep.runtime.whole import whole_file, write_whole
 
 Kind = Literal["png", "rle"]
 Mask = NDArray[np.bool_]
@@ -76,11 +77,8 @@ def keep(folder: Path, masks: Mapping[int, bytes], kind: Kind) -> None:
             # What comes after a torn line begins a new one.
             file.write(b"\n" + b"".join(masks.values()))
         return
-    (folder / FOLDER).mkdir(exist_ok=True)
     for number, png in masks.items():
-        partial = folder / FOLDER / f".{file_name(number)}"
-        partial.write_bytes(png)
-        partial.replace(folder / FOLDER / file_name(number))
+        write_whole(folder / FOLDER / file_name(number), png)
 
 
 def finish(folder: Path) -> None:
@@ -226,12 +224,11 @@ def _write(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
         "width": [line["size"][1] for line in rows],
         "counts": [line["counts"] for line in rows],
     }
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(
-        pa.table(columns, schema=_schema()),
-        partial,
-        compression="zstd",
-        compression_level=_LEVEL,
-        use_dictionary=False,
-    )
-    partial.replace(path)
+    with whole_file(path) as partial:
+        pq.write_table(
+            pa.table(columns, schema=_schema()),
+            partial,
+            compression="zstd",
+            compression_level=_LEVEL,
+            use_dictionary=False,
+        )
