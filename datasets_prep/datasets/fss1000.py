@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from datasets_prep.archives.hosts import on_drive, split_list
 from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BaseBuilder, BuilderOptions, Content, Splits, Workspace
-from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import checked_with_mask, open_image
 from datasets_prep.formats.splitfiles import FSS_FIRST_CLASS, FSS_IMAGES, fss_names, read_fss
 from datasets_prep.prepared.faults import Faults
@@ -110,12 +109,9 @@ class FSS1000(BaseBuilder[BuilderOptions, Release]):
         )
 
 
-def _record(item: _Item) -> ImageRecord | str:
-    """Check one image and its mask; what is wrong, if anything is."""
-    try:
-        image, mask = checked_with_mask(item.image, item.mask, _read_mask, item.kept_image)
-    except DatasetError as error:
-        return str(error)
+def _record(item: _Item) -> ImageRecord:
+    """Check one image and its mask."""
+    image, mask = checked_with_mask(item.image, item.mask, _read_mask, item.kept_image)
     masks = {item.class_index: mask}
     return mask_record(item.image_id, item.kept_image, image.sha256, item.split, masks)
 

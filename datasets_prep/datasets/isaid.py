@@ -181,12 +181,13 @@ def other_pairs(folds: FoldSet, areas: Areas) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def make_record(item: Item) -> ImageRecord | str:
-    """Check a tile and its mask; what is wrong, if anything is."""
-    try:
-        image, labels = checked_with_mask(item.image, item.mask, read_labels, item.kept_image)
-    except DatasetError as error:
-        return str(error)
+def make_record(item: Item) -> ImageRecord:
+    """Check a tile and its mask.
+
+    Raises:
+        DatasetError: naming the file that is wrong.
+    """
+    image, labels = checked_with_mask(item.image, item.mask, read_labels, item.kept_image)
     return label_record(item.image_id, item.kept_image, image.sha256, "test", labels)
 
 

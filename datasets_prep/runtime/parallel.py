@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any, TypeVar
 
 from datasets_prep.errors import DatasetError
@@ -59,14 +60,21 @@ def _image_id(item: Any) -> str:
     return str(item.image_id)
 
 
+def _judged(function: Callable[[A], B], item: A) -> B | DatasetError:
+    try:
+        return function(item)
+    except DatasetError as error:
+        return error
+
+
 def ordered_results(
-    function: Callable[[A], B | str],
+    function: Callable[[A], B],
     items: Iterable[A],
     jobs: int,
     faults: Faults | None = None,
     name: Callable[[A], str] = _image_id,
 ) -> Iterator[B]:
-    """Like `ordered_map`, for a function that returns what is wrong with an item as text.
+    """Like `ordered_map`, for a function that raises DatasetError over an item that is wrong.
 
     All items are gone through, so that everything wrong is named at once. After the first one
     that is wrong no more results are given, unless such are to be left out.
@@ -90,10 +98,10 @@ def ordered_results(
             under_way.append(item)
             yield item
 
-    for result in ordered_map(function, given(), jobs):
+    for result in ordered_map(partial(_judged, function), given(), jobs):
         item = under_way.popleft()
-        if isinstance(result, str):
-            wrong.append(Fault(name(item), result))
+        if isinstance(result, DatasetError):
+            wrong.append(Fault(name(item), str(result)))
         elif faults.skip or not wrong:
             yield result
     faults.settle("these files are wrong:", wrong)

@@ -62,23 +62,25 @@ def records(
 
 def make_record(
     item: Item, read: Callable[[Path, Entry], list[Thing]] | None = None
-) -> ImageRecord | str:
-    """Check the image and render its labels, read by `read_things` or `read`; what is wrong."""
+) -> ImageRecord:
+    """Check the image and render its labels, read by `read_things` or `read`.
+
+    Raises:
+        DatasetError: naming the file that is wrong.
+    """
     entry = item.entry
     try:
         image = None if item.image is None else checked_image(item.image)
         if image is not None and (image.width, image.height) != (entry.width, entry.height):
-            return (
+            raise DatasetError(
                 f"{item.image} is {image.width}×{image.height}, but {entry.width}×{entry.height} "
                 f"in {item.annotations}"
             )
         record = _labelled(item, image, (read or read_things)(item.annotations, entry))
-    except DatasetError as error:
-        return str(error)
     except ValueError as error:
-        return f"{item.annotations}: {error} (of {entry.name})"
+        raise DatasetError(f"{item.annotations}: {error} (of {entry.name})") from None
     except OSError as error:
-        return f"{item.annotations} cannot be read: {error}"
+        raise DatasetError(f"{item.annotations} cannot be read: {error}") from None
     if image and item.image and item.kept_image and item.kept_image != item.image:
         keep_copy(item.image, item.kept_image, image.sha256)
     return record

@@ -58,16 +58,17 @@ def records(
         yield from crops
 
 
-def tile_records(tile: Tile, side: int) -> list[ImageRecord] | str:
-    """The kept crops of a tile, called TILE_RC by row and column; what is wrong, if anything is."""
+def tile_records(tile: Tile, side: int) -> list[ImageRecord]:
+    """The kept crops of a tile, called TILE_RC by row and column.
+
+    Raises:
+        DatasetError: naming the file that is wrong.
+    """
     name, image, mask = tile
-    try:
-        pixels, colours = read_pixels(image, "RGB"), read_pixels(mask, "RGB")
-    except DatasetError as error:
-        return str(error)
+    pixels, colours = read_pixels(image, "RGB"), read_pixels(mask, "RGB")
     for path, array in ((image, pixels), (mask, colours)):
         if array.shape[:2] != (side, side):
-            return f"{path} is {array.shape[1]}×{array.shape[0]}, not {side}×{side}"
+            raise DatasetError(f"{path} is {array.shape[1]}×{array.shape[0]}, not {side}×{side}")
     size = side // GRID
     kept = []
     for row in range(GRID):

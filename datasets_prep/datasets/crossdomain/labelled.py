@@ -32,20 +32,20 @@ class Item:
     class_index: int = 0
 
 
-def binary_record(item: Item) -> ImageRecord | str:
-    """Check an image and its masks; what is wrong, if anything is.
+def binary_record(item: Item) -> ImageRecord:
+    """Check an image and its masks.
 
     A grey value of at least 128 is foreground, as in PATNet's loaders.
+
+    Raises:
+        DatasetError: naming the file that is wrong.
     """
-    try:
-        image = checked_image(item.image)
-        masks = [read_pixels(path, "L") >= FOREGROUND for path in item.masks]
-    except DatasetError as error:
-        return str(error)
+    image = checked_image(item.image)
+    masks = [read_pixels(path, "L") >= FOREGROUND for path in item.masks]
     labels = np.zeros((image.height, image.width), dtype=np.uint8)
     for path, mask in zip(item.masks, masks, strict=True):
         if mask.shape != labels.shape:
-            return (
+            raise DatasetError(
                 f"{item.image} is {image.width}×{image.height}, but {path} is "
                 f"{mask.shape[1]}×{mask.shape[0]}"
             )

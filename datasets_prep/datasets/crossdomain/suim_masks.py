@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets_prep.datasets.crossdomain.labelled import FOREGROUND, read_pixels
-from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import UNREADABLE, checked_image, keep_copy, open_image
 from datasets_prep.prepared.records import ImageRecord, label_record
 
@@ -39,16 +38,14 @@ class Item:
     mask: Path
 
 
-def make_record(item: Item) -> ImageRecord | str:
-    """Check an image and read its mask; what is wrong, if anything is.
+def make_record(item: Item) -> ImageRecord:
+    """Check an image and read its mask, which is scaled by nearest neighbour if need be.
 
-    A mask of another size than its image is scaled by nearest neighbour.
+    Raises:
+        DatasetError: naming the file that is wrong.
     """
-    try:
-        image = checked_image(item.image)
-        labels = from_colours(read_pixels(item.mask, "RGB"))
-    except DatasetError as error:
-        return str(error)
+    image = checked_image(item.image)
+    labels = from_colours(read_pixels(item.mask, "RGB"))
     if labels.shape != (image.height, image.width):
         size = (image.width, image.height)
         labels = np.array(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))

@@ -10,8 +10,12 @@ from datasets_prep.datasets.coco.render import Thing
 from datasets_prep.prepared.records import ImageRecord
 
 
-def make_record(item: Item) -> ImageRecord | str:
-    """Check the image and unite its instances; what is wrong, if anything is."""
+def make_record(item: Item) -> ImageRecord:
+    """Check the image and unite its instances.
+
+    Raises:
+        DatasetError: naming the file that is wrong.
+    """
     return images.make_record(item, read_things)
 
 

@@ -47,14 +47,16 @@ def records(
     return chain.from_iterable(ordered_results(cut_item, items, workspace.jobs, workspace.faults))
 
 
-def cut_item(item: Item) -> list[ImageRecord] | str:
-    """The crops of an image; what is wrong, if anything is."""
+def cut_item(item: Item) -> list[ImageRecord]:
+    """The crops of an image.
+
+    Raises:
+        DatasetError: naming the file that is wrong.
+    """
     try:
         return crop_records(item.image, item.image_id, item.things)
-    except DatasetError as error:
-        return str(error)
     except ValueError as error:
-        return f"{item.image}: its annotation of {error}"
+        raise DatasetError(f"{item.image}: its annotation of {error}") from None
 
 
 def crops_of(sheet: Sheet, areas: Areas, left_out: Container[str]) -> dict[int, Crops]:

@@ -155,15 +155,17 @@ def records(
         yield from crops
 
 
-def cut_item(item: Item) -> tuple[str, tuple[Shown, ...], list[ImageRecord]] | str:
-    """An image's id, its objects and their crops; what is wrong, if anything is."""
+def cut_item(item: Item) -> tuple[str, tuple[Shown, ...], list[ImageRecord]]:
+    """An image's id, its objects and their crops.
+
+    Raises:
+        DatasetError: naming the file that is wrong.
+    """
     try:
         things = item.read(item.annotation, item.classes)
         crops = crop_records(item.image, item.image_id, things)
-    except DatasetError as error:
-        return str(error)
     except ValueError as error:
-        return f"{item.annotation}: {error}"
+        raise DatasetError(f"{item.annotation}: {error}") from None
     objects = [
         Shown(
             crop_id(item.image_id, thing.number), thing.name, frozenset(i for i, _ in thing.parts)

@@ -43,15 +43,16 @@ class Measured:
     hits: Mapping[int, int]
 
 
-def measure(item: Annotated) -> Measured | str:
-    """Make the label map, check the image and measure both; what is wrong, if anything is."""
-    try:
-        labels = converted(item.annotation, item.kept_labels)
-        image = None if item.image is None else checked_image(item.image)
-    except DatasetError as error:
-        return str(error)
+def measure(item: Annotated) -> Measured:
+    """Make the label map, check the image and measure both.
+
+    Raises:
+        DatasetError: naming the file that is wrong.
+    """
+    labels = converted(item.annotation, item.kept_labels)
+    image = None if item.image is None else checked_image(item.image)
     if image is not None and labels.shape != (image.height, image.width):
-        return (
+        raise DatasetError(
             f"{item.image} is {image.width}×{image.height}, but {item.annotation} is "
             f"{labels.shape[1]}×{labels.shape[0]}"
         )

@@ -47,8 +47,10 @@ def test_folds_lose_what_is_left_out_and_keep_their_order() -> None:
     assert second.test == (("b", 1),) and second.train == (("c", 0),)
 
 
-def judged(item: SimpleNamespace) -> int | str:
-    return f"{item.image_id} is odd" if item.number % 2 else int(item.number)
+def judged(item: SimpleNamespace) -> int:
+    if item.number % 2:
+        raise DatasetError(f"{item.image_id} is odd")
+    return int(item.number)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
