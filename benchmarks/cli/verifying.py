@@ -84,12 +84,11 @@ def verify_archive(path: Path, by: str, given: Mapping[str, Any]) -> Outcome:
         )  # fmt: skip
     said = "" if exactly else f" within {sample.ROUNDING:.1%} of their pixels, on another device"
     number = sum(map(len, drawn.values()))
+    found = f"{len(differences)} differ" if differences else f"all counts agree{said}"
     summary = (
         f"{number} episodes of {len(sent.results)} results were measured again with seed "
-        f"{given['seed']}: {len(differences)} differ" if differences else
-        f"{number} episodes of {len(sent.results)} results were measured again with seed "
-        f"{given['seed']}: all counts agree" + said
-    )  # fmt: skip
+        f"{given['seed']}: {found}"
+    )
     return Outcome(tuple(differences), summary, verified)
 
 

@@ -24,10 +24,13 @@ class Argument(click.Argument):
         self.explained = explained
 
 
-class _Sections:
-    """The sections of a help page, for commands and groups alike."""
+class Verb(click.Command):
+    """A command whose help shows its options in sections, and `examples`."""
 
-    examples: Sequence[str] = ()
+    def __init__(self, *args: Any, examples: Iterable[str] = (), **kwargs: Any) -> None:
+        kwargs["params"] = [*kwargs.get("params", ()), _debug()]
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
 
     def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Leave the arguments to `format_options`: older click does not ask for them."""
@@ -65,24 +68,10 @@ def _section(formatter: click.HelpFormatter, heading: str, rows: Sequence[tuple[
             formatter.write_dl(rows, col_max=32)
 
 
-class Verb(_Sections, click.Command):
-    """A command whose help shows `examples`."""
-
-    def __init__(self, *args: Any, examples: Iterable[str] = (), **kwargs: Any) -> None:
-        kwargs["params"] = [*kwargs.get("params", ()), _debug()]
-        super().__init__(*args, **kwargs)
-        self.examples = tuple(examples)
-
-
-class VerbGroup(_Sections, click.Group):
-    """A command with commands below it, whose help shows `examples`."""
+class VerbGroup(Verb, click.Group):
+    """A command with commands below it, whose help is laid out alike."""
 
     command_class = Verb
-
-    def __init__(self, *args: Any, examples: Iterable[str] = (), **kwargs: Any) -> None:
-        kwargs["params"] = [*kwargs.get("params", ()), _debug()]
-        super().__init__(*args, **kwargs)
-        self.examples = tuple(examples)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order in which one uses them."""
