@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from models.methods.gf_sam.graph import unions
+
 
 def aligned(masks: Tensor, labels: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
     """Grow each cluster from its best mask.
@@ -54,7 +56,9 @@ def merged(masks: Tensor, taken: Tensor, consistent: Tensor, scores: Tensor) -> 
     Returns:
         Bool, H×W.
     """
-    union = masks[taken & consistent].any(0)
-    if union.any():
-        return union
+    both = (taken & consistent).long()
+    if both.any():
+        union = unions(masks, both)[1]
+        if union.any():
+            return union
     return masks[int(torch.where(taken ^ consistent, scores, 0).argmax())]

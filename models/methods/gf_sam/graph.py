@@ -23,11 +23,11 @@ def clusters(covers: Tensor) -> Tensor:
 def coarse(masks: Tensor, side: int) -> Tensor:
     """Bool P×H×W masks stretched bilinearly (no antialiasing) to the patches: P×side² in 0..1.
 
-    One at a time: as floats all would take gigabytes.
+    One at a time, in one buffer: as floats all would take gigabytes.
     """
-    size = (side, side)
+    buffer = torch.empty(1, 1, *masks.shape[1:], device=masks.device)
     stretched = [
-        F.interpolate(mask[None, None].float(), size, mode="bilinear", align_corners=False)
+        F.interpolate(buffer.copy_(mask), (side, side), mode="bilinear", align_corners=False)
         for mask in masks
     ]
     return torch.cat(stretched).flatten(1)
@@ -35,7 +35,11 @@ def coarse(masks: Tensor, side: int) -> Tensor:
 
 def unions(masks: Tensor, labels: Tensor) -> Tensor:
     """The union of each cluster's masks: bool K×H×W."""
-    return torch.stack([masks[labels == k].any(0) for k in range(int(labels.max()) + 1)])
+    united = masks.new_zeros(int(labels.max()) + 1, *masks.shape[1:])
+    # In place, which spares a copy of all masks.
+    for mask, label in zip(masks, labels.tolist(), strict=True):
+        united[label] |= mask
+    return united
 
 
 def consistent(places: Tensor, labels: Tensor, resemblance: Tensor) -> Tensor:

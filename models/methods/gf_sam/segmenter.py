@@ -22,6 +22,7 @@ from models.methods.sam.network import ENCODE_BATCH
 from models.segmenter import BaseSegmenter, Features
 
 _PROMPTS = 64  # decoded at once
+_MAPS = 4  # brought to full size at once: more leave a CPU's cache
 
 
 class GFSAM(BaseSegmenter):
@@ -136,5 +137,5 @@ class GFSAM(BaseSegmenter):
             labels = torch.ones(len(chunk), 1, device=chunk.device)
             prompt = self.sam.prompt(chunk[:, None].float(), labels)
             logits, _ = self.sam.decode(embedding, *prompt)
-            found.append(self.sam.enlarge(logits[:, 0]) > 0)
+            found += [self.sam.enlarge(some) > 0 for some in torch.split(logits[:, 0], _MAPS)]
         return torch.cat(found)

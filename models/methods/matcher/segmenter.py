@@ -36,8 +36,8 @@ class Matcher(BaseSegmenter):
     As the authors' code with the settings of their scripts. Prompts are drawn by the episode's seed
     (there, by one generator over all episodes). The earth mover's distance is exact, as there, but
     asked for only where the other filters leave a mask, which changes no result. What differs: ties
-    go to the first in order; and where no mask is left, on which their code fails, the prediction is
-    empty.
+    go to the first in order, and where no mask is left, on which their code fails, the prediction
+    is empty.
 
     Supports are matched together: their patches are one set. Where all are without foreground, a
     square of 14 pixels in the middle of each takes the masks' place, as there.

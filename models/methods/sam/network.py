@@ -1,6 +1,7 @@
 """SAM with its weights: embed images once, decode any prompts on an embedding."""
 
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,7 @@ from models.weights.source import fill, read_weights, torch_dtype
 
 # A ViT-H keeps a GPU busy with one image, whose attention with relative positions takes gigabytes.
 ENCODE_BATCH = 1
+_AT_ONCE = 2  # prompts decoded together on a CPU, where more only drive each other from its cache
 PUBLISHED = "facebook/sam-vit-huge"
 _DECODER_EPS = 1e-5  # of the original's layer norms in the decoder; transformers has 1e-6
 LICENCE = "Apache-2.0 (as the hub says)"
@@ -151,10 +153,14 @@ class Sam:
         """
         network = self.pretrained.network
         places = network.get_image_wide_positional_embeddings()[0]
-        masks, scores = decode(
-            network.mask_decoder, embedding.to(places), places, sparse, dense, guidance
-        )
-        return masks.float(), scores.float()
+        prompts = len(sparse) if places.is_cuda else _AT_ONCE
+        maps = torch.split(dense, prompts) if len(dense) > 1 else repeat(dense)
+        decoded = [
+            decode(network.mask_decoder, embedding.to(places), places, some, own, guidance)
+            for some, own in zip(torch.split(sparse, prompts), maps, strict=False)
+        ]
+        masks, scores = (torch.cat(parts).float() for parts in zip(*decoded, strict=True))
+        return masks, scores
 
     def enlarge(self, maps: Tensor) -> Tensor:
         """Maps stretched bilinearly to the whole grid: B×h×w to B×size×size."""
