@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.geometry import Size
-from models.segmenter import BaseSegmenter, Features, Segmenter
+from models.segmenter import BaseSegmenter, ClassesSegmenter, Features, Segmenter
 
 _SIZES: tuple[Size, ...] = ((96, 128), (128, 96))  # wide and tall
 _SHOTS = 5  # an ordinary mask, a second one, an empty one, a full one, a single pixel
@@ -247,6 +247,24 @@ def _ragged(trial: Trial) -> str:
     return ""
 
 
+def _classes(trial: Trial) -> str:
+    if not isinstance(trial.model, ClassesSegmenter):
+        return ""
+    queries = trial.features[:2]
+    one, two, three = ([trial.supports[index]] for index in (0, 1, 3))
+    scores = trial.model.segment_classes(queries, [[one, two, three]] * 2)
+    if scores.ndim != 4 or tuple(scores.shape[:2]) != (2, 4):
+        return f"segment_classes gave {tuple(scores.shape)} for 2 queries and 3 classes; B×4×H×W"
+    if not scores.isfinite().all():
+        return "segment_classes gave scores that are not finite"
+    turned = trial.model.segment_classes(queries[1:], [[three, one, two]])[0]
+    if far := _apart(scores[1], turned[[0, 2, 3, 1]]):
+        return (
+            f"segment_classes depends on the order of classes or on the batch: scores differ {far}"
+        )
+    return ""
+
+
 def _apart(one: Tensor, two: Tensor) -> str:
     """How far two tensors are apart, if further than rounding explains."""
     if one.shape != two.shape:
@@ -305,6 +323,7 @@ CHECKS: Mapping[str, Callable[[Trial], str]] = {
     "the same call twice gives the same": _repeats,
     "a batch of two equals two of one": _batches,
     "one call takes different numbers of supports": _ragged,
+    "classes asked for at once come in any order": _classes,
     "inputs are left unchanged": _inputs,
     "what it says about itself is so": _traits,
 }

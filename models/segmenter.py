@@ -103,6 +103,24 @@ class Segmenter(Protocol):
         """The model's own rule from scores (B×H×W, on the evaluation grid) to B×H×W bool."""
 
 
+@runtime_checkable
+class ClassesSegmenter(Segmenter, Protocol):
+    """A segmenter that weighs classes against each other, instead of one after the other."""
+
+    def segment_classes(
+        self, queries: Sequence[Features], supports: Sequence[Sequence[Sequence[Features]]]
+    ) -> Tensor:
+        """Scores of the background and of N classes for B queries; the largest has the pixel.
+
+        Args:
+            queries: B results of `encode_image`.
+            supports: B sequences of N classes of K results of `encode_support` each.
+
+        Returns:
+            B×(N+1)×H×W float scores, the background's first, then the classes' as they came.
+        """
+
+
 class BaseSegmenter:
     """Defaults for everything beside the contract; inherit once or write the attributes.
 

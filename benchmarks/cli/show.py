@@ -116,9 +116,8 @@ def _predicted(
     from benchmarks.cli.options.segmenters import chosen_model, loaded
     from benchmarks.evaluation.episode_mask import predict_now
     from benchmarks.pictures.episode import Prediction
-    from datasets_prep.episodes.episode import digest
 
     chosen = chosen_model(model, given["options"], given["custom_code"])
     segmenter, device = loaded(chosen, given["device"])
-    mask = predict_now(segmenter, device, dataset, protocol, episodes[number], digest(episodes))
+    mask = predict_now(segmenter, device, dataset, protocol, episodes, number)
     return Prediction(chosen.name, mask)

@@ -78,13 +78,19 @@ def cells(config: BenchConfig) -> Iterator[Cell]:
             for shots in wanted.shots:
                 dataset.folds.fold(fold)
                 episodes = dataset.episodes(protocol.recipe, fold, shots)
-                kept = tuple(episodes[: config.limit])
+                limit = config.limit and -(-config.limit // protocol.ways) * protocol.ways
+                kept = tuple(episodes[:limit])
                 record = EpisodesRecord(
                     recipe=protocol.recipe,
                     digest=digest(episodes),
                     count=len(kept),
-                    limit=config.limit if len(kept) < len(episodes) else None,
+                    limit=limit if len(kept) < len(episodes) else None,
                 )
+                if protocol.ways > 1 and not dataset.has_label_maps:
+                    raise DatasetError(
+                        f"classes of {dataset.name} overlap, and {protocol.name} gives a pixel to "
+                        f"one class alone"
+                    )
                 yield Cell(dataset, protocol, fold, shots, kept, record)
 
 

@@ -204,7 +204,10 @@ class Run:
         self._totals = _Totals()
         grids, dataset = self._loaded.grids[self.cell.dataset.name], self.cell.dataset
         plan = make_plan(
-            self.cell.episodes, lambda image: grids[dataset.size(image)], self._setup.batch_size
+            self.cell.episodes,
+            lambda image: grids[dataset.size(image)],
+            self._setup.batch_size,
+            self.cell.protocol.ways,
         )
         batches = plan.batches if self._shard is None else self._shard.part(plan.batches)
         self._episodes = {e.index: e for batch in batches for e in batch.episodes}

@@ -92,14 +92,13 @@ def measure_again(
         cache = FeatureCache([Tier(torch.device("cpu"), _CACHE)])
         batch = trait(model, "encode_batch") if device.type == "cuda" else 1
         evaluator = Evaluator(model, loader, cache, device, encode_batch=batch)
-        plan = make_plan(episodes, evaluator.grid_of, setup.batch_size)
+        protocol = get_protocol(setup.protocol.name)
+        plan = make_plan(episodes, evaluator.grid_of, setup.batch_size, protocol.ways)
         found: dict[int, Areas] = {}
         for part in plan.batches:
             own = {episode.index for episode in part.episodes} & set(wanted)
             if own:
-                tried = evaluator.measure(
-                    part, get_protocol(setup.protocol.name), wanted=own, seed=setup.episodes.digest
-                )
+                tried = evaluator.measure(part, protocol, wanted=own, seed=setup.episodes.digest)
                 for number, reason in tried.failed.items():
                     raise BenchError(f"the model fails on episode {number}: {reason}")
                 found |= {row.episode: row.areas for row in tried.rows}

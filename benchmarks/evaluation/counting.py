@@ -59,17 +59,19 @@ def counted(
         model: gives geometry and rule.
         loader: has the ground truths.
         batch: the episodes.
-        scores: B×H×W, on the model's grid.
+        scores: B×H×W, on the model's grid; or of all classes of a query at once, see `predict`.
         protocol: says on which grid masks are scored.
         wanted: what is kept.
         loading: held while a ground truth is loaded: what fails then is no fault of the model.
     """
+    each = len(batch.episodes) // len(scores)
     sizes = [loader.dataset.size(e.query) for e in batch.episodes]
     for size, group in groupby(range(len(sizes)), key=lambda index: sizes[index]):
         indices = list(group)
-        part = scores[indices[0] : indices[-1] + 1]
+        part = scores[indices[0] // each : indices[-1] // each + 1]
         target = protocol.target(size)
-        for index, mask in zip(indices, predict(model, part, size, target), strict=True):
+        masks = predict(model, part, size, target, protocol.ways)
+        for index, mask in zip(indices, masks, strict=True):
             episode = batch.episodes[index]
             with loading():
                 truth = loader.truth(episode.query, episode.class_index, target).numpy()

@@ -1,5 +1,6 @@
 """The mask of one episode: kept by a run, or predicted now."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from benchmarks.errors import BenchError
 from benchmarks.protocols.catalog import Protocol
 from benchmarks.results.kept_masks import FOLDER, read_kept
 from benchmarks.results.store import RunKey, find_runs, find_unfinished
-from datasets_prep.episodes.episode import Episode
+from datasets_prep.episodes.episode import Episode, digest
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.segmenter import Segmenter
 
@@ -59,8 +60,8 @@ def predict_now(
     device: str,
     dataset: PreparedDataset,
     protocol: Protocol,
-    episode: Episode,
-    seed: str,
+    episodes: Sequence[Episode],
+    number: int,
 ) -> NDArray[np.bool_]:
     """What `model` makes of one episode: H×W bool, on the protocol's grid.
 
@@ -69,24 +70,26 @@ def predict_now(
         device: where it is.
         dataset: holds the episode's images.
         protocol: says on which grid the mask is wanted.
-        episode: what to segment.
-        seed: digest of the episode list, as in a run.
+        episodes: the list.
+        number: of the episode in it.
     """
     import torch
 
     from benchmarks.evaluation.cache import FeatureCache
     from benchmarks.evaluation.evaluator import Evaluator
     from benchmarks.evaluation.loader import Loader
-    from benchmarks.evaluation.plan import Batch
+    from benchmarks.evaluation.plan import Batch, units
     from benchmarks.evaluation.prediction import predict
 
     loader = Loader(dataset, threads=1)
     try:
         evaluator = Evaluator(model, loader, FeatureCache([]), torch.device(device))
         with torch.inference_mode():
-            scores = evaluator.segment(Batch(0, (episode,)), seed, protocol.prompt)
-            size = dataset.size(episode.query)
-            mask: NDArray[np.bool_] = predict(model, scores, size, protocol.target(size))[0]
+            unit = units(episodes, protocol.ways)[number // protocol.ways]
+            scores = evaluator.segment(Batch(0, unit), digest(episodes), protocol)
+            size = dataset.size(unit[0].query)
+            masks = predict(model, scores, size, protocol.target(size), protocol.ways)
+            mask: NDArray[np.bool_] = masks[number % protocol.ways]
     finally:
         loader.close()
     return mask

@@ -13,7 +13,7 @@ from benchmarks.errors import BenchError
 from benchmarks.evaluation.cache import FeatureCache, Key
 from benchmarks.evaluation.counting import Counted, Wanted, counted
 from benchmarks.evaluation.loader import Loader
-from benchmarks.evaluation.plan import Batch
+from benchmarks.evaluation.plan import Batch, units
 from benchmarks.evaluation.prediction import check_scores
 from benchmarks.evaluation.timing import Stages
 from benchmarks.evaluation.tried import EncodeCounts, Tried
@@ -22,7 +22,7 @@ from benchmarks.results.journal import Row
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.errors import DatasetError
 from models.geometry import Size
-from models.segmenter import Features, Segmenter, trait
+from models.segmenter import ClassesSegmenter, Features, Segmenter, trait
 
 _AHEAD = 2  # batches whose images are decoded while one runs
 _REASON = 300  # characters of a failure that are kept
@@ -95,7 +95,8 @@ class Evaluator:
         """Measure one batch.
 
         An episode on which the model raises, or gives scores that cannot be used, has failed and
-        the others go on: where a batch fails, each of its episodes is tried alone.
+        the others go on: where a batch fails, each of its episodes is tried alone, together with
+        those that ask for other classes of the same query.
 
         Args:
             batch: the batch, one of those that are expected or any other.
@@ -121,14 +122,17 @@ class Evaluator:
         found = self._attempt(batch, protocol, seed, keep) if whole else None
         if not isinstance(found, list):
             found = []
-            for episode in own:
+            for unit in units(batch.episodes, protocol.ways):
+                asked = {episode.index for episode in unit if episode.index in wanted}
+                if not asked:
+                    continue
                 # As many as in the batch, because a call's size may change float rounding.
-                copies = Batch(batch.index, (episode,) * len(batch.episodes))
+                copies = Batch(batch.index, unit * (len(batch.episodes) // len(unit)))
                 alone = self._attempt(copies, protocol, seed, keep)
                 if isinstance(alone, list):
-                    found.append(alone[0])
+                    found += [one for one in alone[: len(unit)] if one.episode.index in asked]
                 else:
-                    failed[episode.index] = alone
+                    failed |= dict.fromkeys(asked, alone)
         if step is not None:
             self.cache.advance(step, self._keys(batch))
         self._count_naive(own)
@@ -151,7 +155,7 @@ class Evaluator:
         """The counts of all episodes, or what was raised."""
         try:
             with torch.inference_mode():
-                scores = self.segment(batch, seed)
+                scores = self.segment(batch, seed, protocol)
                 with self._stage("score"):
                     found = counted(
                         self.model, self.loader, batch, scores, protocol, keep, self._loading
@@ -203,9 +207,9 @@ class Evaluator:
         if self.model.support_uses_features:
             self.encodes.naive_images += supports
 
-    def segment(self, batch: Batch, seed: str, prompt: str | None = None) -> Tensor:
-        """Scores of one batch (B×H×W, on the model's grid), from the cache where it can."""
-        self._prompt = prompt or self._prompt
+    def segment(self, batch: Batch, seed: str, protocol: Protocol) -> Tensor:
+        """Scores of one batch on the model's grid, from the cache where it can; see `predict`."""
+        self._prompt = protocol.prompt
         supports = self._supports(list(batch.pairs()))
         images = self._images(batch.images())
         wants = trait(self.model, "wants")
@@ -215,13 +219,17 @@ class Evaluator:
         if "truths" in wants:
             own = [(e.query, e.class_index) for e in batch.episodes]
             extras["truths"] = self._masks(own, "mask")
+        queries = [images[e.query] for e in batch.episodes]
+        shots = [[supports[s, e.class_index] for s in e.supports] for e in batch.episodes]
+        together = 0
         with self._stage("segment"):
-            scores = self.model.segment(
-                [images[e.query] for e in batch.episodes],
-                [[supports[s, e.class_index] for s in e.supports] for e in batch.episodes],
-                **extras,
-            )
-        check_scores(scores, batch.episodes)
+            if protocol.ways > 1 and isinstance(self.model, ClassesSegmenter):
+                together = protocol.ways
+                every = [shots[n : n + together] for n in range(0, len(shots), together)]
+                scores = self.model.segment_classes(queries[::together], every)
+            else:
+                scores = self.model.segment(queries, shots, **extras)
+        check_scores(scores, batch.episodes, together)
         return scores
 
     def _images(self, image_ids: Iterable[str]) -> Mapping[str, Features]:

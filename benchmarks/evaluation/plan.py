@@ -60,7 +60,9 @@ class Plan:
         return sum(len(e.supports) for batch in self.batches for e in batch.episodes)
 
 
-def make_plan(episodes: Sequence[Episode], grid_of: Callable[[str], Size], batch_size: int) -> Plan:
+def make_plan(
+    episodes: Sequence[Episode], grid_of: Callable[[str], Size], batch_size: int, ways: int = 1
+) -> Plan:
     """Order episodes by class, then query, and cut them into batches.
 
     Within a class the supports repeat, and features of one class at a time are all that a small
@@ -69,20 +71,29 @@ def make_plan(episodes: Sequence[Episode], grid_of: Callable[[str], Size], batch
     Args:
         episodes: the list, in published order.
         grid_of: the model's grid size for an image.
-        batch_size: episodes a batch at most.
+        batch_size: episodes a batch at most, or `ways` where that is more.
+        ways: so many episodes that follow each other share a query and stay together.
     """
-    order = sorted(episodes, key=lambda e: (e.class_index, e.query, e.index))
+    order = sorted(
+        units(episodes, ways), key=lambda own: (own[0].class_index, own[0].query, own[0].index)
+    )
     batches: list[Batch] = []
     current: list[Episode] = []
-    for episode in order:
-        full = len(current) == batch_size
-        if current and (full or grid_of(current[0].query) != grid_of(episode.query)):
+    for own in order:
+        full = len(current) + ways > batch_size
+        if current and (full or grid_of(current[0].query) != grid_of(own[0].query)):
             batches.append(Batch(len(batches), tuple(current)))
             current = []
-        current.append(episode)
+        current.extend(own)
     if current:
         batches.append(Batch(len(batches), tuple(current)))
     return Plan(tuple(batches))
+
+
+def units(episodes: Sequence[Episode], ways: int) -> list[tuple[Episode, ...]]:
+    """Episodes by `ways` that follow each other: those that are measured together."""
+    starts = range(0, len(episodes), ways)
+    return [tuple(episodes[start : start + ways]) for start in starts]
 
 
 def cut_near(batches: Sequence[Batch], wish: int, reach: int) -> int:

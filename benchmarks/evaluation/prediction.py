@@ -15,34 +15,47 @@ from models.geometry import Size
 from models.segmenter import Segmenter
 
 
-def check_scores(scores: Tensor, episodes: Sequence[Episode]) -> None:
+def check_scores(scores: Tensor, episodes: Sequence[Episode], together: int = 0) -> None:
     """Refuse what cannot be scored.
 
+    Args:
+        scores: what a model gave.
+        episodes: what it was asked.
+        together: the number of classes, where `segment_classes` gave the scores of all at once.
+
     Raises:
-        BenchError: if scores are not B×H×W or not finite; the episode is named.
+        BenchError: if scores are not B×H×W, of all classes at once B×(N+1)×H×W, or not finite;
+            the episode is named.
     """
     what = f"scores of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else None
-    if what is None or scores.ndim != 3 or len(scores) != len(episodes):
+    each = together or 1
+    lead = (len(episodes) // each, *([together + 1] if together else []))
+    if what is None or scores.ndim != len(lead) + 2 or tuple(scores.shape[: len(lead)]) != lead:
         raise BenchError(
-            f"the model gave {what or type(scores).__name__} for {len(episodes)} queries; "
-            f"scores must be B×H×W"
+            f"the model gave {what or type(scores).__name__} for {lead[0]} queries; "
+            f"scores must be {f'B×{lead[1]}×H×W' if together else 'B×H×W'}"
         )
     finite = torch.isfinite(scores).flatten(1).all(dim=1)
     if not bool(finite.all()):
-        bad = episodes[int((~finite).nonzero()[0])]
+        bad = episodes[int((~finite).nonzero()[0]) * each]
         raise BenchError(
             f"the model gave scores that are not finite in episode {bad.index} (query {bad.query})"
         )
 
 
-def predict(model: Segmenter, scores: Tensor, size: Size, target: Size) -> NDArray[np.bool_]:
+def predict(
+    model: Segmenter, scores: Tensor, size: Size, target: Size, ways: int = 1
+) -> NDArray[np.bool_]:
     """Masks on the evaluation grid from scores on the model's.
 
     Args:
         model: gives geometry and rule.
-        scores: B×H×W.
+        scores: B×H×W, a map for each (query, class); or (B/N)×(N+1)×H×W, background first.
         size: (height, width) of the original queries, equal for all.
         target: (height, width) of the evaluation grid.
+        ways: so many maps that follow each other are of classes of one query, N: a pixel goes to
+            the class of the largest score among those that the model's rule makes foreground, as in
+            PANet (Wang et al. 2019) and Label Anything (De Marinis et al. 2024).
 
     Returns:
         B×H×W bool.
@@ -50,13 +63,27 @@ def predict(model: Segmenter, scores: Tensor, size: Size, target: Size) -> NDArr
     Raises:
         BenchError: if the model's rule gives anything else.
     """
-    masks = model.binarize(model.geometry.scores(scores, size, target))
+    if scores.ndim == 4:
+        every = model.geometry.scores(scores.flatten(0, 1), size, target)
+        best = every.reshape(*scores.shape[:2], *target).argmax(1)
+        return torch.stack([best == n + 1 for n in range(ways)], 1).flatten(0, 1).cpu().numpy()
+    stretched = model.geometry.scores(scores, size, target)
+    masks = model.binarize(stretched)
     if masks.dtype != torch.bool or tuple(masks.shape) != (len(scores), *target):
         raise BenchError(
             f"the model made masks of {masks.dtype} {tuple(masks.shape)} from {len(scores)} score "
             f"maps for {target[0]}×{target[1]} pixels; they must be bool, B×H×W"
         )
+    if ways > 1:
+        masks = _largest(stretched, masks, ways)
     return masks.cpu().numpy()
+
+
+def _largest(scores: Tensor, masks: Tensor, ways: int) -> Tensor:
+    """Of `ways` masks that follow each other, each pixel in that of the largest score alone."""
+    own = scores.masked_fill(~masks, -torch.inf).reshape(-1, ways, *scores.shape[1:])
+    best = torch.zeros_like(own, dtype=torch.bool).scatter_(1, own.argmax(1, keepdim=True), True)
+    return masks & best.flatten(0, 1)
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> bytes:

@@ -1,6 +1,7 @@
 """What protocols with a question of their own report beside mIoU, from the same integer counts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,25 @@ def spread(
     }
 
 
+def together(
+    counts: EpisodeCounts,
+    queries: Sequence[str],
+    classes: Sequence[int],
+    undrawn: Undrawn,
+    *,
+    ways: int,
+) -> Mapping[str, float]:
+    """`nwayN-v1`: of each two queries the first holds two of the classes that are asked for.
+
+    Returns:
+        two_there_miou, one_there_miou: the mIoU of the first ones and of the others, where more
+        than one is there by chance alone, in 0..1.
+    """
+    two = counts.episode // ways % 2 == 0
+    parts = {"two_there_miou": counts.part(two), "one_there_miou": counts.part(~two)}
+    return {name: miou(own, classes, undrawn) for name, own in parts.items() if len(own)}
+
+
 def ious_by_query(
     counts: EpisodeCounts, queries: Sequence[str]
 ) -> Mapping[tuple[int, str], NDArray[np.float64]]:
@@ -79,7 +99,12 @@ def ious_by_query(
 Answer = Callable[[EpisodeCounts, Sequence[str], Sequence[int], Undrawn], Mapping[str, float]]
 
 # By the recipe of the episode list, whose order the answers rely on.
-ANSWERS: Mapping[str, Answer] = {"absent-v1": absence, "supports-v1": spread}
+ANSWERS: Mapping[str, Answer] = {
+    "absent-v1": absence,
+    "supports-v1": spread,
+    "nway2-v1": partial(together, ways=2),
+    "nway5-v1": partial(together, ways=5),
+}
 
 # What tables head the figures with.
 HEADS: Mapping[str, str] = {
@@ -87,6 +112,8 @@ HEADS: Mapping[str, str] = {
     "present_miou": "mIoU, present alone",
     "false_alarm_rate": "false alarms",
     "marked_area": "marked area",
+    "two_there_miou": "mIoU, two there",
+    "one_there_miou": "mIoU, one there",
     "support_mean": "mean IoU",
     "support_std": "± of supports",
     "support_worst": "worst support",

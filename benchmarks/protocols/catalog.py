@@ -27,6 +27,8 @@ class Protocol:
         not_reproduced: what that code does and this protocol does not.
         prompt: what a model gets of a support's mask: the mask, or what a rule of
             `benchmarks.evaluation.prompts` draws from it.
+        ways: so many episodes that follow each other ask for as many classes of one query, whose
+            pixels go to one of them or to none.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Protocol:
     ignore: str = "255 left out of prediction and truth"
     aggregation: str = "counts summed per class, mean over classes, mean over folds"
     prompt: str = "mask"
+    ways: int = 1
 
     @property
     def resolution(self) -> str:
@@ -64,6 +67,20 @@ def _hsnet(side: int | None, suffix: str, source: str) -> Protocol:
         repeats=True,
         source=source,
         not_reproduced="float32 pixel sums, inexact past 2^24 (integers here)",
+    )
+
+
+def _ways(count: int) -> Protocol:
+    return Protocol(
+        name=f"nway{count}-v1",
+        recipe=f"nway{count}-v1",
+        side=None,
+        undrawn="left out",
+        episodes=f"500 queries or a little more, {count} classes each; half hold two of them",
+        seed="sha256 of dataset and fold",
+        repeats=False,
+        source="this suite: more than one class (docs/questions.md)",
+        ways=count,
     )
 
 
@@ -139,6 +156,8 @@ _ALL = (
         repeats=False,
         source="this suite: how much hangs on the support? (docs/questions.md)",
     ),
+    _ways(2),
+    _ways(5),
 )
 
 PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}

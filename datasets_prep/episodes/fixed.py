@@ -50,11 +50,11 @@ def _class_episodes(
     episodes: list[tuple[str, tuple[str, ...]]] = []
     for query in queries[:count]:
         order = (images[i] for i in random.permutation(len(images)))
-        episodes.append((query, _supports(pool, query, order, shots)))
+        episodes.append((query, unrelated(pool, query, order, shots)))
     return episodes
 
 
-def _supports(pool: EpisodePool, query: str, order: Iterable[str], shots: int) -> tuple[str, ...]:
+def unrelated(pool: EpisodePool, query: str, order: Iterable[str], shots: int) -> tuple[str, ...]:
     """The first images in `order` that are not related to the query, and no copies at all."""
     copy = pool.folds.copies
     supports: dict[str, str] = {}

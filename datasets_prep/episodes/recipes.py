@@ -18,6 +18,8 @@ RECIPES: Mapping[str, str] = {
     "mini-v1": "datasets_prep.episodes.fixed:draw_mini",
     "absent-v1": "datasets_prep.episodes.absent:draw",
     "supports-v1": "datasets_prep.episodes.supports:draw",
+    "nway2-v1": "datasets_prep.episodes.ways:draw_two",
+    "nway5-v1": "datasets_prep.episodes.ways:draw_five",
 }
 
 # Recipes whose question has its own number of shots.

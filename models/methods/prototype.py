@@ -50,15 +50,33 @@ class Prototype(OverPatches, BaseSegmenter):
 
     def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """20 × (cosine with foreground - cosine with background): B×h×w, in -40..40."""
-        patches = torch.stack([query["patches"] for query in queries]).float()
-        prototypes = torch.stack(
-            [torch.stack([shot["prototypes"] for shot in shots]).mean(0) for shots in supports]
-        )
-        foreground, background = F.normalize(prototypes, dim=2, eps=1e-8).unbind(1)
+        foreground, background = F.normalize(_means(supports), dim=2, eps=1e-8).unbind(1)
         # cos(f, p) - cos(f, q) = f·(p/|p| - q/|q|) / |f|, so one product does for both.
-        products = torch.einsum("bchw,bc->bhw", patches, foreground - background)
-        scores: Tensor = _TEMPERATURE * products / patches.norm(dim=1).clamp_min(1e-8)
-        return scores
+        return _cosines(queries, (foreground - background)[:, None])[:, 0]
+
+    def segment_classes(
+        self, queries: Sequence[Features], supports: Sequence[Sequence[Sequence[Features]]]
+    ) -> Tensor:
+        """20 × cosine with the background of all classes' supports and with each: B×(N+1)×h×w."""
+        prototypes = torch.stack([_means(classes) for classes in supports])
+        background = prototypes[:, :, 1].mean(1, keepdim=True)
+        every = torch.cat([background, prototypes[:, :, 0]], dim=1)
+        return _cosines(queries, F.normalize(every, dim=2, eps=1e-8))
+
+
+def _means(supports: Sequence[Sequence[Features]]) -> Tensor:
+    """The prototypes of each row of K supports, averaged: B×2×C."""
+    return torch.stack(
+        [torch.stack([shot["prototypes"] for shot in shots]).mean(0) for shots in supports]
+    )
+
+
+def _cosines(queries: Sequence[Features], directions: Tensor) -> Tensor:
+    """20 × the product of each unit patch with each of B×N×C directions: B×N×h×w."""
+    patches = torch.stack([query["patches"] for query in queries]).float()
+    products = torch.einsum("bchw,bnc->bnhw", patches, directions)
+    scores: Tensor = _TEMPERATURE * products / patches.norm(dim=1, keepdim=True).clamp_min(1e-8)
+    return scores
 
 
 def stretch_adjoint(masks: Tensor, grid: torch.Size) -> Tensor:

@@ -1,9 +1,10 @@
 """The contract's checker: silent about models that keep it, clear about each way to break it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from torch import Tensor
 
 from models.catalog import GROUPS, load_model
 from models.check import check_segmenter
@@ -194,3 +195,21 @@ def test_what_cannot_be_loaded_is_told(spec: str, message: str):
 def test_a_custom_models_options_are_checked():
     with pytest.raises(ModelError, match=r"unknown option 'pach'; did you mean patch"):
         load_custom("models.template:MeanColour", {"pach": 2})
+
+
+def test_classes_at_once_may_come_in_any_order() -> None:
+    class Ordered(Steady):
+        def segment_classes(
+            self, queries: Sequence[Features], supports: Sequence[Sequence[Sequence[Features]]]
+        ) -> Tensor:
+            return torch.arange(4.0).view(1, 4, 1, 1).expand(len(queries), 4, 2, 2)
+
+    class Short(Ordered):
+        def segment_classes(
+            self, queries: Sequence[Features], supports: Sequence[Sequence[Sequence[Features]]]
+        ) -> Tensor:
+            return torch.zeros(len(queries), 3, 2, 2)
+
+    name = "classes asked for at once come in any order"
+    assert "depends on the order" in broken(Ordered())[name]
+    assert "B×4×H×W" in broken(Short())[name]
