@@ -151,6 +151,12 @@ class Run:
             )
         if found is None:
             return None
+        lacking = ",".join(sorted({*self._config.metrics} - {*before.metrics}))
+        if lacking and isinstance(found, RunRecord) and kept_masks.keeps(self._folder):
+            raise BenchError(
+                f"{self.key} was measured without {lacking}, and kept its masks; count it with: "
+                f"bench score {self._folder} --metrics {lacking}"
+            )
         begun, now = (setup.model_dump(mode="json") for setup in (before, self._setup))
         if before.model.trained_on is None:  # from before it was recorded
             begun["model"]["trained_on"] = now["model"]["trained_on"]

@@ -206,6 +206,8 @@ def test_a_new_metric_needs_no_new_run(root: Path, store: str) -> None:
     plain = root / f"plain-{store}"
     key, data = only(plain), ("--data-root", root / "data")
     before = read_result(plain, key)
+    with pytest.raises(BenchError, match=r"with: bench score .*fold0_1shot --metrics boundary$"):
+        run_matrix(config(root, f"plain-{store}", metrics=["boundary"]), listener=Quiet())
     said = bench("score", key.folder(plain), "--metrics", "boundary", "-q", *data)
     result, theirs = read_result(plain, key), read_result(root / f"asked-{store}", asked.key)
     assert f"boundary IoU {100 * answers(theirs)['boundary_iou']:.2f}" in said
