@@ -52,18 +52,8 @@ def ablate() -> None:
 )
 @config("Settings of every row; see bench train diffews --list-settings.", "tiny-ablation")
 @changes("train.steps=1000")
-@number(
-    "--seeds",
-    default=3,
-    group=_HOW,
-    help="Trainings of each row.",
-)
-@number(
-    "--limit",
-    default=300,
-    group=_HOW,
-    help="Episodes of each score: the first of fixed-v1.",
-)
+@number("--seeds", default=3, group=_HOW, help="Trainings of each row.")
+@number("--limit", default=300, group=_HOW, help="Episodes of each score: the first of fixed-v1.")
 @option(
     "--only",
     metavar="NAMES",

@@ -53,13 +53,7 @@ _FOUND = 1
     group="How",
     help="Processes that decode.  [default: one for each processor]",
 )
-@number(
-    "--show",
-    least=0,
-    default=5,
-    group="Output",
-    help="Images to name of each kind of match.",
-)
+@number("--show", least=0, default=5, group="Output", help="Images to name of each kind of match.")
 @option(
     "--note",
     is_flag=True,

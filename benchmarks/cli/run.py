@@ -138,11 +138,7 @@ _WHERE = "Where to run it"
     group=_HOW,
     help="Memory for features that are used again, such as 2GB.",
 )
-@number(
-    "--threads",
-    group=_HOW,
-    help="Threads that decode images ahead.",
-)
+@number("--threads", group=_HOW, help="Threads that decode images ahead.")
 @option(
     "--resume/--fresh",
     default=True,

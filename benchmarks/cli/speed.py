@@ -40,10 +40,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="An episode list (JSON lines).  [default: one as repetitive as PASCAL-5i's fold 0]",
 )
-@number(
-    "--sample",
-    help="Run N episodes, and compose the whole list's time from their stages.",
-)
+@number("--sample", help="Run N episodes, and compose the whole list's time from their stages.")
 @number("--batch-size", help="Episodes a batch.")
 @option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @model_options("Of the model.")

@@ -53,12 +53,7 @@ def train() -> None:
     help="Side of the square images in pixels: 400 or a multiple of 32.  [400; tiny: 64]",
 )
 @number("--steps", required=True, group=_HOW, help="Batches.")
-@number(
-    "--batch-size",
-    default=20,
-    group=_HOW,
-    help="Episodes a step.",
-)
+@number("--batch-size", default=20, group=_HOW, help="Episodes a step.")
 @option(
     "--rate",
     default=1e-3,
