@@ -127,7 +127,10 @@ def _more(entry: dict[str, Any]) -> list[str]:
 @argument("name", "A model's name, a backbone's or a SAM's.")
 @as_json
 def show(name: str, as_json: bool) -> None:
-    """Show one model and its options, or where the weights of a backbone or a SAM come from."""
+    """Show one model and its options.
+
+    Of a backbone or a SAM, it says where the weights come from.
+    """
     entry = _entry(name)
     if as_json:
         print_json(entry)
