@@ -23,6 +23,7 @@ from benchmarks.protocols.catalog import get_protocol
 if TYPE_CHECKING:
     from benchmarks.pictures.episode import Prediction
     from benchmarks.protocols.catalog import Protocol
+    from benchmarks.results.store import RunKey
     from datasets_prep.episodes.episode import Episode
     from datasets_prep.prepared.dataset import PreparedDataset
 
@@ -35,6 +36,8 @@ _LIST, _WHO = "Which episode list", "Whose prediction"
         "bench show shapes 17                               supports, query, ground truth",
         "bench show shapes 17 --model prototype             and what a model makes of it now",
         "bench show shapes 17 --run dense-nn/fold0_1shot    and what this run kept of it",
+        "bench show shapes 17 --run supports-v1/dense-nn/fold0_1shot --worst",
+        "                                                   its query with the worst support",
     ),
 )
 @argument("dataset", "A prepared dataset.")
@@ -48,6 +51,13 @@ _LIST, _WHO = "Which episode list", "Whose prediction"
     metavar="RUN",
     group=_WHO,
     help="A run as `bench run` names it, or its last parts; it says protocol, fold and shots.",
+)
+@option(
+    "--best/--worst",
+    "best",
+    default=None,
+    group=_WHO,
+    help="List the run's episodes with this query and class; draw the best or the worst.",
 )
 @option(
     "--model",
@@ -66,6 +76,7 @@ def show(
     dataset: str,
     episode: int,
     run_key: str | None,
+    best: bool | None,
     model: str | None,
     data_root: Path | None,
     results_root: Path | None,
@@ -84,6 +95,8 @@ def show(
 
     if run_key and model:
         raise click.UsageError("--run and --model exclude each other")
+    if best is not None and not run_key:
+        raise click.UsageError("--best and --worst need --run")
     prepared = load_dataset(dataset, data_root)
     store = root("results_root", results_root)
     kept = None
@@ -95,6 +108,8 @@ def show(
     episodes = prepared.episodes(by.recipe, given["fold"], given["shots"])
     if episode >= len(episodes):
         raise click.UsageError(f"the list has episodes 0 to {len(episodes) - 1}, not {episode}")
+    if kept and best is not None:
+        episode = _told(store, kept, episodes, episode, best=best)
     prediction = None
     if kept:
         prediction = Prediction(kept.model, kept_mask(store, kept, episode))
@@ -103,6 +118,28 @@ def show(
     path = out or Path(f"{dataset}_{episode}.png")
     draw(prepared, episodes[episode], prediction).save(path, format="PNG")
     click.echo(f"wrote {path}")
+
+
+def _told(
+    results_root: Path, key: "RunKey", episodes: Sequence["Episode"], number: int, *, best: bool
+) -> int:
+    """List the episodes of one query and class with their IoU; the number of the first of them."""
+    from benchmarks.cli.console import print_table
+    from benchmarks.results.store import read_result
+
+    counts = read_result(results_root, key).counts
+    asked = episodes[number]
+    alike: list[tuple[float, Episode]] = [
+        (float(areas[0] / max(areas[1], 1)), episodes[other])
+        for other, areas in zip(counts.episode.tolist(), counts.areas.tolist(), strict=True)
+        if episodes[other].class_index == asked.class_index and episodes[other].query == asked.query
+    ]
+    if not alike:
+        raise click.UsageError(f"{key} has no episode with the query of episode {number}")
+    alike.sort(key=lambda one: -one[0] if best else one[0])
+    rows = [(own.index, f"{100 * iou:.1f}", ", ".join(own.supports)) for iou, own in alike]
+    print_table(("episode", "IoU", "supports"), rows, right=("episode", "IoU"))
+    return alike[0][1].index
 
 
 def _predicted(

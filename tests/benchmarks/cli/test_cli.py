@@ -371,6 +371,22 @@ def test_show_draws_what_a_run_kept_and_what_a_model_makes_now() -> None:
     assert widths[0] > widths[1]
 
 
+def test_show_finds_the_best_and_the_worst_support_of_a_query() -> None:
+    run("--limit", "60", "--folds", "0", "--shots", "1", "--save-predictions", "-q")
+    run_of = ("--run", "ColourModel/fold0_1shot", "--out", "told.png")
+    best = bench("show", "tiny", "3", *run_of, "--best").stdout
+    first = Path("told.png").read_bytes()
+    worst = bench("show", "tiny", "3", *run_of, "--worst").stdout
+    rows = [[line.split() for line in told.splitlines()[2:-1]] for told in (best, worst)]
+    assert len(rows[0]) > 1 and sorted(rows[0]) == sorted(rows[1])
+    for own, falling in zip(rows, (True, False), strict=True):
+        ious = [float(row[1]) for row in own]
+        assert ious == sorted(ious, reverse=falling)
+    bench("show", "tiny", rows[0][0][0], *run_of)
+    assert Path("told.png").read_bytes() == first
+    assert "--best and --worst need --run" in bench("show", "tiny", "3", "--best", code=2).stderr
+
+
 def test_show_says_what_is_there_instead() -> None:
     run("--limit", "5", "--folds", "0", "--shots", "1", "-q")
     unknown = refused("show", "tiny", "3", "--run", "nobody/fold0_1shot")

@@ -127,6 +127,8 @@ def test_every_recipe_draws(prepared: PreparedDataset) -> None:
         "pfenet/fold3_2shot": 200,
         "bam/fold3_2shot": 5 * 40,
         "mini-v1/fold3_2shot": 200,
+        "nway2-v1/fold3_2shot": 1040,
+        "nway5-v1/fold3_2shot": 2600,
     }
     assert len([name for name in sizes if name.split("/")[0] in USUAL]) == 4 * 4 * 2
     episode = prepared.episodes("hsnet", 1, 1)[0]
