@@ -13,7 +13,7 @@ from torch import Tensor
 from models.methods.sam import Sam
 
 _PROMPTS = 64  # decoded at once
-_MAPS = 16  # brought to SAM's full size at once
+_MAPS = 4  # brought to SAM's full size at once: more leave a CPU's cache
 _OFFSET = 1.0  # by which stability moves the threshold on logits
 
 
@@ -57,14 +57,15 @@ def prompted(
         logits, scores = (part[:, which].flatten(0, 1) for part in sam.decode(embedding, *prompt))
         if iou > 0:
             logits, scores = logits[scores > iou], scores[scores > iou]
-        if len(logits) == 0:
-            continue
-        logits = torch.cat([_stretched(sam, part, side) for part in torch.split(logits, _MAPS)])
-        if stability > 0:
-            stable = stabilities(logits) >= stability
-            logits, scores = logits[stable], scores[stable]
-        masks.append(logits > 0)
-        ious.append(scores)
+        for part, own in zip(torch.split(logits, _MAPS), torch.split(scores, _MAPS), strict=True):
+            if len(part) == 0:
+                continue
+            maps = _stretched(sam, part, side)
+            if stability > 0:
+                stable = stabilities(maps) >= stability
+                maps, own = maps[stable], own[stable]
+            masks.append(maps > 0)
+            ious.append(own)
     if not masks:
         empty = torch.zeros(0, side, side, dtype=torch.bool, device=embedding.device)
         return Candidates(empty, torch.zeros(0, device=embedding.device))
