@@ -34,6 +34,7 @@ MODELS = Registry(
         "vrp-sam": "models.methods.vrp_sam:VRPSAM",
         "insid3": "models.methods.insid3:INSID3",
         "fssdino": "models.methods.fssdino:FSSDINO",
+        "dcama": "models.methods.dcama:DCAMA",
         "abcdfss": "models.methods.abcdfss:ABCDFSS",
         "gf-sam": "models.methods.gf_sam:GFSAM",
         "matcher": "models.methods.matcher:Matcher",

@@ -111,6 +111,7 @@ MODELS: Mapping[str, Published] = {
     ),
     "hsnet": Published(side=400, pixels=f"{_SQUASHED}; {_IMAGENET}"),
     "patnet": Published(side=400, pixels=f"{_SQUASHED}; {_IMAGENET}"),
+    "dcama": Published(side=384, pixels=f"{_SQUASHED}; {_IMAGENET}"),
     "vrp-sam": Published(
         (_SAM,), side=512, pixels=f"{_SQUASHED}; {_IMAGENET}; for SAM stretched to 1024"
     ),

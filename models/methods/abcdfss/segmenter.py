@@ -152,7 +152,7 @@ class ABCDFSS(OverPatches, BaseSegmenter):
     ) -> list[Features]:
         """Per support, its image's features and the `mask`, H×W."""
         return [
-            Features({**feature.tensors, "mask": mask.to(feature["image"].device).float()})
+            Features({**feature.tensors, "mask": mask.to(feature["image"]).clone()})
             for mask, feature in zip(masks, features, strict=True)
         ]
 

@@ -60,8 +60,13 @@ def backbone_name(backbone: Backbone) -> str:
 
 
 def bare_backbone(tensors: Mapping[str, Tensor]) -> Backbone | None:
-    """The backbone that a checkpoint's `backbone.*` tensors fill; None where there are none."""
-    names = {key.removeprefix("backbone."): t for key, t in tensors.items() if "backbone." in key}
+    """The backbone that a checkpoint holds, by HSNet's or DCAMA's name; None where it has none."""
+    names = {
+        key.removeprefix(part): tensor
+        for part in ("backbone.", "feature_extractor.")
+        for key, tensor in tensors.items()
+        if key.startswith(part)
+    }
     if "features.0.weight" in names:
         return VGG16()
     found = [match for name in names if (match := _BLOCK.fullmatch(name))]
