@@ -29,6 +29,8 @@ MODELS = Registry(
         "persam-f": "models.methods.persam:PerSAMF",
         "sam2-memory": "models.methods.sam2_memory:SAM2Memory",
         "sansa": "models.methods.sansa:SANSA",
+        "fss-sam3": "models.methods.fss_sam3:FSSSAM3",
+        "fss-sam3-text": "models.methods.fss_sam3:FSSSAM3Text",
         "hsnet": "models.methods.hsnet:HSNet",
         "patnet": "models.methods.patnet:PATNet",
         "vrp-sam": "models.methods.vrp_sam:VRPSAM",

@@ -127,6 +127,8 @@ class Trial:
             extras["seeds"] = [1000 + query for query in queries]
         if "truths" in self.trait("wants"):
             extras["truths"] = self.masks[list(queries)]
+        if "names" in self.trait("wants"):
+            extras["names"] = [f"class {query}" for query in queries]
         return self.model.segment(
             [self.features[query] for query in queries],
             [[self.supports[shot] for shot in row] for row in shots],
@@ -311,7 +313,7 @@ def _traits(trial: Trial) -> str:
     for name, usual, made in pairs:
         if any(_apart(tensor, made[key]) for key, tensor in usual.tensors.items()):
             return f"{name} is False, but other pixels give other features"
-    unknown = set(trial.trait("wants")) - {"seeds", "truths"}
+    unknown = set(trial.trait("wants")) - {"seeds", "truths", "names"}
     return f"wants what no run gives: {', '.join(sorted(unknown))}" if unknown else ""
 
 

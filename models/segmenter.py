@@ -135,7 +135,8 @@ class BaseSegmenter:
         image_key: names what `encode_image` computes (backbone, weights, options). Models with
             equal keys and geometries share image features; None shares with nobody.
         wants: extra keyword arguments of `segment`: "seeds" (one int per query, fixed by the
-            episode) and "truths" (B×H×W query masks on the grid; for oracles, marked as such).
+            episode), "truths" (B×H×W query masks on the grid; for oracles, marked as such) and
+            "names" (the queries' classes as the dataset calls them; the card says `text_prompts`).
         config: plain options that are written into every result.
         weights_digest: sha256 over the weights, or None where there are none.
         parameters: number of learned parameters.

@@ -219,6 +219,9 @@ class Evaluator:
         if "truths" in wants:
             own = [(e.query, e.class_index) for e in batch.episodes]
             extras["truths"] = self._masks(own, "mask")
+        if "names" in wants:
+            classes = self.loader.dataset.classes
+            extras["names"] = [classes[e.class_index] for e in batch.episodes]
         queries = [images[e.query] for e in batch.episodes]
         shots = [[supports[s, e.class_index] for s in e.supports] for e in batch.episodes]
         together = 0

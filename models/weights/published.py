@@ -9,6 +9,7 @@ from dataclasses import dataclass
 _TORCHVISION = "https://download.pytorch.org/models/"
 _SAM = "facebook/sam-vit-huge"
 _SAM_PARAMETERS = 641_090_864
+_SAM3 = "facebook/sam3"
 _DINOV2 = "facebook/dinov2-large"
 _DINOV2_PARAMETERS = 304_368_640
 
@@ -108,6 +109,16 @@ MODELS: Mapping[str, Published] = {
         side=640,
         pixels=f"{_SQUASHED}; {_IMAGENET}; for SAM 2 stretched to 1024",
         by_hand=_SANSA,
+    ),
+    "fss-sam3": Published(
+        (_SAM3,),
+        gated=True,
+        pixels="own size; on a canvas of 1008, squashed, bilinear; to -1..1",
+    ),
+    "fss-sam3-text": Published(
+        (_SAM3,),
+        gated=True,
+        pixels="own size; on a canvas of 1008, squashed, bilinear; to -1..1",
     ),
     "hsnet": Published(side=400, pixels=f"{_SQUASHED}; {_IMAGENET}"),
     "patnet": Published(side=400, pixels=f"{_SQUASHED}; {_IMAGENET}"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -203,6 +204,26 @@ class Private(ColourModel):
     def __init__(self, gain: float = 1.0) -> None:
         super().__init__(gain)
         self.image_key = None
+
+
+class Told(ColourModel):
+    """Is told the names of the classes, and keeps them."""
+
+    wants = frozenset({"names"})
+    heard: ClassVar[list[str]] = []
+
+    def segment(self, queries: Any, supports: Any, names: Any) -> Any:
+        assert len(names) == len(queries)
+        self.heard.extend(names)
+        return super().segment(queries, supports)
+
+
+def test_a_model_is_told_the_names_that_it_wants(root: Path, tmp_path: Path) -> None:
+    models = [{"name": "a", "model": "tests.benchmarks.evaluation.test_evaluator:Told"}]
+    datasets = [{"name": "tiny", "shots": [1], "folds": [0]}]
+    wanted = config(root, tmp_path, models=models, datasets=datasets)
+    (outcome,) = run_matrix(wanted, listener=Quiet())
+    assert set(Told.heard) == set(outcome.record.setup.dataset.classes.values())
 
 
 def test_features_that_nobody_shares_go_with_their_model(root: Path, tmp_path: Path) -> None:
