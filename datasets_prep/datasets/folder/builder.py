@@ -2,7 +2,8 @@
 
     DIR/images/NAME.jpg          jpg, png, bmp or tif; folders below become part of the image's id
     DIR/labels/NAME.png          one channel of class numbers, or a palette; or
-    DIR/masks/CLASS/NAME.png     one channel, 0 and one other value
+    DIR/masks/CLASS/NAME.png     one channel, 0 and one other value; or
+    FILE.json                    outlines in COCO's form, or LabelMe's beside each image
 
 There is no train and test part: every image serves on both sides of a fold, with its base
 classes in the training list and its novel classes in the test list.
@@ -19,6 +20,7 @@ import numpy as np
 
 from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
+from datasets_prep.datasets.folder.annotated import Found, find_coco, find_labelme
 from datasets_prep.datasets.folder.fold_file import read_fold_file
 from datasets_prep.datasets.folder.labels import Scheme, Summary, flat, read_labels, summarise
 from datasets_prep.datasets.folder.layout import (
@@ -77,12 +79,15 @@ class Folder:
 
     def describe(self) -> Mapping[str, object]:
         """All options but the places of files on this machine."""
-        return self.options.model_dump(mode="json", exclude={"folder", "folds_file", "colors"})
+        return self.options.model_dump(
+            mode="json", exclude={"folder", "folds_file", "colors", "coco"}
+        )
 
     def disk_needed(self) -> int:
         """As much again as the images and labels."""
         tops = (self.options.folder / name for name in ("images", "labels", "masks"))
-        found = (path for top in tops if top.is_dir() for path in files_below(top))
+        known = [top for top in tops if top.is_dir()] or [self.options.folder]
+        found = (path for top in known if top.is_dir() for path in files_below(top))
         return sum(path.stat().st_size for path in found if path.is_file())
 
     def build(self, workspace: Workspace) -> Content:
@@ -92,13 +97,7 @@ class Folder:
             DatasetError: naming everything that is wrong with the folder or the options.
         """
         options = self.options
-        masked = has_masks(options.folder)
-        if masked:
-            naming = of_masks(options)
-            entries, problems = find_masked(options.folder, naming.classes, options.mask_suffix)
-        else:
-            entries, problems = find_labelled(options.folder, options.mask_suffix)
-            naming = of_labels(options, entries, workspace)
+        naming, entries, problems = self._find(workspace)
         classes, scheme = naming.classes, naming.scheme
         novel = self._novel(classes)
         if unknown := [name for name in options.without if name not in classes]:
@@ -152,6 +151,18 @@ class Folder:
                 *remarks(checked, classes, naming.typed and options.background),
             ),
         )
+
+    def _find(self, workspace: Workspace) -> Found:
+        options = self.options
+        if options.coco is not None:
+            return find_coco(options.coco, options, workspace)
+        if options.labelme:
+            return find_labelme(options)
+        if has_masks(options.folder):
+            naming = of_masks(options)
+            return naming, *find_masked(options.folder, naming.classes, options.mask_suffix)
+        entries, problems = find_labelled(options.folder, options.mask_suffix)
+        return of_labels(options, entries, workspace), entries, problems
 
     def _check(
         self, entries: Sequence[Entry], scheme: Scheme, workspace: Workspace

@@ -12,6 +12,7 @@ from PIL import Image
 
 from datasets_prep.datasets.folder.layout import Entry, Problem
 from datasets_prep.datasets.folder.legend import codes
+from datasets_prep.datasets.folder.outlines import Outlines
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import UNREADABLE, ImageFile, checked_image, open_image
 from datasets_prep.prepared.records import IGNORE, areas
@@ -80,7 +81,7 @@ class Reading:
     Attributes:
         problems: everything wrong with them; the rest is incomplete where there are any.
         labels: a label map (0 background, i+1 class i, 255 ignore), from `labels/`.
-        masks: by class index, from `masks/`; they may overlap.
+        masks: by class index, from `masks/` or outlines; they may overlap.
         ignored: with `masks`, the pixels that any of them marks as to be ignored.
         palettes: of palette files, the colour of each index that they use.
     """
@@ -168,10 +169,12 @@ def _orientation(entry: Entry, image: ImageFile, scheme: Scheme) -> tuple[bool, 
         return scheme.exif == "turn", False
     if image.orientation < 5 or image.width == image.height:
         return False, True
-    path = entry.labels or entry.masks[0][1]
+    turned = image.width, image.height  # the height and width of the turned image
+    if entry.outlines is not None:
+        return entry.outlines.size == turned, False
     try:
-        with open_image(path) as labels:
-            return labels.size == (image.height, image.width), False
+        with open_image(entry.labels or entry.masks[0][1]) as labels:
+            return labels.size == turned[::-1], False
     except UNREADABLE:
         return False, False
 
@@ -190,6 +193,8 @@ def read_labels(entry: Entry, scheme: Scheme, size: Size | None) -> Reading:
             return Reading(labels=labels, palettes=palette)
         except _WrongFileError as error:
             return Reading((error.problem,))
+    if entry.outlines is not None:
+        return _outlined(entry.outlines, size)
     palettes: list[Palette] = []
     problems, masks = [], {}
     ignored: Mask | None = None
@@ -205,6 +210,17 @@ def read_labels(entry: Entry, scheme: Scheme, size: Size | None) -> Reading:
         if size is not None:
             ignored = void if ignored is None else ignored | void
     return Reading(tuple(problems), masks=masks, ignored=ignored, palettes=tuple(palettes))
+
+
+def _outlined(outlines: Outlines, size: Size | None) -> Reading:
+    (height, width), path = outlines.size, outlines.path
+    if size is not None and outlines.size != size:
+        said = f"{outlines.entry.name}: {width}×{height}, the image is {size[1]}×{size[0]}"
+        return Reading((Problem(f"another size in {path} than the image", said),))
+    try:
+        return Reading(masks=outlines.masks())
+    except ValueError as error:
+        return Reading((Problem("outline that cannot be read", str(error)),))
 
 
 def flat(reading: Reading) -> Labels:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets_prep.datasets.folder.legend import BESIDE
+from datasets_prep.datasets.folder.outlines import Outlines
 from datasets_prep.datasets.folder.pairing import paired, shared_suffix
 from datasets_prep.episodes.episode import storable
 from datasets_prep.errors import DatasetError
@@ -39,12 +40,14 @@ class Entry:
         image: its file.
         labels: its label map, where the folder has label maps.
         masks: (class index, file) of its masks, where the folder has a mask per class.
+        outlines: of its objects, where a JSON file has them.
     """
 
     image_id: str
     image: Path
     labels: Path | None = None
     masks: tuple[tuple[int, Path], ...] = ()
+    outlines: Outlines | None = None
 
 
 def has_masks(folder: Path) -> bool:
@@ -59,7 +62,8 @@ def has_masks(folder: Path) -> bool:
     if labels == masks:
         raise DatasetError(
             f"{folder} has {'both `labels` and' if labels else 'neither `labels` nor'} `masks`: "
-            "it needs one of the two, labels/NAME.png or masks/CLASS/NAME.png"
+            "it needs one of the two, labels/NAME.png or masks/CLASS/NAME.png, or --coco FILE or "
+            "--labelme if outlines are in JSON"
         )
     return masks
 
@@ -72,8 +76,8 @@ def mask_classes(folder: Path) -> tuple[str, ...]:
 
 def find_labelled(folder: Path, suffix: str = "") -> tuple[list[Entry], list[Problem]]:
     """Images with label maps, sorted by id, and what is wrong with the files' names."""
-    images, problems = _files(folder / "images", IMAGE_TYPES)
-    labels, more = _files(folder / "labels", LABEL_TYPES)
+    images, problems = files(folder / "images", IMAGE_TYPES)
+    labels, more = files(folder / "labels", LABEL_TYPES)
     problems += more
     labels = paired(images, labels, suffix)
     problems += _suffix_proposed(folder / "labels", images, labels)
@@ -96,7 +100,7 @@ def find_masked(
 
     A class without a mask for an image is absent from it; an image without any mask is a problem.
     """
-    images, problems = _files(folder / "images", IMAGE_TYPES)
+    images, problems = files(folder / "images", IMAGE_TYPES)
     there = mask_classes(folder)
     problems += [
         Problem("folder of a class that is not in --classes", str(folder / "masks" / name))
@@ -108,11 +112,11 @@ def find_masked(
         if name not in there:
             problems.append(Problem("class without a folder", str(folder / "masks" / name)))
             continue
-        files, more = _files(folder / "masks" / name, MASK_TYPES)
+        held, more = files(folder / "masks" / name, MASK_TYPES)
         problems += more
-        files = paired(images, files, suffix)
-        problems += _suffix_proposed(folder / "masks" / name, images, files)
-        for image, path in files.items():
+        held = paired(images, held, suffix)
+        problems += _suffix_proposed(folder / "masks" / name, images, held)
+        for image, path in held.items():
             masks.setdefault(image, []).append((index, path))
             if image not in images:
                 left_out = path.relative_to(folder).as_posix()
@@ -174,13 +178,16 @@ def _unpaired(
     ]
 
 
-def _files(top: Path, types: Sequence[str]) -> tuple[dict[str, Path], list[Problem]]:
-    """Files below `top` by id, sorted; hidden files are passed over."""
+def files(
+    top: Path, types: Sequence[str], over: Sequence[str] = ()
+) -> tuple[dict[str, Path], list[Problem]]:
+    """Files below `top` by id, sorted; hidden files are passed over, and those of types `over`."""
     found: dict[str, Path] = {}
     problems = []
     for path in sorted(files_below(top)):
         inside = path.relative_to(top)
-        if path.name.lower() in _LITTER or any(part.startswith(".") for part in inside.parts):
+        litter = path.name.lower() in _LITTER or path.suffix.lower() in over
+        if litter or any(part.startswith(".") for part in inside.parts):
             continue
         name = inside.with_suffix("").as_posix()
         if not path.is_file():

@@ -14,7 +14,8 @@ class FolderOptions(BuilderOptions):
     """How to read the folder, and how to split its classes."""
 
     folder: Path = Field(
-        description="Folder with images/ and labels/, or images/ and masks/CLASS/.",
+        description="Folder with images/ and labels/, or images/ and masks/CLASS/; with --coco or "
+        "--labelme, with images.",
         json_schema_extra={"argument": True},
     )
     name: str = Field(description="Name under which the dataset is stored.")
@@ -76,6 +77,14 @@ class FolderOptions(BuilderOptions):
     by_index: bool = Field(
         False, description="Read palette labels by index though their palettes differ."
     )
+    coco: Path | None = Field(
+        None,
+        description="COCO JSON with classes and outlines, as CVAT, Label Studio and Roboflow "
+        "export it, instead of labels/ and masks/; images without annotations are left out.",
+    )
+    labelme: bool = Field(
+        False, description="Outlines are in LabelMe's JSON, NAME.json beside each image."
+    )
     mask_suffix: str = Field(
         "", description="What names of labels or masks have after the image's: _mask."
     )
@@ -120,7 +129,9 @@ class FolderOptions(BuilderOptions):
         return group
 
     @model_validator(mode="after")
-    def _one_way_to_fold(self) -> "FolderOptions":
+    def _one_way(self) -> "FolderOptions":
         if self.folds_file is not None and "folds" in self.model_fields_set:
             raise ValueError("give --folds or --folds-file, not both")
+        if self.coco is not None and self.labelme:
+            raise ValueError("give --coco or --labelme, not both")
         return self
