@@ -45,7 +45,9 @@ def scribble(mask: Mask) -> Mask:
     parts, number = ndimage.label(mask, np.ones((3, 3)))
     sizes = np.bincount(parts.ravel(), minlength=number + 1)
     sizes[0] = 0
-    line = _thinned(parts == sizes.argmax())
+    part = parts == sizes.argmax()
+    line = _thinned(part)
+    line = line if line.any() else part  # of two by two pixels thinning leaves none
     width = max(_BRUSH * float(np.hypot(*mask.shape)), 1.0)
     drawn: Mask = (ndimage.distance_transform_edt(~line) <= width) & mask
     return drawn

@@ -22,6 +22,7 @@ _INTRO = (
     "of that name. *Italic, with ʳ*: only reported by others, by the protocol that they name. The "
     "two are not ranked against each other, because protocols differ: rows stand by name."
 )
+_TIERS = ("strict", "generalist", "text-prompted")
 
 
 @dataclass
@@ -62,7 +63,7 @@ def side_by_side(settings: Sequence[Setting], numbers: Sequence[Reported]) -> li
             line.figures[setting.dataset, setting.shots] = (wording.percent(row.miou), True)
     if not lines:
         return []
-    ordered = sorted(lines.values(), key=lambda own: (own.tier != "strict", own.method.lower()))
+    ordered = sorted(lines.values(), key=lambda own: (_TIERS.index(own.tier), own.method.lower()))
     body = [
         [own.method, own.tier, own.protocol, *(_cell(own, dataset) for dataset in DATASETS)]
         for own in ordered

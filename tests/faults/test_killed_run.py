@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.config.schema import BenchConfig
 from benchmarks.engines.runner import run_matrix
-from benchmarks.evaluation import evaluator as evaluator_module
+from benchmarks.evaluation import counting
 from tests.benchmarks.evaluation.test_evaluator import Quiet, areas_of
 from tests.faults.runs import config
 
@@ -22,13 +22,13 @@ KILLS = 20
 
 
 def in_child(wanted: BenchConfig, pause: float) -> None:
-    original = evaluator_module.predict
+    original = counting.predict
 
     def slow(*arguments: object) -> object:
         time.sleep(pause)
         return original(*arguments)  # type: ignore[arg-type]
 
-    evaluator_module.predict = slow  # type: ignore[assignment]
+    counting.predict = slow  # type: ignore[assignment]
     run_matrix(wanted, listener=Quiet())
     os._exit(0)
 

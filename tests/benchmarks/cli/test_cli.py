@@ -200,7 +200,7 @@ def test_stats_count_every_class() -> None:
 def test_verify_lists_finds_what_cannot_be_run(tmp_path: Path) -> None:
     tiny_dataset(tmp_path / "own")
     own = ("episodes", "verify", "tiny", "--data-root", "own")
-    assert "all 25 episode lists hold" in bench(*own).stdout
+    assert "all 29 episode lists hold" in bench(*own).stdout
     path = tmp_path / "own/tiny/episodes/fixed-v1/fold0_1shot.jsonl"
     path.write_text(path.read_text().replace("img_0", "img_1", 1))
     assert "fixed-v1/fold0_1shot.jsonl has digest" in refused(*own)
