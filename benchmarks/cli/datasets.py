@@ -1,6 +1,7 @@
 """`bench datasets`: what is prepared, and whether it still holds."""
 
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import click
@@ -41,13 +42,16 @@ def datasets(ctx: click.Context, data_root: Path | None, as_json: bool) -> None:
         return
     from benchmarks.cli.console import print_table
 
-    headers = ("dataset", "on disk", "images", "classes", "folds", "digest", "lists", "missing")
+    headers = ("dataset", "on disk", "images", "classes", "folds", "digest", "lists")
     rows = [_row(entry) for entry in entries if entry["prepared"]]
     if rows:
         print_table(headers, rows, right=headers[1:5])
-    absent = [(e["dataset"], "; ".join(e["missing"])) for e in entries if not e["prepared"]]
-    if absent:
-        print_table(("dataset", "missing"), absent)
+    missing = [(e["dataset"], "; ".join(e["missing"])) for e in entries if e["missing"]]
+    if missing:
+        print_table(
+            ("dataset", "missing"),
+            [(name, fill(text, 84, break_on_hyphens=False)) for name, text in missing],
+        )
     for line in group_lines(entries):
         click.echo(line)
 
@@ -59,9 +63,9 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     by_shots: dict[str, list[str]] = {}
     for protocol, shots in entry["protocols"].items():
         by_shots.setdefault(",".join(map(str, shots)), []).append(protocol)
-    lists = "\n".join(f"{shots}-shot: {', '.join(names)}" for shots, names in by_shots.items())
-    size, missing = gigabytes(entry["bytes"]), "\n".join(entry["missing"])
-    return entry["dataset"], size, *counts, entry["digest"][:12], lists, missing
+    lists = (f"{shots}-shot: {', '.join(names)}" for shots, names in by_shots.items())
+    wrapped = "\n".join(fill(line, 44) for line in lists)
+    return entry["dataset"], gigabytes(entry["bytes"]), *counts, entry["digest"][:12], wrapped
 
 
 @datasets.command(

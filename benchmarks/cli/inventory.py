@@ -79,7 +79,7 @@ def _found(data_root: Path, name: str) -> dict[str, Any]:
 
 def _protocols(manifest: Mapping[str, Any]) -> dict[str, list[int]]:
     """Shots of which a protocol has the list of every fold, by protocol."""
-    folds, listed = range(manifest["counts"]["folds"]), manifest["episodes"]
+    folds, listed = _folds(manifest), manifest["episodes"]
     known = sorted({int(name.rpartition("_")[2].removesuffix("shot")) for name in listed})
     whole = {
         protocol.name: [
@@ -92,6 +92,13 @@ def _protocols(manifest: Mapping[str, Any]) -> dict[str, list[int]]:
     return {name: shots for name, shots in whole.items() if shots}
 
 
+def _folds(manifest: Mapping[str, Any]) -> Sequence[int]:
+    """The folds that have lists; what is prepared in part may begin after 0."""
+    named = {int(name.partition("/fold")[2].partition("_")[0]) for name in manifest["episodes"]}
+    count = manifest["counts"]["folds"]
+    return sorted(named) if len(named) == count else range(count)
+
+
 def _missing(dataset: PreparedDataset) -> Iterator[str]:
     """Files that are gone, images that were skipped, and lists that are not there."""
     manifest, name = dataset.manifest, dataset.name
@@ -100,17 +107,19 @@ def _missing(dataset: PreparedDataset) -> Iterator[str]:
         yield f"{len(gone)} files, such as {gone[0]}; see: bench datasets verify {name}"
     if manifest.get("skipped"):
         yield f"{len(manifest['skipped'])} images that were skipped"
-    not_asked = set()
+    not_asked, refused = set(), dict[str, list[str]]()
     for recipe in USUAL:
         for shots in SHOTS:
-            lists = [f"{recipe}/{list_name(f, shots)}" for f in range(manifest["counts"]["folds"])]
+            lists = [f"{recipe}/{list_name(fold, shots)}" for fold in _folds(manifest)]
             lacking = [text for text in lists if text not in manifest["episodes"]]
             reasons = [n for text in lacking for n in manifest["notes"] if f"{text}:" in n]
             if reasons:
                 reason = reasons[0].partition(": ")[2]
-                yield f"{recipe} {shots}-shot in {len(reasons)} of {len(lists)} folds ({reason})"
+                said = f"{shots}-shot in {len(reasons)} of {len(lists)} folds ({reason})"
+                refused.setdefault(said, []).append(recipe)
             elif lacking:
                 not_asked.add(shots)
+    yield from (f"{', '.join(recipes)} {said}" for said, recipes in refused.items())
     if not_asked:
         command = f"bench prepare {manifest['builder']['name']}"
         yield f"{_text(not_asked)}-shot lists; run: {command} ... --shots {_text(SHOTS)}"

@@ -102,6 +102,26 @@ def test_what_a_prepared_dataset_lacks_is_said_with_its_reason(
         "5-shot lists; run: bench prepare tiny ... --shots 1,5",
     ]
     assert "hsnet" not in tiny["protocols"] and tiny["protocols"]["pfenet"] == [1, 2, 5]
+    for name in [name for name in manifest["episodes"] if name.startswith("fixed-v1/fold1_1")]:
+        del manifest["episodes"][name]
+    manifest["notes"].append("no episode list fixed-v1/fold1_1shot: class 3 has one image")
+    path.write_text(json.dumps(manifest))
+    # One reason is said once, and no line of a pipe is wider than a page.
+    said = "fixed-v1, hsnet 1-shot in 1 of 2 folds (class 3 has one image)"
+    assert said in listed("--data-root", "data")["tiny"]["missing"]
+    assert max(map(len, bench("datasets", "--data-root", "data").stdout.splitlines())) <= 110
+
+
+def test_folds_of_what_is_prepared_in_part_need_not_begin_at_0(
+    tmp_path: Path, data_root: Path
+) -> None:
+    shutil.copytree(data_root / "tiny", tmp_path / "data/tiny")
+    path = tmp_path / "data/tiny/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["counts"]["folds"] = 1
+    manifest["episodes"] = {k: v for k, v in manifest["episodes"].items() if "/fold1_" in k}
+    path.write_text(json.dumps(manifest))
+    assert 1 in listed("--data-root", "data")["tiny"]["protocols"]["fixed-v1"]
 
 
 def test_one_damaged_dataset_does_not_hide_the_others(tmp_path: Path, data_root: Path) -> None:
