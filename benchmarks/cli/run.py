@@ -81,7 +81,7 @@ _WHERE = "Where to run it"
 @number(
     "--limit",
     group=_WHAT,
-    help="Only the first N episodes of each list; kept apart from whole results.",
+    help="Only the first N episodes of each list; kept apart, as PROTOCOL-firstN.",
 )
 @option(
     "--models",
