@@ -1,10 +1,10 @@
 """Stable Diffusion's frozen U-Net paints a query's mask after its supports' masks.
 
-After the paper, whose figures (steps, temperature, contrast, guidance) are those that a public
-reproduction gives, as its supplement was not at hand: the prediction starts from the query's inverted latent; in the decoder's
-self-attentions it reads the query image's queries, the supports' keys and their masks' values,
-those of several supports side by side; 70 steps of edit-friendly DDPM inversion, temperature 0.4,
-contrast 1.67, swap guidance 3.5, AdaIN.
+After the paper, with the figures that a public reproduction gives, as its supplement was not at
+hand: the prediction starts from the query's inverted latent; in the decoder's self-attentions it
+reads the query image's queries, the supports' keys and their masks' values, those of several
+supports side by side; 70 steps of edit-friendly DDPM inversion, temperature 0.4, contrast 1.67,
+swap guidance 3.5, AdaIN.
 
 Left open, and chosen here:
 
