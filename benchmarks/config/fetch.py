@@ -118,19 +118,18 @@ def fetched_revisions(data_root: Path) -> dict[str, str]:
 
 def _from_address(source: str, progress: Progress) -> Fetched:
     """A file with its sha256 behind `#`, or eight digits of it in its name; in torch's cache."""
-    import torch
+    from models.weights.source import fetched
 
     url, _, digest = source.partition("#sha256=")
-    name = url.rpartition("/")[2]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    path = fetched(source)
     download([url], path, progress=progress)
     content = hash_file(path, progress=progress)
-    found, expected = str(content.sha256), digest or Path(name).stem.rpartition("-")[2]
+    found, expected = str(content.sha256), digest or path.stem.rpartition("-")[2]
     if not found.startswith(expected):
         raise BenchError(
             f"{path} is damaged: its sha256 is {found}, not {expected[:8]}...; delete it"
         )
-    return Fetched(url, name, int(content.size or 0), found)
+    return Fetched(url, path.name, int(content.size or 0), found)
 
 
 def _from_hub(spec: str, progress: Progress) -> list[Fetched]:

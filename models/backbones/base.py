@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.backbones import BACKBONES
 from models.errors import ModelError
 from models.registry import unknown
-from models.weights.source import Weights, fill, read_weights, tensor_digest, torch_dtype
+from models.weights.source import Weights, fetched, fill, read_weights, tensor_digest, torch_dtype
 
 RGB = tuple[float, float, float]
 Network = TypeVar("Network", bound=nn.Module)
@@ -260,9 +260,9 @@ class Default:
 
 def torchvision_default(filename: str) -> Default:
     """Weights that torchvision publishes as `<name>-<first 8 of sha256>.pth`, in its own cache."""
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = fetched(filename)
     hint = (
-        f"download https://download.pytorch.org/models/{filename} into {folder}, "
+        f"download https://download.pytorch.org/models/{filename} into {path.parent}, "
         "or give a file as the option weights=PATH"
     )
-    return Default(folder / filename, hint, filename.rsplit("-", 1)[1].removesuffix(".pth"))
+    return Default(path, hint, filename.rsplit("-", 1)[1].removesuffix(".pth"))

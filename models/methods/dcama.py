@@ -15,7 +15,7 @@ from models.errors import ModelError
 from models.geometry import Geometry, SquashAs
 from models.methods.hsnet.levels import Backbone, backbone_name, depths, widths
 from models.methods.hsnet.network import TINY_SIZE, HSNetOptions, load_network
-from models.segmenter import Features
+from models.segmenter import Features, Supports
 from models.weights.pretrained import OverNetwork, Pretrained, normalised
 from models.weights.source import tensor_digest
 
@@ -230,9 +230,7 @@ class DCAMA(OverNetwork):
         ]
 
     @torch.no_grad()
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """Foreground minus background logit, B×size×size."""
         logits = [
             self.network.model(query, shots).float()

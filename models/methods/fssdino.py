@@ -14,7 +14,7 @@ from models.catalog import Card
 from models.errors import ModelError
 from models.geometry import Geometry
 from models.methods.patches import SEES_TEST_CLASSES, OverPatches, PatchOptions
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 
 KINDS = ("background", "foreground")  # in the order of the authors' classes
 _TINY = {"backbone": "dinov3-tiny", "weights": RANDOM, "size": 64}
@@ -114,7 +114,7 @@ class FSSDINO(OverPatches, BaseSegmenter):
     def segment(
         self,
         queries: Sequence[Features],
-        supports: Sequence[Sequence[Features]],
+        supports: Supports,
         seeds: Sequence[int] = (),
     ) -> Tensor:
         """Foreground's score minus background's: B×size×size, in -3..3."""

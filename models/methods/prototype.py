@@ -64,7 +64,7 @@ class Prototype(OverPatches, BaseSegmenter):
         return _cosines(queries, F.normalize(every, dim=2, eps=1e-8))
 
 
-def _means(supports: Sequence[Sequence[Features]]) -> Tensor:
+def _means(supports: Supports) -> Tensor:
     """The prototypes of each row of K supports, averaged: B×2×C."""
     return torch.stack(
         [torch.stack([shot["prototypes"] for shot in shots]).mean(0) for shots in supports]

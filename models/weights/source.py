@@ -90,6 +90,12 @@ def locate(spec: str, *, hint: str, filenames: Sequence[str] = FILENAMES) -> Loc
     return _from_hub(match["repo"], match["revision"], filenames, hint)
 
 
+def fetched(address: str) -> Path:
+    """Where `bench models fetch` keeps a file published at an address: in torch's own cache."""
+    name = address.partition("#")[0].rpartition("/")[2]
+    return Path(torch.hub.get_dir()) / "checkpoints" / name
+
+
 def _from_hub(repo: str, revision: str | None, filenames: Sequence[str], hint: str) -> Located:
     """Fetch the first of `filenames` that the repository has, through the hub's own cache."""
     from huggingface_hub import constants

@@ -15,7 +15,7 @@ from models.geometry import Squash
 from models.methods.abcdfss.compare import attended, on_grid, threshold
 from models.methods.abcdfss.heads import Fitting, Head, Shear, Views, fit, sheared
 from models.methods.patches import SEES_TEST_CLASSES, OverPatches
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 from models.weights.pretrained import normalised
 
 _SIZE = 400
@@ -159,7 +159,7 @@ class ABCDFSS(OverPatches, BaseSegmenter):
     def segment(
         self,
         queries: Sequence[Features],
-        supports: Sequence[Sequence[Features]],
+        supports: Supports,
         seeds: Sequence[int] = (),
     ) -> Tensor:
         """Attended foreground minus its threshold: B×H×W, in -1..1."""

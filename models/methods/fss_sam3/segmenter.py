@@ -21,7 +21,7 @@ from models.geometry import Native
 from models.methods.fss_sam3.boxes import encode_boxes
 from models.methods.fss_sam3.canvas import Arrangement, Layout, Orient, paint, placed
 from models.methods.fss_sam3.network import Words, tiny_network, tiny_words, words_of
-from models.segmenter import Features
+from models.segmenter import Features, Supports
 from models.weights.pretrained import (
     OverNetwork,
     Pretrained,
@@ -159,7 +159,7 @@ class FSSSAM3(OverNetwork):
     def segment(
         self,
         queries: Sequence[Features],
-        supports: Sequence[Sequence[Features]],
+        supports: Supports,
         names: Sequence[str] | None = None,
     ) -> Tensor:
         """Logits of the likeliest object at each pixel of the queries, B×H×W.

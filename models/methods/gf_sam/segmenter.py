@@ -19,7 +19,7 @@ from models.methods.gf_sam.priors import (
     prior,
 )
 from models.methods.sam.network import ENCODE_BATCH
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 
 _PROMPTS = 64  # decoded at once
 _MAPS = 4  # brought to full size at once: more leave a CPU's cache
@@ -95,9 +95,7 @@ class GFSAM(BaseSegmenter):
             for mask, feature in zip(masks, features, strict=True)
         ]
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """Half a point above 0 in the mask and below outside: B×size×size."""
         masks = [self._mask(query, shots) for query, shots in zip(queries, supports, strict=True)]
         return torch.stack(masks).float() - 0.5

@@ -17,7 +17,7 @@ from models.methods.matcher.prompts import prompts
 from models.methods.matcher.selection import chosen, coarse, purity_and_coverage, similarities
 from models.methods.matcher.settings import PRESETS, Settings
 from models.methods.sam.network import ENCODE_BATCH
-from models.segmenter import BaseSegmenter, Features
+from models.segmenter import BaseSegmenter, Features, Supports
 
 _GRID_IOU, _GRID_STABILITY = 0.88, 0.95  # SAM's own, for the masks of a grid of points
 
@@ -111,7 +111,7 @@ class Matcher(BaseSegmenter):
     def segment(
         self,
         queries: Sequence[Features],
-        supports: Sequence[Sequence[Features]],
+        supports: Supports,
         *,
         seeds: Sequence[int],
     ) -> Tensor:

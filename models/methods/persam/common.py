@@ -18,7 +18,7 @@ from models.methods.sam.network import (
     TRAINING_DATA,
     SamOptions,
 )
-from models.segmenter import Features
+from models.segmenter import Features, Supports
 from models.weights.pretrained import OverNetwork
 
 
@@ -78,9 +78,7 @@ class OverSam(OverNetwork):
         """Per image SAM's `embedding`, and its `size`; see `Sam.encode_framed`."""
         return self.sam.encode_framed(images)
 
-    def segment(
-        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
-    ) -> Tensor:
+    def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """SAM's logits of the refined mask, of the images' size: B×H×W, foreground > 0."""
         scores = []
         for query, shots in zip(queries, supports, strict=True):

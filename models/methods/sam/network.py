@@ -19,7 +19,7 @@ from models.methods.sam.frame import Frame
 from models.segmenter import Features
 from models.weights.pretrained import Pretrained, chosen_weights, hint, load_pretrained, normalised
 from models.weights.published import SAMS
-from models.weights.source import fill, read_weights, torch_dtype
+from models.weights.source import fetched, fill, read_weights, torch_dtype
 
 # A ViT-H keeps a GPU busy with one image, whose attention with relative positions takes gigabytes.
 ENCODE_BATCH = 1
@@ -215,8 +215,7 @@ def load_sam(
 
 def _fetched(name: str) -> Path:
     """Where `bench models fetch` puts a SAM that is published as a file."""
-    file = SAMS[name].sources[0].partition("#")[0].rpartition("/")[2]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file
+    path = fetched(SAMS[name].sources[0])
     if not path.is_file():
         raise ModelError(f"{name} is not here yet; run: bench models fetch {name}")
     return path
