@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.methods.sam.checkpoint import PROMPTS_AND_MASKS
 from models.weights.original import Original, State, count, renamed
 
 _RENAMED = (
@@ -22,15 +23,7 @@ _RENAMED = (
     (r"\bpatch_embed\.proj\.", "patch_embed.projection."),
     (r"^sam_prompt_encoder\.", "prompt_encoder."),
     (r"^sam_mask_decoder\.", "mask_decoder."),
-    (r"\bpe_layer\.positional_encoding_gaussian_matrix$", "shared_embedding.positional_embedding"),
-    (r"\bmask_downscaling\.0\.", "mask_embed.conv1."),
-    (r"\bmask_downscaling\.1\.", "mask_embed.layer_norm1."),
-    (r"\bmask_downscaling\.3\.", "mask_embed.conv2."),
-    (r"\bmask_downscaling\.4\.", "mask_embed.layer_norm2."),
-    (r"\bmask_downscaling\.6\.", "mask_embed.conv3."),
-    (r"\boutput_upscaling\.0\.", "upscale_conv1."),
-    (r"\boutput_upscaling\.1\.", "upscale_layer_norm."),
-    (r"\boutput_upscaling\.3\.", "upscale_conv2."),
+    *PROMPTS_AND_MASKS,
     (r"^memory_encoder\.pix_feat_proj\.", "memory_encoder.feature_projection."),
     (r"^memory_encoder\.out_proj\.", "memory_encoder.projection."),
     (r"^memory_encoder\.fuser\.", "memory_encoder.memory_fuser."),

@@ -12,16 +12,9 @@ from torch import Tensor, nn
 from models.methods.sam.tinyvit import bare_encoder, folded, is_mobile
 
 # Original name -> transformers' name, for the parts that are called otherwise; applied in order.
-_RENAMED = (
-    (r"^image_encoder\.", "vision_encoder."),
-    (r"\bblocks\.", "layers."),
-    (r"\bpatch_embed\.proj\.", "patch_embed.projection."),
-    (r"\bneck\.0\.", "neck.conv1."),
-    (r"\bneck\.1\.", "neck.layer_norm1."),
-    (r"\bneck\.2\.", "neck.conv2."),
-    (r"\bneck\.3\.", "neck.layer_norm2."),
+# These are SAM 2's as well:
+PROMPTS_AND_MASKS = (
     (r"\bpe_layer\.positional_encoding_gaussian_matrix$", "shared_embedding.positional_embedding"),
-    (r"\bpoint_embeddings\.", "point_embed."),
     (r"\bmask_downscaling\.0\.", "mask_embed.conv1."),
     (r"\bmask_downscaling\.1\.", "mask_embed.layer_norm1."),
     (r"\bmask_downscaling\.3\.", "mask_embed.conv2."),
@@ -30,6 +23,18 @@ _RENAMED = (
     (r"\boutput_upscaling\.0\.", "upscale_conv1."),
     (r"\boutput_upscaling\.1\.", "upscale_layer_norm."),
     (r"\boutput_upscaling\.3\.", "upscale_conv2."),
+)
+
+_RENAMED = (
+    (r"^image_encoder\.", "vision_encoder."),
+    (r"\bblocks\.", "layers."),
+    (r"\bpatch_embed\.proj\.", "patch_embed.projection."),
+    (r"\bneck\.0\.", "neck.conv1."),
+    (r"\bneck\.1\.", "neck.layer_norm1."),
+    (r"\bneck\.2\.", "neck.conv2."),
+    (r"\bneck\.3\.", "neck.layer_norm2."),
+    (r"\bpoint_embeddings\.", "point_embed."),
+    *PROMPTS_AND_MASKS,
     (r"\.norm(\d|_final_attn)\.", r".layer_norm\1."),
     (r"(_mlps\.\d+|iou_prediction_head)\.layers\.0\.", r"\1.proj_in."),
     (r"(_mlps\.\d+|iou_prediction_head)\.layers\.1\.", r"\1.layers.0."),
