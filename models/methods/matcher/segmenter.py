@@ -14,7 +14,12 @@ from models.methods.dino_sam import DinoSam, DinoSamOptions, dino_sam_card, load
 from models.methods.matcher.masks import Candidates, distinct, grid, prompted
 from models.methods.matcher.matching import foreground_patches, matches
 from models.methods.matcher.prompts import prompts
-from models.methods.matcher.selection import chosen, coarse, purity_and_coverage, similarities
+from models.methods.matcher.selection import (
+    chosen,
+    coarse,
+    foreground_distances,
+    purity_and_coverage,
+)
 from models.methods.matcher.settings import PRESETS, Settings
 from models.methods.sam.network import ENCODE_BATCH
 from models.segmenter import BaseSegmenter, Features, Supports
@@ -35,9 +40,9 @@ class Matcher(BaseSegmenter):
 
     As the authors' code with the settings of their scripts. Prompts are drawn by the episode's seed
     (there, by one generator over all episodes). The earth mover's distance is exact, as there, but
-    asked for only where the other filters leave a mask, which changes no result. What differs: ties
-    go to the first in order, and where no mask is left, on which their code fails, the prediction
-    is empty.
+    solved only for masks that the other filters leave and that bounds do not rule out of the best,
+    which changes no result. What differs: ties go to the first in order, and where no mask is left,
+    on which their code fails, the prediction is empty.
 
     Supports are matched together: their patches are one set. Where all are without foreground, a
     square of 14 pixels in the middle of each takes the masks' place, as there.
@@ -141,7 +146,7 @@ class Matcher(BaseSegmenter):
         merged = chosen(
             purity,
             coverage,
-            lambda some: similarities(cosines[foreground], patches[some]),
+            lambda some: foreground_distances(cosines[foreground], patches[some]),
             settings,
         )
         return candidates.masks[merged].any(0)

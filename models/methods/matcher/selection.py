@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.methods.matcher.settings import Settings
-from models.methods.matcher.transport import earth_movers_distance
+from models.methods.matcher.transport import Distances
 
 _LITTLE = 1e-6  # what the authors add to purity and coverage
 
@@ -34,32 +34,26 @@ def purity_and_coverage(masks: Tensor, patches: Tensor, points: Tensor) -> tuple
     return inside / patches.sum(1) + _LITTLE, inside / len(points) + _LITTLE
 
 
-def similarities(cosines: Tensor, patches: Tensor) -> Tensor:
-    """1 - the earth mover's distance of each mask's patches from the supports' foreground.
+def foreground_distances(cosines: Tensor, patches: Tensor) -> Distances:
+    """Earth mover's distances of each mask's patches from the supports' foreground.
 
     Args:
         cosines: of foreground patches with query patches, F×h·w; (1 - cosine) / 2 is the cost.
         patches: of each mask, bool N×h·w.
-
-    Returns:
-        float64, N.
     """
-    cost = ((1 - cosines) / 2).double().cpu().numpy()
-    different, inverse = torch.unique(patches, dim=0, return_inverse=True)
-    distances = [earth_movers_distance(cost[:, own]) for own in different.cpu().numpy()]
-    return 1 - torch.tensor(distances, dtype=torch.double, device=patches.device)[inverse]
+    return Distances(((1 - cosines) / 2).double().cpu().numpy(), patches.cpu().numpy())
 
 
 def chosen(
-    purity: Tensor, coverage: Tensor, similarity: Callable[[Tensor], Tensor], settings: Settings
+    purity: Tensor, coverage: Tensor, transport: Callable[[Tensor], Distances], settings: Settings
 ) -> Tensor:
     """The candidates that are merged.
 
     Args:
         purity: of each candidate, N.
         coverage: the same.
-        similarity: gives that of some candidates, by their numbers; costly, so asked for those
-            alone that are left by the filters.
+        transport: gives the distances of some candidates, by their numbers; costly, so of those
+            that are left by the filters alone, and solved alone that can be among the best.
         settings: how to filter, score and choose.
 
     Returns:
@@ -73,8 +67,9 @@ def chosen(
     if len(left) == 0:
         return left
     local = purity[left] * coverage[left] ** settings.exponent
-    scores = settings.alpha * similarity(left) + settings.beta * local
-    values, order = scores.sort(descending=True, stable=True)
+    # The spread is over the greatest distance, so that there all are needed.
+    needed = settings.merged if settings.distance is None else len(left)
+    values, order = ranked(transport(left), local, needed, settings)
     if settings.distance is None:
         kept = values > settings.share * values[0]
     else:
@@ -83,3 +78,21 @@ def chosen(
         near[0] = True
         kept = near & ((distances - distances[0]) / (distances[-1] + 1e-6) < settings.spread)
     return left[order[kept][: settings.merged]]
+
+
+def ranked(
+    distances: Distances, local: Tensor, needed: int, settings: Settings
+) -> tuple[Tensor, Tensor]:
+    """Scores in descending order, equal ones in order of the masks, and the masks' numbers.
+
+    The first `needed` are exact; of the masks after them, whose distances may be bounds, each score
+    is an upper bound. The most promising mask is solved next, until bounds rule out the rest.
+    """
+    while True:
+        similarity = 1 - torch.from_numpy(distances.least).to(local.device)
+        scores = settings.alpha * similarity + settings.beta * local
+        values, order = scores.sort(descending=True, stable=True)
+        unsolved = [index for index in order[:needed].tolist() if not distances.solved[index]]
+        if not unsolved:
+            return values, order
+        distances.solve(unsolved[0])

@@ -28,6 +28,7 @@ from models.methods.matcher.masks import (
 )
 from models.methods.matcher.prompts import kmeans, prompts
 from models.methods.matcher.selection import chosen, coarse, purity_and_coverage
+from models.methods.matcher.transport import Distances
 from tests.models.methods.test_matcher_matching import full_emd
 
 SIDE, PATCH, ACROSS = 112, 14, 8
@@ -317,19 +318,24 @@ def test_real_decoder_masks_have_the_side_asked_for(tiny: Matcher) -> None:
     assert torch.equal(single.masks, big[:, 0] > 0)
 
 
+def far(distances: Tensor) -> Distances:
+    """Of masks of one patch each, from a foreground of one patch, with the costs given."""
+    return Distances(distances.double().numpy()[None], np.eye(len(distances), dtype=bool))
+
+
 def test_filters_yield_to_the_greatest_value_there_is() -> None:
     own = Settings(sizes=(1, 1), samples=1, alpha=0, beta=1, purity=0.5, coverage=0.4, merged=2)
 
-    def never(some: Tensor) -> Tensor:
-        return torch.zeros(len(some), dtype=torch.double)
+    def equal(some: Tensor) -> Distances:
+        return far(torch.ones(len(some)))
 
     purity = torch.tensor([0.1, 0.3, 0.9, 0.28])
-    assert chosen(purity, torch.tensor([0.5, 0.5, 0.1, 0.6]), never, own).tolist() == [1]
+    assert chosen(purity, torch.tensor([0.5, 0.5, 0.1, 0.6]), equal, own).tolist() == [1]
     everything = replace(own, purity=0, coverage=0)
-    assert chosen(purity, torch.ones(4), never, everything).tolist() == [2]
-    equal = replace(everything, share=0.3)
-    assert chosen(purity, torch.ones(4), never, equal).tolist() == [2, 1]
-    assert chosen(purity[:0], purity[:0], never, own).tolist() == []
+    assert chosen(purity, torch.ones(4), equal, everything).tolist() == [2]
+    half = replace(everything, share=0.3)
+    assert chosen(purity, torch.ones(4), equal, half).tolist() == [2, 1]
+    assert chosen(purity[:0], purity[:0], equal, own).tolist() == []
 
 
 def test_near_the_best_score_is_near_in_distance_too() -> None:
@@ -338,7 +344,7 @@ def test_near_the_best_score_is_near_in_distance_too() -> None:
 
     def merged(*scores: float) -> list[int]:
         values = torch.tensor(scores, dtype=torch.double)
-        return chosen(ones, ones, lambda some: values[some], own).tolist()
+        return chosen(ones, ones, lambda some: far(1 - values[some]), own).tolist()
 
     assert merged(0.6, 0.9, 0.89, 0.5) == [1, 2]
     assert merged(0.1, 0.2, 0.19, 0.0) == [1]  # the best however far it is

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from models.methods.matcher.matching import assigned, foreground_patches, matches
-from models.methods.matcher.transport import earth_movers_distance
+from models.methods.matcher.transport import Distances, earth_movers_distance
 
 
 def full_emd(cost: NDArray[np.float64]) -> float:
@@ -48,20 +48,77 @@ def test_transport_is_that_of_the_whole_program(
 ) -> None:
     cost = np.random.default_rng(seed).random((rows, columns))
     cost = np.round(cost, 1) if ties else cost
-    assert earth_movers_distance(cost) == pytest.approx(full_emd(cost), abs=1e-9)
+    assert earth_movers_distance(cost)[0] == pytest.approx(full_emd(cost), abs=1e-9)
 
 
 def test_transport_is_exact_where_many_pairs_compete() -> None:
     generator = np.random.default_rng(0)
     # All rows have the same nearest columns, so the cheapest pairs cannot be the plan.
     cost = generator.random((60, 80)) * 0.01 + np.linspace(0, 1, 80)
-    assert earth_movers_distance(cost) == pytest.approx(full_emd(cost), abs=1e-9)
+    assert earth_movers_distance(cost)[0] == pytest.approx(full_emd(cost), abs=1e-9)
 
 
 def test_transport_by_hand() -> None:
-    assert earth_movers_distance(np.array([[0.25, 0.75]])) == pytest.approx(0.5)
-    assert earth_movers_distance(np.array([[0.0, 1], [1, 0]])) == pytest.approx(0)
-    assert earth_movers_distance(np.array([[1.0, 0, 0], [0, 1, 1]])) == pytest.approx(1 / 6)
+    assert earth_movers_distance(np.array([[0.25, 0.75]]))[0] == pytest.approx(0.5)
+    assert earth_movers_distance(np.array([[0.0, 1], [1, 0]]))[0] == pytest.approx(0)
+    assert earth_movers_distance(np.array([[1.0, 0, 0], [0, 1, 1]]))[0] == pytest.approx(1 / 6)
+
+
+def plain(cost: NDArray[np.float64], subsets: NDArray[np.bool_]) -> list[float]:
+    return [earth_movers_distance(cost[:, own])[0] for own in subsets]
+
+
+def problems(
+    rows: int, columns: int, count: int, seed: int, ties: bool
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Costs, in tenths where there are to be ties, and subsets of columns, some of them equal."""
+    generator = np.random.default_rng(seed)
+    cost = generator.random((rows, columns))
+    subsets = generator.random((count, columns)) < generator.random((count, 1))
+    subsets[:, 0] |= ~subsets.any(1)
+    subsets[count // 2 :] = subsets[generator.integers(count, size=count - count // 2)]
+    return (np.round(cost, 1) if ties else cost), subsets
+
+
+problem = st.builds(
+    problems,
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(1, 20),
+    st.integers(0, 999),
+    st.booleans(),
+)
+
+
+@given(problem)
+@settings(max_examples=50, deadline=None)
+def test_distances_not_solved_are_bounded_and_solved_ones_exact(
+    given: tuple[NDArray[np.float64], NDArray[np.bool_]],
+) -> None:
+    cost, subsets = given
+    exact = np.array(plain(cost, subsets))
+    distances = Distances(cost, subsets)
+    assert not distances.solved.any()
+    for index in range(len(subsets)):
+        before = distances.least
+        assert (distances.least <= exact).all()
+        distances.solve(index)
+        assert (distances.least >= before).all()
+        assert distances.solved[(subsets == subsets[index]).all(1)].all()
+        assert distances.least[distances.solved] == pytest.approx(exact[distances.solved], abs=1e-9)
+    assert distances.solved.all()
+
+
+def test_a_solution_bounds_what_is_much_the_same_closely() -> None:
+    cost = np.random.default_rng(0).random((40, 60))
+    subsets = np.ones((2, 60), dtype=bool)
+    subsets[1, :2] = False
+    exact = plain(cost, subsets)
+    distances = Distances(cost, subsets)
+    before = exact[1] - distances.least[1]
+    distances.solve(0)
+    assert distances.solved.tolist() == [True, False]
+    assert 0 <= exact[1] - distances.least[1] < before / 10
 
 
 def test_matches_that_lead_back_elsewhere_are_dropped() -> None:
