@@ -12,6 +12,7 @@ _COLUMNS = {
     "resolution": "resolution",
     "ignore": "ignored",
     "repeats": "repeated supports",
+    "nested": "nested shots",
     "undrawn": "undrawn class",
     "aggregation": "aggregation",
     "source": "source",

@@ -12,6 +12,7 @@ from benchmarks.cli.options.params import PATH, argument, boards, data_root, opt
 if TYPE_CHECKING:
     from benchmarks.results.store import Result
     from datasets_prep.prepared.dataset import PreparedDataset
+    from leaderboards.statistics.shots import Curve
 
 
 @click.command(
@@ -39,8 +40,9 @@ def report(
     """Write a report of a run as a web page and PNGs.
 
     Class IoU with intervals, how the IoU of episodes is spread and how it depends on the object's
-    size, the best, median and worst episodes, times and what the cache saved. Sizes need the
-    prepared dataset, pictures of episodes a run with --save-predictions.
+    size, the best, median and worst episodes, times and what the cache saved; and of a model at
+    three numbers of shots or more, what a doubling of them brings. Sizes need the prepared dataset,
+    pictures of episodes a run with --save-predictions.
     """
     from benchmarks import load_dataset
     from benchmarks.config.file import root
@@ -48,27 +50,42 @@ def report(
     from leaderboards.committed.collect import Places
 
     places = Places(root("results_root", results_root), boards / "results")
-    settings: dict[str, list[Result]] = {}
+    models: dict[str, dict[int, list[Result]]] = {}
     for result in places.named([name]):
         key = result.key
-        folder = f"{key.dataset}_{key.protocol}_{key.model}_{key.shots}shot"
-        settings.setdefault(folder, []).append(result)
-    for folder, results in settings.items():
-        try:
-            data = load_dataset(results[0].key.dataset, data_root)
-        except DatasetError as error:
-            click.echo(f"without sizes and pictures: {error}", err=True)
-            data = None
-        click.echo(_write(out / folder, results, data, places.store))
+        model = models.setdefault(f"{key.dataset}_{key.protocol}_{key.model}", {})
+        model.setdefault(key.shots, []).append(result)
+    for model_name, by_shots in models.items():
+        curve = _curve([result for results in by_shots.values() for result in results])
+        for shots, results in by_shots.items():
+            try:
+                data = load_dataset(results[0].key.dataset, data_root)
+            except DatasetError as error:
+                click.echo(f"without sizes and pictures: {error}", err=True)
+                data = None
+            folder = out / f"{model_name}_{shots}shot"
+            click.echo(_write(folder, results, data, places.store, curve))
+
+
+def _curve(results: Sequence["Result"]) -> "Curve | None":
+    from leaderboards.statistics.scores import settings
+    from leaderboards.statistics.shots import shot_curves
+
+    found = shot_curves(settings(results))
+    return found[0].curves[0] if found else None
 
 
 def _write(
-    folder: Path, results: Sequence["Result"], data: "PreparedDataset | None", store: Path
+    folder: Path,
+    results: Sequence["Result"],
+    data: "PreparedDataset | None",
+    store: Path,
+    curve: "Curve | None",
 ) -> Path:
     from leaderboards.page.report import draw_plots, report_page
 
     sizes = _sizes(results, data) if data else None
-    drawn = draw_plots(results, sizes)
+    drawn = draw_plots(results, sizes, curve)
     pictures = _pictures(results, data, store) if data else {}
     folder.mkdir(parents=True, exist_ok=True)
     for name, (_, png) in drawn.items():
@@ -76,7 +93,7 @@ def _write(
     for (fold, episode), png in pictures.items():
         (folder / f"fold{fold}_{episode:06d}.png").write_bytes(png)
     page = folder / "report.html"
-    page.write_text(report_page(results, drawn, pictures), encoding="utf-8", newline="\n")
+    page.write_text(report_page(results, drawn, pictures, curve), encoding="utf-8", newline="\n")
     return page
 
 

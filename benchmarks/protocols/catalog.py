@@ -21,6 +21,8 @@ class Protocol:
         episodes: how many episodes a fold has, for people.
         seed: what the draws are seeded with, for people.
         repeats: whether an episode may hold a support twice.
+        nested: whether a list of more shots has the queries of one of fewer and begins with its
+            supports, so that a model's figures are paired over shots.
         ignore: which pixels are left out, for people; label 255 always is.
         aggregation: for people.
         source: the code that it follows.
@@ -45,6 +47,7 @@ class Protocol:
     aggregation: str = "counts summed per class, mean over classes, mean over folds"
     prompt: str = "mask"
     ways: int = 1
+    nested: bool = False
 
     @property
     def resolution(self) -> str:
@@ -79,6 +82,7 @@ def _ways(count: int) -> Protocol:
         episodes=f"500 queries or a little more, {count} classes each; half hold two of them",
         seed="sha256 of dataset and fold",
         repeats=False,
+        nested=True,
         source="this suite: more than one class (docs/questions.md)",
         ways=count,
     )
@@ -93,6 +97,7 @@ _ALL = (
         episodes="1000 or a little more, the same number for every class",
         seed="sha256 of dataset, fold and class",
         repeats=False,
+        nested=True,
         source="this suite's recommendation",
     ),
     _hsnet(400, "", "juhongm999/hsnet test.py, data/, common/"),
@@ -134,6 +139,7 @@ _ALL = (
         episodes="the first 200 of fixed-v1 or a little more, the same number for every class",
         seed="as fixed-v1",
         repeats=False,
+        nested=True,
         source="this suite: for machines without a GPU, ranked among itself alone",
     ),
     Protocol(

@@ -12,9 +12,11 @@ from leaderboards.literature.numbers import Reported
 from leaderboards.page.provenance import NOTHING, Known, provenance
 from leaderboards.statistics.across import Across, across
 from leaderboards.statistics.scores import Row, Setting
+from leaderboards.statistics.shots import Curves, shot_curves
 from leaderboards.statistics.sizes import BANDS, miou_by_size
 from leaderboards.tables import wording
 from leaderboards.tables.across import averaged, cell, mean_rank
+from leaderboards.tables.shots import HEADS, READ, answers
 
 _MARK = re.compile(r"/\* ([A-Z]+) \*/")
 _WEB = Path(__file__).with_name("web")
@@ -27,6 +29,7 @@ def board_data(
     return {
         "settings": [_setting(setting, known) for setting in settings],
         "across": [_across(found) for found in across(settings)],
+        "curves": [_curves(found) for found in shot_curves(settings)],
         "reported": [_reported(number) for number in numbers],
     }
 
@@ -168,6 +171,30 @@ def _across(found: Across) -> dict[str, Any]:
                 "cells": {name: cell(row, name) for name in found.datasets},
             }
             for row in found.rows
+        ],
+    }
+
+
+def _curves(found: Curves) -> dict[str, Any]:
+    """A tier's curves: figures for programs, and `answers` as they are written below `heads`."""
+    return {
+        "dataset": found.dataset,
+        "protocol": found.protocol,
+        "strict": found.strict,
+        "shots": found.shots,
+        "heads": HEADS,
+        "note": READ.replace("**", ""),
+        "rows": [
+            {
+                "name": own.last.model.name,
+                "miou": {str(shots): _figure(figure) for shots, figure in own.mious.items()},
+                "slope": _figure(own.slope),
+                "reached": _figure(own.reached),
+                "saturation": own.saturation,
+                "left": _figure(own.left),
+                "answers": answers(own),
+            }
+            for own in found.curves
         ],
     }
 

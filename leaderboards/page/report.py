@@ -11,7 +11,9 @@ from benchmarks import BenchError, Result
 from leaderboards.page import plots
 from leaderboards.page.html import fill
 from leaderboards.statistics.scores import Row, Setting, settings
+from leaderboards.statistics.shots import Curve
 from leaderboards.tables import wording
+from leaderboards.tables.shots import HEADS, READ, answers
 
 EpisodeKey = tuple[int, int]  # fold and number
 _STAGES = {
@@ -78,13 +80,16 @@ def _first(episodes: Sequence[Episode]) -> list[Episode]:
 
 
 def draw_plots(
-    results: Sequence[Result], sizes: Mapping[EpisodeKey, float] | None
+    results: Sequence[Result],
+    sizes: Mapping[EpisodeKey, float] | None,
+    curve: Curve | None = None,
 ) -> dict[str, tuple[str, bytes]]:
     """PNGs by file name, each with what it shows in words.
 
     Args:
         results: one model's in one setting.
         sizes: the query object's share of its image, in 0..1, by episode; None where unknown.
+        curve: the model's over shots, where it has one.
 
     Raises:
         BenchError: if matplotlib is not installed.
@@ -97,7 +102,13 @@ def draw_plots(
         for index, name in score.record.setup.dataset.classes.items()
         if index in score.class_iou
     }
-    drawn = {
+    drawn = {}
+    if curve is not None:
+        drawn["shots.png"] = (
+            plots.CAPTIONS["shots"],
+            plots.shots_curve({row.model.name: curve.mious}),
+        )
+    drawn |= {
         "classes.png": ("Class IoU with 95% intervals", plots.class_bars(classes)),
         "histogram.png": (
             "How the IoU of single episodes is spread",
@@ -116,6 +127,7 @@ def report_page(
     results: Sequence[Result],
     drawn: Mapping[str, tuple[str, bytes]],
     pictures: Mapping[EpisodeKey, bytes],
+    curve: Curve | None = None,
 ) -> str:
     """The page, with every picture in it.
 
@@ -123,6 +135,7 @@ def report_page(
         results: one model's in one setting.
         drawn: what `draw_plots` gave.
         pictures: a PNG of some of the telling episodes.
+        curve: the model's over shots, where it has one.
     """
     setting, row = _only(results)
     title = f"{row.model.name} on {setting.dataset}, {setting.protocol.name}, {setting.shots}-shot"
@@ -131,6 +144,8 @@ def report_page(
         parts.insert(1, _section("Asked beside", _table(("", "%"), wording.answers(row))))
     parts.append(_section("Where the time went", _stages(results)))
     parts.append(_section("What the cache saved", _cache(results)))
+    if curve is not None:
+        parts.append(_section("Over shots", _over_shots(curve)))
     parts += [_section(caption, _image(png, caption)) for caption, png in drawn.values()]
     for heading, episodes in telling(episodes_of(results)).items():
         head = ("fold", "episode", "class", "query", "IoU, %")
@@ -160,6 +175,13 @@ def _figures(row: Row) -> str:
     ]
     body.append(("mean", wording.percent_interval(row.miou), wording.percent_interval(row.fb_iou)))
     return _table(("", "mIoU, % (95%)", "FB-IoU, % (95%)"), body)
+
+
+def _over_shots(curve: Curve) -> str:
+    body = [(wording.shot(k), wording.percent_interval(own)) for k, own in curve.mious.items()]
+    body += zip(HEADS, answers(curve), strict=True)
+    note = READ.replace("**", "")
+    return _table(("", "%"), body) + f'<p class="hint">{escape(note)}</p>'
 
 
 def _speed(results: Sequence[Result]) -> str:

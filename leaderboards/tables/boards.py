@@ -13,6 +13,7 @@ from leaderboards.statistics.sizes import BANDS, episodes_by_size, miou_by_size
 from leaderboards.tables import wording
 from leaderboards.tables.across import across_tables
 from leaderboards.tables.markdown import BOARDS, escape, link, table
+from leaderboards.tables.shots import shots_section
 from leaderboards.tables.side_by_side import side_by_side
 
 _WIDE = 5  # more folds than this stand in a table of their own
@@ -144,7 +145,7 @@ def _protocol(name: str, settings: Sequence[Setting], known: Training) -> list[s
     ]
     for setting in settings:
         parts += _setting(setting)
-    return [*parts, "### Details", _details_table(settings, known)]
+    return [*parts, *shots_section(settings), "### Details", _details_table(settings, known)]
 
 
 def _setting(setting: Setting) -> list[str]:

@@ -10,6 +10,10 @@ from leaderboards.statistics.scores import Row, Setting
 from leaderboards.statistics.seen import Training, seen
 
 NONE = "–"
+TIERS = {
+    True: "Strict: no test class was seen in training",
+    False: "Generalist: test classes were seen in training, or may have been",
+}
 
 
 def percent(figure: Figure | None) -> str:
@@ -86,13 +90,8 @@ def cut(setting: Setting) -> str:
 
 def tiers(setting: Setting) -> list[tuple[str, list[Row]]]:
     """The rows with what divides them: whether test classes were seen in training."""
-    strict = [row for row in setting.rows if row.strict]
-    general = [row for row in setting.rows if not row.strict]
-    named = [
-        ("Strict: no test class was seen in training", strict),
-        ("Generalist: test classes were seen in training, or may have been", general),
-    ]
-    return [(title, rows) for title, rows in named if rows]
+    rows = {tier: [row for row in setting.rows if row.strict is tier] for tier in TIERS}
+    return [(TIERS[tier], own) for tier, own in rows.items() if own]
 
 
 def seen_classes(row: Row, known: Training) -> str:

@@ -188,6 +188,17 @@ def test_a_report_without_the_dataset_has_no_pictures(tmp_path: Path) -> None:
     ]
 
 
+def test_a_report_of_three_numbers_of_shots_has_their_curve(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra `plots`)")
+    write_model(tmp_path / "results", "alpha", skill=0.9, shots=10)
+    pages = [Path(line) for line in bench("report", "alpha").stdout.splitlines()]
+    assert len(pages) == 3
+    for page in pages:
+        assert (page.parent / "shots.png").is_file()
+        text = page.read_text(encoding="utf-8")
+        assert "<td>10-shot</td>" in text and "<td>not by 10</td>" in text
+
+
 def test_a_report_shows_sizes_and_the_telling_episodes(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra `plots`)")
     tiny_dataset(tmp_path / "data")

@@ -130,7 +130,8 @@ function drawCurve() {
     at("curve").replaceChildren(h("p", { class: "hint" }, "Measured at one number of shots only."));
     return;
   }
-  const x = (k) => PAD.left + 30 + (shots.indexOf(k) / (shots.length - 1)) * (W - PAD.left - PAD.right - 60);
+  const [first, last] = [Math.log2(shots[0]), Math.log2(shots[shots.length - 1])];
+  const x = (k) => PAD.left + 30 + ((Math.log2(k) - first) / (last - first)) * (W - PAD.left - PAD.right - 60);
   const [root, y] = frame("mIoU against the number of shots", rows, shots.map((k) => [x(k), String(k)]), "shots");
   const marks = [];
   [...lines.entries()].forEach(([name, points], index) => {
@@ -147,5 +148,21 @@ function drawCurve() {
     marks.push({ x: x(k), y: y(row.miou[0]), text: name, fill });
   });
   labels(root, marks);
-  at("curve").replaceChildren(root);
+  at("curve").replaceChildren(root, ...curveTables(new Set(rows.map((row) => row.name))));
+}
+
+/* Below the curves: what more shots bring to models that were measured at three numbers of them. */
+function curveTables(names) {
+  const tiers = board.curves.filter((own) => own.dataset === state.dataset && own.protocol === state.protocol)
+    .map((own) => [own, own.rows.filter((row) => names.has(row.name))])
+    .filter(([, rows]) => rows.length);
+  return [
+    ...tiers.map(([own, rows]) => h("div", { class: "scroll", role: "group", "aria-label": "Gain over shots", tabindex: 0 }, h("table", { class: "gains" },
+      h("caption", {}, own.strict ? "Strict" : "Generalist"),
+      h("thead", {}, h("tr", {}, ...["Model", ...own.shots, ...own.heads].map((text, place) =>
+        h("th", { scope: "col", class: place ? null : "name" }, String(text))))),
+      h("tbody", {}, ...rows.map((row) => h("tr", {}, h("th", { scope: "row", class: "name" }, row.name),
+        ...[...own.shots.map((k) => percent(row.miou[k])), ...row.answers].map((text) => h("td", {}, text)))))))),
+    ...tiers.slice(0, 1).map(([own]) => h("p", { class: "hint" }, own.note)),
+  ];
 }
