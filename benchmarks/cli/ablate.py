@@ -23,7 +23,7 @@ _MODEL, _HOW, _OUT = "Model", "How to train it", "Output"
 
 @click.group(
     cls=VerbGroup,
-    examples=("bench ablate diffews -d shapes --fold 0 --from tiny/unet/last --out ablation",),
+    examples=("bench ablate diffews -d shapes --fold 0 --from tiny/unet/best --out ablation",),
 )
 def ablate() -> None:
     """Ask a model's design questions."""
@@ -32,8 +32,8 @@ def ablate() -> None:
 @ablate.command(
     cls=Verb,
     examples=(
-        "bench ablate diffews -d shapes --fold 0 --from tiny/unet/last --out ablation",
-        "bench ablate diffews -d shapes --fold 0 --from tiny/unet/last --out ablation "
+        "bench ablate diffews -d shapes --fold 0 --from tiny/unet/best --out ablation",
+        "bench ablate diffews -d shapes --fold 0 --from tiny/unet/best --out ablation "
         "--only default,mi2m --seeds 5",
         "bench ablate diffews -d coco --fold 0 --from sd21 --config coco20i --device cuda "
         "--out ablation-coco",

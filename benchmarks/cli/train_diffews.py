@@ -50,7 +50,7 @@ def unet(**given: Any) -> None:
         "bench train diffews -d coco --fold 0 --config coco20i --from sd21 --out diffews-coco0",
         "bench train diffews -d coco --fold 0 --config coco20i --from sd21 --out mi2m "
         "--set design.generation=mi2m --set design.noise_schedule=strong",
-        "bench train diffews -d shapes --fold 0 --config tiny-diffews --from tiny/unet/last "
+        "bench train diffews -d shapes --fold 0 --config tiny-diffews --from tiny/unet/best "
         "--out tiny/fold0",
     ),
 )

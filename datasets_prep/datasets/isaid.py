@@ -1,4 +1,4 @@
-"""Prepare iSAID-5i: tiles of aerial images, 15 classes in three folds.
+"""iSAID-5i: tiles of aerial images, 15 classes in three folds.
 
 Sources: caoql98/SDM for the tiles; linhanwang/SCCNet, data/isaid.py and data/splits/isaid, for the
 lists in the form that GF-SAM and INSID3 read. Their loaders are HSNet's for PASCAL-5i, with as many

@@ -73,6 +73,13 @@ class VerbGroup(Verb, click.Group):
 
     command_class = Verb
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without a verb, show the help; newer click would raise it as an error."""
+        if not args and self.no_args_is_help and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order in which one uses them."""
         return list(self.commands)

@@ -139,7 +139,8 @@ metrics = option(
     "--metrics",
     type=as_names,
     metavar="A,B,...",
-    help="What to count beside the areas: boundary, for Boundary IoU.",
+    group="What to count",
+    help="Metrics beside the areas: boundary, for Boundary IoU.",
 )
 quiet = option("--quiet", "-q", is_flag=True, group="Output", help="No progress, no remarks.")
 as_json = option("--json", "as_json", is_flag=True, group="Output", help="JSON on stdout.")

@@ -1,4 +1,4 @@
-"""Prepare chest X-rays of Shenzhen and Montgomery County with the outlines of their lungs."""
+"""Chest X-rays of Shenzhen and Montgomery County with the outlines of their lungs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Prepare DeepGlobe's land cover: crops of satellite tiles with six classes."""
+"""DeepGlobe's land cover: crops of satellite tiles with six classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Prepare ISIC 2018: skin lesions outlined for Task 1, with their diagnoses as classes."""
+"""ISIC 2018: skin lesions outlined for Task 1, with their diagnoses as classes."""
 
 import csv
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Prepare SUIM: underwater scenes with seven classes."""
+"""SUIM: underwater scenes with seven classes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

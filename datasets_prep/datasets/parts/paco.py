@@ -1,4 +1,4 @@
-"""Prepare PACO-Part: parts of everyday objects in COCO's images, cropped as in Matcher."""
+"""PACO-Part: parts of everyday objects in COCO's images, cropped as in Matcher."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Prepare Pascal-Part: parts of VOC 2010's objects, merged and cropped as in Matcher."""
+"""Pascal-Part: parts of VOC 2010's objects, merged and cropped as in Matcher."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -125,6 +125,13 @@ def test_the_readme_uses_commands_that_exist_and_names_everything() -> None:
     assert not missing, f"README.md does not name {missing}"
 
 
+@pytest.mark.parametrize("path", [(), ("prepare",), ("episodes",), ("results",)])
+def test_a_group_without_a_verb_shows_its_help_and_no_error(path: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(main, [*path])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == CliRunner().invoke(main, [*path, "--help"]).stdout
+
+
 def test_version() -> None:
     done = CliRunner().invoke(main, ["--version"])
     assert done.exit_code == 0 and done.output.startswith("bench, version 0.")
