@@ -94,6 +94,9 @@ def list_(dataset: str | None, data_root: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
+    if not rows:
+        click.echo(f"no dataset is prepared in {folder}; run: bench prepare shapes")
+        return
     from benchmarks.cli.console import print_table
 
     print_table(

@@ -45,7 +45,8 @@ def _device() -> Check:
     if torch.cuda.is_available():
         names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
         return Check("device", "ok", f"{torch.cuda.device_count()} GPU: {', '.join(names)}")
-    threads = f"CPU only, {torch.get_num_threads()} threads"
+    number = torch.get_num_threads()
+    threads = f"CPU only, {number} thread{'s' if number > 1 else ''}"
     if torch.version.cuda is None:
         return Check("device", "ok", f"{threads} (torch is a build without CUDA)")
     return Check(

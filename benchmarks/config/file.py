@@ -16,7 +16,7 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 
 from benchmarks.config.schema import BenchConfig, CacheConfig, DatasetConfig, ModelConfig
 from benchmarks.errors import BenchError
-from benchmarks.protocols.catalog import known_protocols
+from benchmarks.protocols.catalog import known_protocols, unknown_protocol
 from datasets_prep.catalog import GROUPS as DATASET_GROUPS
 from datasets_prep.formats.yamltext import load_yaml
 from models.catalog import GROUPS, MODELS, tiny_options
@@ -235,9 +235,8 @@ def _is_key(part: str) -> bool:
 
 def _unknown_names(config: BenchConfig) -> Iterator[tuple[Place, str]]:
     for index, dataset in enumerate(config.datasets):
-        if dataset.protocol not in (known := known_protocols()):
-            message = unknown("protocol", dataset.protocol, known)
-            yield ("datasets", index, "protocol"), message
+        if dataset.protocol not in known_protocols():
+            yield ("datasets", index, "protocol"), unknown_protocol(dataset.protocol)
     for index, model in enumerate(config.models):
         key = "name" if model.model is None else "model"
         if not is_model(model.target):

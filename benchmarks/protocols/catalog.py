@@ -178,6 +178,11 @@ def known_protocols() -> list[str]:
     return [*PROTOCOLS, *(f"{name}+{prompt}" for name in PROTOCOLS for prompt in PROMPTS)]
 
 
+def unknown_protocol(name: str) -> str:
+    """The message for an unknown name; names with a prompt are offered where one was meant."""
+    return unknown("protocol", name, known_protocols() if "+" in name else PROTOCOLS)
+
+
 def get_protocol(name: str) -> Protocol:
     """The protocol called `name`; with `+point` and the like at its end, prompts stand for masks.
 
@@ -186,5 +191,5 @@ def get_protocol(name: str) -> Protocol:
     """
     base, plus, prompt = name.partition("+")
     if base not in PROTOCOLS or (plus and prompt not in PROMPTS):
-        raise BenchError(unknown("protocol", name, known_protocols()))
+        raise BenchError(unknown_protocol(name))
     return replace(PROTOCOLS[base], name=name, prompt=prompt) if plus else PROTOCOLS[base]

@@ -21,16 +21,13 @@ def select(keys: Sequence[RunKey], text: str) -> list[RunKey]:
         return found
     if not keys:
         raise BenchError(f"there is no result called {text!r}, nor any other; run: bench run")
-    names = sorted({key.model for key in keys} | {str(key) for key in keys})
+    models = sorted({key.model for key in keys})
+    names = sorted({*models, *map(str, keys)})
     near = difflib.get_close_matches(text, names, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {_models(keys)}"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(models)}"
     raise BenchError(f"there is no result called {text!r}; {hint}")
 
 
 def _holds(parts: Iterable[str], wanted: Sequence[str]) -> bool:
     rest = iter(parts)
     return all(part in rest for part in wanted)
-
-
-def _models(keys: Sequence[RunKey]) -> str:
-    return ", ".join(dict.fromkeys(f"{key.dataset}/{key.protocol}/{key.model}" for key in keys))

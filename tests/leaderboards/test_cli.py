@@ -74,6 +74,7 @@ def test_what_cannot_be_compared_is_refused_with_both_digests(tmp_path: Path) ->
     message = refused("compare", "alpha", "gamma")
     assert "dddddddddddddddd and ffffffffffffffff" in message
     assert "did you mean alpha" in refused("compare", "alpha", "alpho")
+    assert "called 'xyz'; there are: alpha, beta, gamma\n" in refused("compare", "alpha", "xyz")
     assert "there is no result" in refused("compare", "alpha", "beta", "--dataset", "nothing")
 
 

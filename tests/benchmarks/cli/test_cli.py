@@ -189,6 +189,8 @@ def test_digests_of_prepared_lists_are_those_of_the_manifest(data_root: Path) ->
     assert lines[1].split()[4] == manifest["hsnet/fold0_2shot"]["digest"]
     listed = json.loads(bench("episodes", "list", "--json").stdout)
     assert {e["digest"] for e in listed} == {e["digest"] for e in manifest.values()}
+    nothing = bench("episodes", "list", "--data-root", "empty").stdout
+    assert nothing == "no dataset is prepared in empty; run: bench prepare shapes\n"
 
 
 def test_stats_count_every_class() -> None:

@@ -96,7 +96,7 @@ def test_an_empty_file_holds_the_defaults() -> None:
         (
             "datasets:\n  - name: shapes\n    protocol: hsnett\n",
             "bench.yaml, line 3: datasets[0].protocol: unknown protocol 'hsnett'; "
-            "did you mean hsnet",
+            "did you mean hsnet or hsnet@518 or hsnet@512?",
         ),
         (
             "models:\n  - prototype\n  - dense-mm\n",
