@@ -145,7 +145,8 @@ function drawTable(s, rows) {
       if (column.name) {
         return h("th", { scope: "row", class: "name", title: row.title, "data-name": row.name },
           h("button", { type: "button", class: "open", "data-row": row.name, "aria-expanded": String(open) }, row.name),
-          ...row.marks.map((mark) => h("span", { class: "mark" }, mark)));
+          ...[...row.marks, ...(row.rank && !row.strict ? ["generalist"] : [])]
+            .map((mark) => h("span", { class: "mark" }, mark)));
       }
       if (!column.bar) return h("td", { class: classes }, String(column.show(row)));
       return h("td", { class: classes }, row.miou ? bar(row.miou, axis) : NONE);
@@ -225,7 +226,7 @@ function drawClasses(s, rows) {
     }
   });
   at("classes").replaceChildren(h("table", { class: rows.length > 10 ? "heat many" : "heat" },
-    h("caption", {}, `Class IoU in percent${crowded ? ", rounded" : ""}, the stronger the colour the more`),
+    h("caption", {}, `Class IoU in percent${crowded ? ", rounded" : ""}, the stronger the colour, the higher`),
     h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name" }, "Class"),
       ...rows.map((row) => h("th", { scope: "col" }, h("span", {}, row.name))))),
     h("tbody", {}, ...body)));
