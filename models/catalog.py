@@ -129,6 +129,8 @@ def parse_options(name: str, cls: Any, options: Mapping[str, Any]) -> Options:
     try:
         return cls.Options(**options)  # type: ignore[no-any-return]
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "options"
-        raise ModelError(f"model {name}: option {where}: {first['msg']}") from None
+        # One for each kind that the first wrong option may be of, such as a number or "native".
+        found = [(str((*e["loc"], "options")[0]), e["msg"]) for e in error.errors()]
+        where = found[0][0]
+        said = " or ".join(message for option, message in found if option == where)
+        raise ModelError(f"model {name}: option {where}: {said}") from None

@@ -21,6 +21,7 @@ from benchmarks.errors import BenchError
 from benchmarks.protocols.catalog import get_protocol
 from datasets_prep.formats.yamltext import load_yaml
 from models.catalog import GROUPS, MODELS
+from models.registry import unknown
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,11 @@ def _with_options(models: list[ModelConfig], options: Sequence[str]) -> list[Mod
         if not (equals and option):
             raise BenchError(f"--option {text}: expected KEY=VALUE or MODEL.KEY=VALUE")
         takers = {m.name for m in models if (m.name == owner if owner else _takes(m, option))}
+        if not takers and owner:
+            raise BenchError(f"--option {text}: none of the chosen models is called {owner!r}")
         if not takers:
-            what = f"is called {owner!r}" if owner else f"has an option {option!r}"
-            raise BenchError(f"--option {text}: none of the chosen models {what}")
+            known = {name for m in models for name in MODELS[m.target].Options.model_fields}
+            raise BenchError(f"--option {text}: {unknown('option', option, sorted(known))}")
         change = {option: _value(text, value)}
         models = [
             m.model_copy(update={"options": {**m.options, **change}}) if m.name in takers else m

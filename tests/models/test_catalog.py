@@ -78,7 +78,7 @@ def test_options_are_read_from_text_and_frozen():
 
 def test_a_size_is_a_number_or_native():
     assert parse_options("dense-nn", OverPatches, {"size": "native"}).size == "native"
-    with pytest.raises(ModelError, match="option size"):
+    with pytest.raises(ModelError, match=r"option size: .*integer.* or .*'native'"):
         parse_options("dense-nn", OverPatches, {"size": "naive"})
 
 

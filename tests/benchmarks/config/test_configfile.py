@@ -302,6 +302,8 @@ def test_options_reach_every_model_that_has_them() -> None:
 def test_wrong_options_are_refused(option: str, said: str) -> None:
     with pytest.raises(BenchError, match=said):
         apply(BASE, Overrides(model_from="x:Y", options=(option,)))
+    with pytest.raises(BenchError, match="unknown option 'bakbone'; did you mean backbone"):
+        apply(BASE, Overrides(models=("prototype",), options=("bakbone=resnet50",)))
 
 
 @pytest.mark.parametrize(
