@@ -24,6 +24,7 @@ _STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.grid": True,
+    "axes.unicode_minus": False,  # a letter that would be spelled where fonts are few
     "grid.color": "#dddddd",
 }
 

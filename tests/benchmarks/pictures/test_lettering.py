@@ -4,6 +4,7 @@ import pytest
 from PIL import ImageFont
 
 from benchmarks.pictures import lettering as module
+from benchmarks.pictures.canvas import Canvas
 from benchmarks.pictures.lettering import lettering, spelled
 
 
@@ -22,6 +23,18 @@ def test_letters_that_no_font_has_are_spelled(
     monkeypatch.setattr(module, "wide_font", lambda: None)
     assert spelled(text) == drawn
     assert lettering(text, 11)[0] == drawn
+
+
+def test_numbers_of_an_axis_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("benchmarks.pictures.canvas.wide_font", lambda: None)
+    with Canvas(4, 3) as canvas:
+        canvas.axes.plot([0, 1], [-7, 100])
+        limits = canvas.axes.get_ylim()
+        canvas.png()
+        labels = [label.get_text() for label in canvas.axes.get_yticklabels()]
+    assert canvas.axes.get_ylim() == limits
+    assert not [label for label in labels if "<" in label]
 
 
 def test_an_installed_font_draws_them_as_they_are(
