@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.geometry import Size
-from models.segmenter import ClassesSegmenter, Features, Segmenter
+from models.segmenter import ClassesSegmenter, Features, PresenceSegmenter, Segmenter
 from models.trial import SHOTS, Trial
 
 _SIZES: tuple[Size, ...] = ((96, 128), (128, 96))  # wide and tall
@@ -178,6 +178,28 @@ def _classes(trial: Trial) -> str:
     return ""
 
 
+def _presence(trial: Trial) -> str:
+    if not isinstance(trial.model, PresenceSegmenter):
+        return ""
+    queries, rows = [0, 1] * SHOTS, [[shot] for shot in range(SHOTS) for _ in range(2)]
+    scores = trial.segment(queries, rows)
+    before = scores.clone()
+    together = trial.model.presence(*trial.chosen(queries, rows), scores)
+    if tuple(together.shape) != (len(queries),):
+        return f"presence gave shape {tuple(together.shape)} for {len(queries)} queries; B is asked"
+    if not together.isfinite().all():
+        return "presence is not finite"
+    if not torch.equal(scores, before):
+        return "presence changed the scores that it was given"
+    alone = [
+        trial.model.presence(*trial.chosen([query], [row]), trial.segment([query], [row]))
+        for query, row in zip(queries, rows, strict=True)
+    ]
+    if far := _apart(together, torch.cat(alone)):
+        return f"presence of ten queries differs from that of each alone {far}"
+    return ""
+
+
 def _apart(one: Tensor, two: Tensor) -> str:
     """How far two tensors are apart, if further than rounding explains."""
     if one.shape != two.shape:
@@ -237,6 +259,7 @@ CHECKS: Mapping[str, Callable[[Trial], str]] = {
     "a batch of two equals two of one": _batches,
     "one call takes different numbers of supports": _ragged,
     "classes asked for at once come in any order": _classes,
+    "presence is a finite number per query, alone or in a batch": _presence,
     "inputs are left unchanged": _inputs,
     "what it says about itself is so": _traits,
 }

@@ -121,6 +121,26 @@ class ClassesSegmenter(Segmenter, Protocol):
         """
 
 
+@runtime_checkable
+class PresenceSegmenter(Segmenter, Protocol):
+    """A segmenter that says how sure it is that a query holds the class at all."""
+
+    def presence(self, queries: Sequence[Features], supports: Supports, scores: Tensor) -> Tensor:
+        """A number for each of B queries; the larger, the likelier that the class is there.
+
+        Only its order over episodes counts, so any unit and range will do. Masks are made of
+        `scores` whatever is said here. Called under protocols that ask whether the class is there.
+
+        Args:
+            queries: as `segment` was given them.
+            supports: likewise.
+            scores: what `segment` gave for them, B×H×W.
+
+        Returns:
+            B real numbers, finite.
+        """
+
+
 class BaseSegmenter:
     """Defaults for everything beside the contract; inherit once or write the attributes.
 

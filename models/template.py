@@ -7,7 +7,8 @@ Copy this file, change what is marked 1 to 4, then
 
 It works as it is: a query patch is foreground if its colour is nearer to the mean colour of the
 supports' foreground than to that of their background. `models.segmenter` says what each method
-gets and gives; every tensor is on the device that `load` was told.
+gets and gives, and which a model may have beside, such as `presence`; every tensor is on the device
+that `load` was told.
 """
 
 from collections.abc import Sequence

@@ -73,10 +73,15 @@ class Trial:
             extras["truths"] = self.masks[list(queries)]
         if "names" in self.trait("wants"):
             extras["names"] = [f"class {query}" for query in queries]
-        return self.model.segment(
+        return self.model.segment(*self.chosen(queries, shots), **extras)
+
+    def chosen(
+        self, queries: Sequence[int], shots: Sequence[Sequence[int]]
+    ) -> tuple[list[Features], list[list[Features]]]:
+        """The features of some queries, and of the supports of each."""
+        return (
             [self.features[query] for query in queries],
             [[self.supports[shot] for shot in row] for row in shots],
-            **extras,
         )
 
 

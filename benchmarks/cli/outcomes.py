@@ -45,19 +45,27 @@ def failures(run: "Unfinished") -> str:
 def print_answers(outcomes: list["Outcome"], results_root: Path) -> None:
     """What was asked beside mIoU, by protocols with a question of their own or by `--metrics`."""
     from benchmarks.cli.console import print_table
-    from benchmarks.evaluation.questions import HEADS
+    from benchmarks.evaluation.questions import ANSWERS, HEADS
     from benchmarks.results import figures
-    from benchmarks.results.evaluation import evaluations
+    from benchmarks.results.evaluation import Evaluation, evaluations
     from benchmarks.results.store import read_result
 
     asked = [o.key for o in outcomes if o.record and figures.asked(o.record)]
-    tables: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
+    questions: dict[object, list[Evaluation]] = {}
     for own in evaluations(read_result(results_root, key) for key in asked):
-        shown = [f"{100 * value:.1f}" for value in own.answers.values()]
-        row = (own.dataset, own.protocol, own.model, own.shots, *shown)
-        tables.setdefault(tuple(own.answers), []).append(row)
-    for names, rows in tables.items():
-        heads = [HEADS[name] for name in names]
+        recipe = own.results[0].record.setup.episodes.recipe
+        questions.setdefault(ANSWERS.get(recipe), []).append(own)
+    for every in questions.values():
+        # Not every model answers all of a question.
+        shown = [name for name in HEADS if any(name in own.answers for own in every)]
+        rows = [
+            (
+                *(own.dataset, own.protocol, own.model, own.shots),
+                *(f"{100 * own.answers[n]:.1f}" if n in own.answers else "–" for n in shown),
+            )
+            for own in every
+        ]
+        heads = [HEADS[name] for name in shown]
         keys = ("dataset", "protocol", "model", "shots")
         print_table((*keys, *heads), rows, right=("shots", *heads))
 

@@ -1,6 +1,6 @@
 """From scores to what is kept of an episode: integer counts, and its mask where that is wanted."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
@@ -32,6 +32,19 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Segmented:
+    """What a model says of a batch.
+
+    Attributes:
+        scores: B×H×W, on the model's grid; or of all classes of a query at once, see `predict`.
+        presence: of each query; None where the protocol does not ask, or the model does not say.
+    """
+
+    scores: Tensor
+    presence: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
 class Counted:
     """One episode's counts as in `EpisodeCounts`, and its predicted mask where it is wanted.
 
@@ -42,13 +55,14 @@ class Counted:
     areas: tuple[int, int, int, int]
     further: Mapping[str, int]
     mask: bytes | None
+    presence: float | None
 
 
 def counted(
     model: Segmenter,
     loader: Loader,
     batch: Batch,
-    scores: Tensor,
+    segmented: Segmented,
     protocol: Protocol,
     wanted: Wanted,
     loading: Callable[[], AbstractContextManager[None]],
@@ -59,11 +73,12 @@ def counted(
         model: gives geometry and rule.
         loader: has the ground truths.
         batch: the episodes.
-        scores: B×H×W, on the model's grid; or of all classes of a query at once, see `predict`.
+        segmented: what the model says of them.
         protocol: says on which grid masks are scored.
         wanted: what is kept.
         loading: held while a ground truth is loaded: what fails then is no fault of the model.
     """
+    scores, presence = segmented.scores, segmented.presence
     each = len(batch.episodes) // len(scores)
     sizes = [loader.dataset.size(e.query) for e in batch.episodes]
     for size, group in groupby(range(len(sizes)), key=lambda index: sizes[index]):
@@ -79,4 +94,6 @@ def counted(
             kept = None
             if wanted.masks is not None:
                 kept = line_of(episode.index, mask) if wanted.masks == "rle" else encode_mask(mask)
-            yield Counted(episode, count(mask, truth), further, kept)
+            yield Counted(
+                episode, count(mask, truth), further, kept, presence[index] if presence else None
+            )

@@ -86,7 +86,7 @@ def predict_now(
         evaluator = Evaluator(model, loader, FeatureCache([]), torch.device(device))
         with torch.inference_mode():
             unit = units(episodes, protocol.ways)[number // protocol.ways]
-            scores = evaluator.segment(Batch(0, unit), digest(episodes), protocol)
+            scores = evaluator.segment(Batch(0, unit), digest(episodes), protocol).scores
             size = dataset.size(unit[0].query)
             masks = predict(model, scores, size, protocol.target(size), protocol.ways)
             mask: NDArray[np.bool_] = masks[number % protocol.ways]

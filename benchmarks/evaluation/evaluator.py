@@ -11,10 +11,10 @@ from torch import Tensor
 
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.cache import FeatureCache, Key
-from benchmarks.evaluation.counting import Counted, Wanted, counted
+from benchmarks.evaluation.counting import Counted, Segmented, Wanted, counted
 from benchmarks.evaluation.loader import Loader
 from benchmarks.evaluation.plan import Batch, units
-from benchmarks.evaluation.prediction import check_scores
+from benchmarks.evaluation.prediction import check_scores, checked_presence
 from benchmarks.evaluation.timing import Stages
 from benchmarks.evaluation.tried import EncodeCounts, Tried
 from benchmarks.protocols.catalog import Protocol
@@ -22,7 +22,7 @@ from benchmarks.results.journal import Row
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.errors import DatasetError
 from models.geometry import Size
-from models.segmenter import ClassesSegmenter, Features, Segmenter, trait
+from models.segmenter import ClassesSegmenter, Features, PresenceSegmenter, Segmenter, trait
 
 _AHEAD = 2  # batches whose images are decoded while one runs
 _REASON = 300  # characters of a failure that are kept
@@ -140,7 +140,8 @@ class Evaluator:
         each = 1000 * seconds / max(len(own), 1)
         return Tried(
             tuple(
-                Row(c.episode.index, c.episode.class_index, c.areas, each, c.further) for c in found
+                Row(c.episode.index, c.episode.class_index, c.areas, each, c.further, c.presence)
+                for c in found
             ),
             failed,
             {c.episode.index: c.mask for c in found if c.mask is not None},
@@ -155,10 +156,10 @@ class Evaluator:
         """The counts of all episodes, or what was raised."""
         try:
             with torch.inference_mode():
-                scores = self.segment(batch, seed, protocol)
+                segmented = self.segment(batch, seed, protocol)
                 with self._stage("score"):
                     found = counted(
-                        self.model, self.loader, batch, scores, protocol, keep, self._loading
+                        self.model, self.loader, batch, segmented, protocol, keep, self._loading
                     )
                     return list(found)
         except Exception as error:  # a model is anyone's code and may raise anything
@@ -207,8 +208,8 @@ class Evaluator:
         if self.model.support_uses_features:
             self.encodes.naive_images += supports
 
-    def segment(self, batch: Batch, seed: str, protocol: Protocol) -> Tensor:
-        """Scores of one batch on the model's grid, from the cache where it can; see `predict`."""
+    def segment(self, batch: Batch, seed: str, protocol: Protocol) -> Segmented:
+        """What the model says of one batch, from the cache where it can."""
         self._prompt = protocol.prompt
         supports = self._supports(list(batch.pairs()))
         images = self._images(batch.images())
@@ -233,7 +234,11 @@ class Evaluator:
             else:
                 scores = self.model.segment(queries, shots, **extras)
         check_scores(scores, batch.episodes, together)
-        return scores
+        if not (protocol.asks_presence and isinstance(self.model, PresenceSegmenter)):
+            return Segmented(scores)
+        with self._stage("segment"):
+            presence = self.model.presence(queries, shots, scores)
+        return Segmented(scores, checked_presence(presence, batch.episodes))
 
     def _images(self, image_ids: Iterable[str]) -> Mapping[str, Features]:
         """Image features, from the cache or computed now."""

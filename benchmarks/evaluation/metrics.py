@@ -6,7 +6,7 @@ nothing here is a mean of per-image IoU.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +32,23 @@ class EpisodeCounts:
         class_id: n class indices.
         areas: n×4 pixels, columns as in `COUNTS`; ignore pixels are in none of them.
         further: n pixels each, by names as in `METRICS`, of what was asked for beside them.
+        presence: n finite numbers, the larger the likelier that the query holds the class, as the
+            model says; None where it was not asked or does not say.
     """
 
     episode: Integers
     class_id: Integers
     areas: Integers
     further: Mapping[str, Integers] = field(default_factory=dict)
+    presence: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.episode)
+
+    @property
+    def beside(self) -> dict[str, NDArray[Any]]:
+        """What there is beside the areas, by the names of its columns."""
+        return {**self.further, **({} if self.presence is None else {"presence": self.presence})}
 
     def runs(self, number: int) -> list["EpisodeCounts"]:
         """The rows cut into `number` equal runs by episode number; none of them is empty."""
@@ -50,7 +58,10 @@ class EpisodeCounts:
     def part(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "EpisodeCounts":
         """Some of the rows, by number or by mask."""
         further = {name: own[rows] for name, own in self.further.items()}
-        return EpisodeCounts(self.episode[rows], self.class_id[rows], self.areas[rows], further)
+        presence = None if self.presence is None else self.presence[rows]
+        return EpisodeCounts(
+            self.episode[rows], self.class_id[rows], self.areas[rows], further, presence
+        )
 
     def at_border(self) -> "EpisodeCounts | None":
         """The same with intersection and union of borders alone; None where they were not counted.

@@ -1,6 +1,7 @@
 """Scores become masks here alone: mapped to the protocol's grid, then by the model's own rule."""
 
 import io
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,6 +42,28 @@ def check_scores(scores: Tensor, episodes: Sequence[Episode], together: int = 0)
         raise BenchError(
             f"the model gave scores that are not finite in episode {bad.index} (query {bad.query})"
         )
+
+
+def checked_presence(presence: Tensor, episodes: Sequence[Episode]) -> list[float]:
+    """What a model says of each episode's query, refused where it cannot be ranked.
+
+    Raises:
+        BenchError: if it is not a number for each, or not finite; the episode is named.
+    """
+    what = f"shape {tuple(presence.shape)}" if isinstance(presence, Tensor) else None
+    if what is None or tuple(presence.shape) != (len(episodes),):
+        raise BenchError(
+            f"the model gave presence of {what or type(presence).__name__} for {len(episodes)} "
+            "queries; it must be a number for each"
+        )
+    found: list[float] = presence.double().tolist()
+    for episode, value in zip(episodes, found, strict=True):
+        if not math.isfinite(value):
+            raise BenchError(
+                f"the model gave a presence of {value} in episode {episode.index} "
+                f"(query {episode.query}); it must be finite"
+            )
+    return found
 
 
 def predict(

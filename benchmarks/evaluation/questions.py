@@ -19,6 +19,7 @@ def absence(
     Returns:
         false_alarm_rate: the share of absent queries of which more than 0.1% is marked;
         marked_area: the mean share of an absent query that is marked;
+        presence_auroc: the area under the ROC curve of the model's presence, where it has one;
         present_miou: the mIoU of the present queries alone, as `fixed-v1` has it; the result's own
         mIoU counts the unions of the absent ones too. All in 0..1.
     """
@@ -32,7 +33,24 @@ def absence(
             "false_alarm_rate": float(np.mean(shares > MARKED)),
             "marked_area": float(np.mean(shares)),
         }
+    if counts.presence is not None and absent.any():
+        found["presence_auroc"] = auroc(counts.presence[~absent], counts.presence[absent])
     return found
+
+
+def auroc(present: NDArray[np.float64], absent: NDArray[np.float64]) -> float:
+    """The area under the ROC curve in 0..1 of scores that are to be larger where a class is there.
+
+    That is the Mann-Whitney statistic: the share of all pairs of a present and an absent query of
+    which the present one has the larger score, equal scores counted half (Hanley and McNeil 1982).
+
+    Args:
+        present: scores of the queries that hold the class, at least one.
+        absent: of those that do not, at least one.
+    """
+    ordered = np.sort(absent)
+    smaller, no_larger = (np.searchsorted(ordered, present, side) for side in ("left", "right"))
+    return float((smaller + no_larger).sum() / (2 * len(present) * len(absent)))
 
 
 def spread(
@@ -112,6 +130,7 @@ HEADS: Mapping[str, str] = {
     "present_miou": "mIoU, present alone",
     "false_alarm_rate": "false alarms",
     "marked_area": "marked area",
+    "presence_auroc": "presence AUROC",
     "two_there_miou": "mIoU, two there",
     "one_there_miou": "mIoU, one there",
     "support_mean": "mean IoU",

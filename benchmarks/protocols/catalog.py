@@ -31,6 +31,7 @@ class Protocol:
             `benchmarks.evaluation.prompts` draws from it.
         ways: so many episodes that follow each other ask for as many classes of one query, whose
             pixels go to one of them or to none.
+        asks_presence: whether models that can are asked how likely the class is there at all.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Protocol:
     prompt: str = "mask"
     ways: int = 1
     nested: bool = False
+    asks_presence: bool = False
 
     @property
     def resolution(self) -> str:
@@ -151,6 +153,7 @@ _ALL = (
         seed="sha256 of dataset, fold and class",
         repeats=False,
         source="this suite: is the class there? (docs/questions.md)",
+        asks_presence=True,
     ),
     Protocol(
         name="supports-v1",

@@ -77,7 +77,10 @@ class Evaluation:
         return [figures.draws([result])[0] for result in self.results]
 
     def table(self) -> "pyarrow.Table":
-        """All episodes: fold, number, class, query, pixel counts; see its `to_pandas`."""
+        """All episodes: fold, number, class, query, pixel counts; see its `to_pandas`.
+
+        `presence` stands last, where the model was asked for it and says it.
+        """
         import pyarrow as pa
 
         return pa.concat_tables(
@@ -92,7 +95,7 @@ class Evaluation:
                     "query": list(result.queries),
                 }
                 | {name: result.counts.areas[:, column] for column, name in enumerate(COUNTS)}
-                | dict(result.counts.further)
+                | result.counts.beside
             )
             for result in self.results
         )

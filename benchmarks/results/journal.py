@@ -6,6 +6,7 @@ episode. A process killed at any moment leaves at most a torn last line, which i
 
 import errno
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,13 +29,40 @@ Resume = Literal["resume", "fresh"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One episode's counts as they go into the journal; `further` as in `EpisodeCounts`."""
+    """One episode's counts as they go into the journal; the last two as in `EpisodeCounts`."""
 
     episode: int
     class_id: int
     areas: tuple[int, int, int, int]
     milliseconds: float
     further: Mapping[str, int] = field(default_factory=dict)
+    presence: float | None = None
+
+    def entry(self) -> tuple[Any, ...]:
+        """What `row_of` reads; what there is nothing of takes no room at the end."""
+        counts = (self.episode, self.class_id, self.areas, round(self.milliseconds, 3))
+        if self.presence is not None:
+            return (*counts, self.further, self.presence)
+        return (*counts, self.further) if self.further else counts
+
+
+def row_of(
+    episode: Any, class_id: Any, areas: Any, milliseconds: Any, further: Any = (), *presence: Any
+) -> Row:
+    """The row of a journal's entry.
+
+    Raises:
+        ValueError, TypeError: if it is none.
+    """
+    fi, fu, bi, bu = map(_number, areas)
+    return Row(
+        _number(episode),
+        _number(class_id),
+        (fi, fu, bi, bu),
+        float(milliseconds),
+        {str(name): _number(value) for name, value in dict(further).items()},
+        *map(_finite, presence),
+    )
 
 
 @dataclass
@@ -55,16 +83,7 @@ class Contents:
         elif "failed" in entry:
             self.failed[_number(entry["failed"])] = str(entry["reason"])
         else:
-            batch = [
-                Row(
-                    _number(episode),
-                    _number(class_id),
-                    (_number(fi), _number(fu), _number(bi), _number(bu)),
-                    float(milliseconds),
-                    {str(name): _number(value) for own in further for name, value in own.items()},
-                )
-                for episode, class_id, (fi, fu, bi, bu), milliseconds, *further in entry["rows"]
-            ]
+            batch = [row_of(*own) for own in entry["rows"]]
             self.seconds += float(entry["seconds"])
             self.rows += batch
             for row in batch:
@@ -75,6 +94,13 @@ def _number(value: Any) -> int:
     """A number as a journal has it; anything else makes its line a damaged one."""
     if type(value) is not int or not 0 <= value <= MOST_PIXELS:
         raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _finite(value: Any) -> float:
+    """The same for a number that may be any."""
+    if type(value) is not float or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no finite number")
     return value
 
 
@@ -168,11 +194,7 @@ class Journal:
         """
         self.rows += rows
         self.seconds += seconds
-        entries = [
-            (r.episode, r.class_id, r.areas, round(r.milliseconds, 3), *filter(None, [r.further]))
-            for r in rows
-        ]
-        self._append({"rows": entries, "seconds": round(seconds, 6)})
+        self._append({"rows": [row.entry() for row in rows], "seconds": round(seconds, 6)})
         for row in rows:
             self.failed.pop(row.episode, None)
 
@@ -188,6 +210,7 @@ class Journal:
     def counts(self) -> EpisodeCounts:
         """All rows so far, by episode number."""
         rows = sorted(self.rows, key=lambda row: row.episode)
+        presence = [row.presence for row in rows]
         return EpisodeCounts(
             np.array([row.episode for row in rows], dtype=np.int64),
             np.array([row.class_id for row in rows], dtype=np.int64),
@@ -196,6 +219,7 @@ class Journal:
                 name: np.array([row.further[name] for row in rows], dtype=np.int64)
                 for name in further_counts(self._setup.metrics)
             },
+            np.array(presence, dtype=np.float64) if rows and None not in presence else None,
         )
 
     def finish(self, record: RunRecord, queries: Sequence[str]) -> None:

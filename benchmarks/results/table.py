@@ -1,6 +1,6 @@
 """`episodes.parquet`: the counts of every episode as a table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ class EpisodeTable:
     """What the file holds, one row an episode, by episode number.
 
     Attributes:
-        counts: the integers that figures are made of.
+        counts: what figures are made of.
         queries: the query image, for clustered intervals.
         milliseconds: the time it took; None where it was not kept.
     """
@@ -35,13 +35,16 @@ class EpisodeTable:
     milliseconds: Milliseconds | None
 
 
-def _schema(further: Iterable[str], timed: bool) -> Any:
+def _schema(names: Container[str]) -> Any:
+    """The columns in order: those that all tables have, and of the others those in `names`."""
     import pyarrow as pa
 
     fields = {"episode": pa.int64(), "class_id": pa.int64()}
     fields["query"] = pa.dictionary(pa.int32(), pa.string())
-    fields |= {name: pa.int64() for name in (*COUNTS, *further)}
-    return pa.schema(fields | ({"milliseconds": pa.float32()} if timed else {}))
+    fields |= {name: pa.int64() for name in COUNTS}
+    others = {name: pa.int64() for name in further_counts(METRICS)}
+    others |= {"presence": pa.float64(), "milliseconds": pa.float32()}
+    return pa.schema(fields | {name: kind for name, kind in others.items() if name in names})
 
 
 def write_table(
@@ -53,10 +56,10 @@ def write_table(
 
     columns: dict[str, Any] = {"episode": counts.episode, "class_id": counts.class_id}
     columns["query"] = pa.array(queries, pa.string()).dictionary_encode()
-    columns |= dict(zip(COUNTS, counts.areas.T, strict=True)) | dict(counts.further)
+    columns |= dict(zip(COUNTS, counts.areas.T, strict=True)) | counts.beside
     if milliseconds is not None:
         columns["milliseconds"] = milliseconds
-    table = pa.table(columns, schema=_schema(counts.further, milliseconds is not None))
+    table = pa.table(columns, schema=_schema(columns))
     # Integers by their differences take about two thirds of the space.
     encoding = dict.fromkeys(
         ("episode", "class_id", *COUNTS, *counts.further), "DELTA_BINARY_PACKED"
@@ -80,12 +83,10 @@ def read_table(path: Path, record: RunRecord) -> EpisodeTable:
     episodes, further = record.setup.episodes.count, further_counts(record.setup.metrics)
     try:
         with pq.ParquetFile(path) as file:
-            timed = "milliseconds" in file.schema_arrow.names
+            names = set(file.schema_arrow.names)
             # Before anything is read: a small file may claim to hold any number of rows.
             # More may be counted than the record names: a table is written before its record.
-            there = [name for name in further_counts(METRICS) if name in file.schema_arrow.names]
-            fits = file.schema_arrow.equals(_schema(there, timed)) and {*further} <= {*there}
-            if not fits:
+            if not file.schema_arrow.equals(_schema(names)) or not {*further} <= names:
                 raise BenchError(f"{path} does not hold the columns of a result")
             if file.metadata.num_rows != episodes:
                 raise BenchError(f"{path} does not hold the {episodes} episodes of its record")
@@ -104,6 +105,7 @@ def read_table(path: Path, record: RunRecord) -> EpisodeTable:
         table.column("class_id").to_numpy(),
         np.stack([table.column(name).to_numpy() for name in COUNTS], axis=1),
         {name: table.column(name).to_numpy() for name in further},
+        table.column("presence").to_numpy() if "presence" in names else None,
     )
     if counts.episode.tolist() != list(range(episodes)):
         raise BenchError(f"{path} does not hold the {episodes} episodes of its record")
@@ -111,12 +113,14 @@ def read_table(path: Path, record: RunRecord) -> EpisodeTable:
     pixels = np.column_stack([counts.areas, *counts.further.values()])
     if (pixels < 0).any() or (pixels > MOST_PIXELS).any():
         raise BenchError(f"{path} holds counts below 0 or above those of any image")
+    if counts.presence is not None and not np.isfinite(counts.presence).all():
+        raise BenchError(f"{path} holds a presence that is not a finite number")
     if not set(counts.class_id.tolist()) <= known:
         raise BenchError(f"{path} holds classes that its record does not name")
     return EpisodeTable(
         counts,
         tuple(table.column("query").to_pylist()),
-        table.column("milliseconds").to_numpy() if timed else None,
+        table.column("milliseconds").to_numpy() if "milliseconds" in names else None,
     )
 
 

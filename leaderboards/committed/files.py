@@ -39,7 +39,7 @@ class CommittedRecord(BaseModel):
     class_counts: dict[int, Areas] = Field(description="the columns of `COUNTS`, summed per class")
     counts_digest: str = Field(description="names class, query and counts of every episode")
     further_digest: str | None = Field(
-        None, description="names what else was counted of every episode; None where nothing was"
+        None, description="names what else is kept of every episode; None where nothing is"
     )
 
 
@@ -139,14 +139,15 @@ def counts_digest(counts: EpisodeCounts, queries: Sequence[str]) -> str:
 
 
 def further_digest(counts: EpisodeCounts) -> str | None:
-    """sha256 of the names of the further counts, and a line for each episode; None without any.
+    """sha256 of the names of further counts and `presence`, and a line for each episode.
 
-    Apart from `counts_digest`: to count something more leaves what was counted and verified.
+    None without any. Numbers stand as Python prints them, so that every bit of them counts. Apart
+    from `counts_digest`: to count something more leaves what was counted and verified.
     """
-    if not counts.further:
+    if not counts.beside:
         return None
-    rows = zip(*(own.tolist() for own in counts.further.values()), strict=True)
-    lines = ("\t".join(map(str, row)) + "\n" for row in (tuple(counts.further), *rows))
+    rows = zip(*(own.tolist() for own in counts.beside.values()), strict=True)
+    lines = ("\t".join(map(str, row)) + "\n" for row in (tuple(counts.beside), *rows))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -1,6 +1,7 @@
 """Results of made-up models, written through the journal as a real run writes them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,17 @@ def make_rows(setup: Setup, skill: float = 0.6, seed: int = 0) -> list[Row]:
     return rows
 
 
+def with_presence(rows: Sequence[Row], skill: float = 0.6, seed: int = 0) -> list[Row]:
+    """The rows of a model that says whether the class is there: in even episodes, in `absent-v1`.
+
+    `skill` is how far the means of both kinds are apart, in standard deviations.
+    """
+    random = np.random.default_rng(seed)
+    return [
+        replace(row, presence=float(random.normal(0 if row.episode % 2 else skill))) for row in rows
+    ]
+
+
 def query_names(count: int) -> list[str]:
     """Every query is asked for twice, a class apart."""
     return [f"img_{index % max(count // 2, 1):04d}" for index in range(count)]
@@ -153,6 +165,7 @@ def write_run(
     *,
     skill: float = 0.6,
     seed: int = 0,
+    presence: bool = False,
     record: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> RunKey:
@@ -161,6 +174,8 @@ def write_run(
     protocol = protocol_folder(setup.protocol.name, setup.episodes.limit)
     key = RunKey(setup.dataset.name, protocol, setup.model.name, setup.fold, setup.shots)
     rows = make_rows(setup, skill, seed)
+    if presence:
+        rows = with_presence(rows, skill, setup.fold)
     with Journal(key.folder(results_root), setup, "fresh") as journal:
         journal.append(rows, 1.5)
         journal.finish(make_record(setup, rows, **(record or {})), query_names(len(rows)))

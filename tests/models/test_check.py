@@ -213,3 +213,30 @@ def test_classes_at_once_may_come_in_any_order() -> None:
     name = "classes asked for at once come in any order"
     assert "depends on the order" in broken(Ordered())[name]
     assert "B×4×H×W" in broken(Short())[name]
+
+
+@pytest.mark.parametrize(
+    ("presence", "detail"),
+    [
+        (lambda scores: scores.amax(), r"presence gave shape \(\) for 10 queries"),
+        (lambda scores: scores.flatten(1).amax(1) / 0, "presence is not finite"),
+        (lambda scores: scores.mul_(2).flatten(1).amax(1), "changed the scores"),
+        (lambda scores: torch.rand(len(scores)), "differs from that of each alone"),
+        (lambda scores: (scores - scores.mean()).flatten(1).amax(1), "differs from that of each"),
+        (lambda scores: scores.tolist(), "AttributeError: 'list' object"),
+    ],
+)
+def test_a_broken_presence_is_found(presence: Callable[[Tensor], Tensor], detail: str) -> None:
+    class Unsure(Steady):
+        def presence(
+            self,
+            queries: Sequence[Features],
+            supports: Sequence[Sequence[Features]],
+            scores: Tensor,
+        ) -> Tensor:
+            return presence(scores)
+
+    found = broken(Unsure())
+    assert [*found] == ["presence is a finite number per query, alone or in a batch"]
+    with pytest.raises(AssertionError, match=detail):
+        raise AssertionError(*found.values())
