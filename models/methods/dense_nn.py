@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.catalog import Card
-from models.methods.patches import SEES_TEST_CLASSES, OverPatches
+from models.methods.patches import SEES_TEST_CLASSES, OverPatches, likeliest
 from models.segmenter import BaseSegmenter, Features, Supports
 
 
@@ -56,6 +56,10 @@ class DenseNN(OverPatches, BaseSegmenter):
             score = _nearest(rows, shots, "foreground") - _nearest(rows, shots, "background")
             scores.append(score.view(patches.shape[-2:]))
         return torch.stack(scores).float()
+
+    def presence(self, queries: Sequence[Features], supports: Supports, scores: Tensor) -> Tensor:
+        """The score of the likeliest patch of each query."""
+        return likeliest(scores)
 
 
 def foreground_patches(mask: Tensor, grid: torch.Size) -> Tensor:

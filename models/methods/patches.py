@@ -41,6 +41,15 @@ class PatchOptions(Options):
     )
 
 
+def likeliest(scores: Tensor) -> Tensor:
+    """How likely a class is there, by its likeliest patch: the greatest of each of B×h×w scores.
+
+    An image is anomalous as its most anomalous patch is (PatchCore, Roth et al. 2022), and holds a
+    class as the patch that looks most like it.
+    """
+    return scores.flatten(1).amax(1)
+
+
 class OverPatches:
     """The parts of the contract in which models over a frozen backbone agree.
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.catalog import Card
-from models.methods.patches import SEES_TEST_CLASSES, OverPatches
+from models.methods.patches import SEES_TEST_CLASSES, OverPatches, likeliest
 from models.segmenter import BaseSegmenter, Features, Supports
 
 _TEMPERATURE = 20.0  # PANet's scaler of the cosine
@@ -53,6 +53,10 @@ class Prototype(OverPatches, BaseSegmenter):
         foreground, background = F.normalize(_means(supports), dim=2, eps=1e-8).unbind(1)
         # cos(f, p) - cos(f, q) = f·(p/|p| - q/|q|) / |f|, so one product does for both.
         return _cosines(queries, (foreground - background)[:, None])[:, 0]
+
+    def presence(self, queries: Sequence[Features], supports: Supports, scores: Tensor) -> Tensor:
+        """The score of the likeliest patch of each query."""
+        return likeliest(scores)
 
     def segment_classes(
         self, queries: Sequence[Features], supports: Sequence[Sequence[Sequence[Features]]]

@@ -119,3 +119,7 @@ class SDFeatures(BaseSegmenter):
     def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
         """The matcher's scores: B×h×w."""
         return self.inner.segment(queries, supports)
+
+    def presence(self, queries: Sequence[Features], supports: Supports, scores: Tensor) -> Tensor:
+        """The matcher's own."""
+        return self.inner.presence(queries, supports, scores)

@@ -110,6 +110,21 @@ def test_extreme_masks_equal_the_transcription(cls: type, kind: str):
         assert torch.allclose(run(cls, 1, supports), expected, atol=1e-5)
 
 
+@both
+def test_a_class_is_as_likely_there_as_in_its_likeliest_patch(cls: type):
+    supports = [(feature(10 + k), mask(k)) for k in range(2)]
+    model = MODELS[cls]
+    shots = [model.encode_support(torch.zeros(()), m[None], [f])[0] for f, m in supports]
+    queries, rows = [feature(q) for q in range(3)], [shots, shots[:1], shots[1:]]
+    found = model.presence(queries, rows, model.segment(queries, rows))
+    used = [supports, supports[:1], supports[1:]]
+    expected = [
+        max(TRANSCRIPTIONS[cls](query, own).flatten().tolist())
+        for query, own in zip(queries, used, strict=True)
+    ]
+    assert found.tolist() == pytest.approx(expected, abs=1e-5)
+
+
 def test_dense_nn_of_nothing_is_nothing_and_of_everything_everything():
     empty = torch.zeros(H * STRIDE, W * STRIDE)
     assert (run(DenseNN, 1, [(feature(2), empty)]) < 0).all()
