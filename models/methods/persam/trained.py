@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from models.methods.persam.common import OverSam, persam_card
+from models.methods.persam.mixture import trained_mixture
 from models.methods.persam.refine import framed, refined
 from models.methods.persam.target import peak, similarity, target_rows
 from models.methods.sam import Sam
@@ -85,50 +86,3 @@ class PerSAMF(OverSam):
             image["embedding"], *self.sam.prompt(frame.points(points), labels)
         )
         return logits[0, 1:], points, labels
-
-
-def trained_mixture(logits: Tensor, truth: Tensor, steps: int) -> Tensor:
-    """Three weights, summing to 1, that make a mixture of masks fit the truth.
-
-    Dice plus focal loss, AdamW with learning rate 0.001 on a cosine and ε 0.0001. The first weight
-    follows from the other two, which are trained.
-
-    Args:
-        logits: of the three masks, 3×N.
-        truth: N in {0, 1}.
-        steps: optimisation steps.
-
-    Returns:
-        The 3 weights.
-    """
-    free = logits.new_full((2,), 1 / 3)
-    optimizer = torch.optim.AdamW([free], lr=1e-3, eps=1e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    changes = logits[1:] - logits[0]
-    for _ in range(steps):
-        free.grad = changes @ loss_gradient(logits[0] + free @ changes, truth)
-        optimizer.step()
-        schedule.step()
-    return torch.cat([1 - free.sum(0, keepdim=True), free])
-
-
-def loss_gradient(logits: Tensor, truth: Tensor) -> Tensor:
-    """The gradient of PerSAM-F's loss by the logits of a mask.
-
-    The loss is 1 - (2·Σpt + 1) / (Σp + Σt + 1), with p the sigmoid of the logits and t the truth,
-    plus the mean focal loss with α 0.25 and γ 2 (Lin et al., ICCV 2017). By hand, because autograd
-    takes four times as long for these thousand steps.
-
-    Args:
-        logits: N.
-        truth: N in {0, 1}.
-
-    Returns:
-        N.
-    """
-    p, rest = logits.sigmoid(), (-logits).sigmoid()
-    total = p.sum() + truth.sum() + 1
-    dice = ((2 * (p @ truth) + 1) / total - 2 * truth) / total * p * rest
-    inside = 0.25 * rest**2 * (2 * p * F.logsigmoid(logits) - rest)
-    outside = 0.75 * p**2 * (p - 2 * rest * F.logsigmoid(-logits))
-    return dice + torch.where(truth > 0, inside, outside) / len(logits)

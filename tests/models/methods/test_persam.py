@@ -12,8 +12,9 @@ from torch import Tensor
 
 from models.catalog import Options, parse_options
 from models.check import check_segmenter
+from models.methods.persam.mixture import Loss, trained_mixture
 from models.methods.persam.plain import PerSAM, attention_similarity
-from models.methods.persam.trained import PerSAMF, loss_gradient, trained_mixture
+from models.methods.persam.trained import PerSAMF
 from models.methods.sam import Guidance, Sam
 from models.segmenter import Features
 
@@ -220,13 +221,25 @@ def test_persam_f_is_the_authors_script(persam_f: PerSAMF) -> None:
 # Small steps
 
 
-def test_the_gradient_is_that_of_the_loss() -> None:
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_gradient_is_that_of_the_loss(share: float) -> None:
     generator = torch.Generator().manual_seed(0)
-    logits = (4 * torch.randn(200, generator=generator, dtype=torch.double)).requires_grad_()
-    truth = (torch.rand(200, generator=generator) < 0.3).double()
-    authors_loss(logits, truth).backward()  # type: ignore[no-untyped-call]
-    assert logits.grad is not None
-    torch.testing.assert_close(loss_gradient(logits.detach(), truth), logits.grad)
+    logits = 4 * torch.randn(3, 200, generator=generator, dtype=torch.double)
+    truth = (torch.rand(200, generator=generator) < share).double()
+    free = torch.tensor([0.7, -0.2], dtype=torch.double, requires_grad=True)
+    weights = torch.cat([1 - free.sum(0, keepdim=True), free])
+    authors_loss(weights @ logits, truth).backward()  # type: ignore[no-untyped-call]
+    loss = Loss(logits, truth)
+    for _ in range(2):  # its working memory is used again
+        gradient = loss.gradient(free.detach().numpy())
+        torch.testing.assert_close(torch.from_numpy(gradient), free.grad)
+
+
+def test_certain_masks_train_to_numbers() -> None:
+    logits = 500 * torch.tensor([[1.0, -1, 1, -1], [1, 1, -1, -1], [-1, 1, 1, -1]])
+    truth = torch.tensor([1.0, 1, 0, 0])
+    expected = authors_mixture(logits, truth, 300)
+    torch.testing.assert_close(trained_mixture(logits, truth, 300), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_training_prefers_the_mask_that_fits() -> None:
