@@ -64,11 +64,16 @@ class Places:
         Raises:
             BenchError: if a name means none, or a result is damaged.
         """
+        runs = self.runs()
+        wanted = {field: value for field, value in only.items() if value is not None}
         fits = [
             key
-            for key in self.runs()
-            if all(value in (None, getattr(key, field)) for field, value in only.items())
+            for key in runs
+            if all(value == getattr(key, field) for field, value in wanted.items())
         ]
+        if runs and not fits:
+            said = ", ".join(f"{field} {value}" for field, value in wanted.items())
+            raise BenchError(f"there is no result of {said}; bench leaderboard lists what there is")
         keys = dict.fromkeys(key for name in names for key in select(fits, name))
         return [self.read(key) for key in keys]
 

@@ -133,7 +133,10 @@ class _Plot(Canvas):
         )
 
     def plain_numbers(self) -> None:
-        """Write `10` where a logarithmic axis would write a power."""
+        """Write 1, 3, 10, 30 where a logarithmic axis would write a power of ten now and then."""
+        from matplotlib.ticker import LogLocator
+
+        self.axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         self.axes.xaxis.set_major_formatter("{x:g}")
         self.axes.xaxis.set_minor_formatter("")
 

@@ -75,7 +75,8 @@ def test_what_cannot_be_compared_is_refused_with_both_digests(tmp_path: Path) ->
     assert "dddddddddddddddd and ffffffffffffffff" in message
     assert "did you mean alpha" in refused("compare", "alpha", "alpho")
     assert "called 'xyz'; there are: alpha, beta, gamma\n" in refused("compare", "alpha", "xyz")
-    assert "there is no result" in refused("compare", "alpha", "beta", "--dataset", "nothing")
+    nothing = refused("compare", "alpha", "beta", "--dataset", "nothing", "--shots", "1")
+    assert "there is no result of dataset nothing, shots 1; bench leaderboard lists" in nothing
 
 
 def test_pictures_need_the_dataset_and_kept_masks(tmp_path: Path) -> None:
