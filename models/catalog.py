@@ -37,6 +37,7 @@ MODELS = Registry(
         "insid3": "models.methods.insid3:INSID3",
         "fssdino": "models.methods.fssdino:FSSDINO",
         "dcama": "models.methods.dcama:DCAMA",
+        "label-anything": "models.methods.label_anything:LabelAnything",
         "abcdfss": "models.methods.abcdfss:ABCDFSS",
         "gf-sam": "models.methods.gf_sam:GFSAM",
         "matcher": "models.methods.matcher:Matcher",

@@ -66,6 +66,18 @@ keep the names, which say what the adapters were trained on:
   adapter_generalist.pth                              all classes of COCO, ADE20K, LVIS, PACO
 """
 
+_LABEL_ANYTHING = """\
+checkpoints of github.com/pasqualedem/LabelAnything, which the hub has; 0.38 GB each
+
+bench models fetch brings them by these names, as the option weights does that is given one:
+
+  pasqualedem/label_anything_coco_fold0_mae_7a5p0t63    strict: base classes of a fold of COCO-20i
+  pasqualedem/label_anything_coco_fold1_mae_coh54ws0
+  pasqualedem/label_anything_coco_fold2_mae_2pnppb7k
+  pasqualedem/label_anything_coco_fold3_mae_a2gk7tet
+  pasqualedem/label_anything_mae_480_coco               all classes of COCO
+"""
+
 _SQUASHED = "squashed, bilinear"
 _PADDED = "longest side, padded, bilinear"
 _IMAGENET = "ImageNet's mean and deviation"
@@ -139,6 +151,12 @@ MODELS: Mapping[str, Published] = {
         parameters=85_660_416,
         side=512,
         pixels=f"{_SQUASHED}; {_IMAGENET}",
+    ),
+    "label-anything": Published(
+        parameters=95_322_156,
+        side=480,
+        pixels=f"{_SQUASHED}; {_IMAGENET}",
+        by_hand=_LABEL_ANYTHING,
     ),
     "abcdfss": Published(
         parameters=25_557_032,

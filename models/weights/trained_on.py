@@ -1,8 +1,8 @@
 """What a checkpoint was trained on: read from wherever its weights say it, and what follows.
 
 Knowledge follows the weights: it stands in the header of the file that holds them, in a training
-record beside them, or in the name of the file or folder that they came in. What lies beside another
-part of the model says nothing of them.
+record beside them, or in the name of the file, folder or hub repository that they came in. What
+lies beside another part of the model says nothing of them.
 """
 
 import json
@@ -23,8 +23,16 @@ SAME_FOLDS: Mapping[str, str] = {"coco2pascal": "coco"}
 # Folders `coco_fold0` are what the authors of DiffewS release; names of other datasets that are
 # split into folds are understood alike, and nothing else, for folders have any name.
 _SPLIT = ("coco", "fss1000", "isaid", "lvis", "paco-part", "pascal", "pascal-part", "shapes")
-_FOLDER = re.compile(rf"(?P<dataset>{'|'.join(_SPLIT)})_fold(?P<fold>\d{{1,3}})")
-_GENERAL: Mapping[str, tuple[str, ...]] = {"incontext": ("coco", "ade20k", "pascal")}
+# The authors of Label Anything release hub ids, and users folders named after them.
+_FOLDERS = (
+    re.compile(rf"(?P<dataset>{'|'.join(_SPLIT)})_fold(?P<fold>\d{{1,3}})"),
+    re.compile(r"label_anything_(?P<dataset>coco)_fold(?P<fold>\d)_\w+"),
+)
+_GENERAL: Mapping[str, tuple[str, ...]] = {
+    "incontext": ("coco", "ade20k", "pascal"),
+    "label_anything_mae_480_coco": ("coco",),
+}
+_HUB_ID = re.compile(r"[\w.-]+/(?P<name>[\w.-]+)(@[\w./-]+)?")
 # Files `adapter_coco_fold0.pth` are what the authors of SANSA release; FSS-1000 has one split.
 _FILE = re.compile(r"adapter_(?P<dataset>coco|lvis|fss)(_fold(?P<fold>\d{1,3}))?")
 _CALLED: Mapping[str, str] = {"fss": "fss1000"}
@@ -99,15 +107,13 @@ def told(weights: Path) -> tuple[TrainedOn, ...]:
 
 
 def told_by(options: Mapping[str, Any]) -> tuple[TrainedOn, ...]:
-    """All that the files say which a model's options name.
+    """All that the files and hub ids say which a model's options name.
 
     Raises:
         ModelError: see `told`.
     """
-    places = [
-        Path(v).expanduser() for k, v in options.items() if isinstance(v, str) and k != "random"
-    ]
-    return united(entry for place in places if place.exists() for entry in told(place))
+    named = [v for k, v in options.items() if isinstance(v, str) and k != "random"]
+    return united(entry for name in named for entry in _told_of(name))
 
 
 def united(entries: Iterable[TrainedOn]) -> tuple[TrainedOn, ...]:
@@ -162,6 +168,13 @@ def of_record(record: Mapping[str, Any], source: str) -> tuple[TrainedOn, ...]:
     """
     folds = {record["dataset"]: record["fold"], **record.get("earlier", {})}
     return tuple(TrainedOn(*_checked(name, fold), source) for name, fold in folds.items())
+
+
+def _told_of(name: str) -> Iterable[TrainedOn]:
+    if (place := Path(name).expanduser()).exists():
+        return told(place)
+    match = _HUB_ID.fullmatch(name)
+    return _in_name(match["name"], "hub id") if match else ()
 
 
 def _in_header(path: Path) -> Iterator[TrainedOn]:
@@ -220,9 +233,9 @@ def _in_filename(path: Path) -> Iterator[TrainedOn]:
         yield TrainedOn(dataset, None, source)
 
 
-def _in_name(name: str) -> Iterator[TrainedOn]:
-    source = f"folder name {name}"
-    if match := _FOLDER.fullmatch(name):
+def _in_name(name: str, kind: str = "folder name") -> Iterator[TrainedOn]:
+    source = f"{kind} {name}"
+    for match in filter(None, (pattern.fullmatch(name) for pattern in _FOLDERS)):
         yield TrainedOn(match["dataset"], int(match["fold"]), source)
     for dataset in _GENERAL.get(name, ()):
         yield TrainedOn(dataset, None, source)

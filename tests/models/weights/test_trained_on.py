@@ -101,6 +101,17 @@ def test_every_place_that_the_options_name_is_asked(tmp_path: Path) -> None:
     assert told_by({"weights": "facebook/sam-vit-huge"}) == ()
 
 
+def test_hub_ids_and_folders_named_after_them_say_it_too(tmp_path: Path) -> None:
+    name = "label_anything_coco_fold2_mae_2pnppb7k"
+    weights(tmp_path / name / "model.safetensors")
+    assert said(tmp_path / name) == [("coco", 2, f"folder name {name}")]
+    for revision in ("", "@main"):
+        found = told_by({"weights": f"pasqualedem/{name}{revision}"})
+        assert found == (TrainedOn("coco", 2, f"hub id {name}"),)
+    every = told_by({"weights": "pasqualedem/label_anything_mae_480_coco"})
+    assert sees(every, "coco") == "yes" and fold_of(every, "coco") is None
+
+
 @pytest.mark.parametrize(
     "text", ["{", "[1]", '[{"dataset": "coco"}]', '[{"dataset": "../x", "fold": 1}]', "3"]
 )
