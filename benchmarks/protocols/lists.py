@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.protocols.consecutive import Place, has_neighbour
 from benchmarks.results.records import Setup
+from datasets_prep.datasets.class_names import class_names
 from datasets_prep.episodes.episode import Episode, digest
 from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.episodes.published import difference, list_name, published_digest
@@ -20,7 +21,7 @@ from datasets_prep.prepared.dataset import PreparedDataset
 class EpisodeList:
     """One list with the name that it goes by.
 
-    `classes` names the fold's novel classes by index; list files alone know only the indices.
+    `classes` names the fold's novel classes by index.
     """
 
     dataset: str
@@ -55,10 +56,11 @@ def drawn_lists(
             its publication; the first line of another form is named.
     """
     every = read_lists(dataset, folder)
+    names = class_names(dataset, every)
     draw = recipes()[recipe]
     for index in range(len(every.folds)) if folds is None else folds:
-        pool = EpisodePool(dataset, every, every.fold(index))
-        classes = {novel: str(novel) for novel in pool.fold.novel}
+        pool = EpisodePool(dataset, every, every.fold(index), classes=names)
+        classes = {novel: names[novel] for novel in pool.fold.novel}
         for count in shots:
             drawn = EpisodeList(dataset, recipe, index, count, classes, tuple(draw(pool, count)))
             wrong = difference(dataset, every, recipe, index, count, drawn.digest)
@@ -157,7 +159,8 @@ def problems(episodes: Sequence[Episode], dataset: PreparedDataset, fold: int) -
         if absent := [image for image in images if image not in known]:
             wrong.append(f"episode {episode.index}: the dataset has no image {absent[0]}")
         elif episode.class_index not in novel:
-            wrong.append(f"episode {episode.index}: class {episode.class_index} is not novel")
+            name = dataset.classes[episode.class_index]
+            wrong.append(f"episode {episode.index}: class {name!r} is not novel in fold {fold}")
         elif folds.group_of(episode.query) in map(folds.group_of, episode.supports):
             wrong.append(f"episode {episode.index}: query and a support share a group")
     return wrong

@@ -22,12 +22,12 @@ class BaseImages:
     group: Mapping[str, str]
 
 
-def base_images(folds: FoldSet, fold: int, held_out: bool) -> BaseImages:
+def base_images(folds: FoldSet, fold: int, held_out: bool, names: Sequence[str] = ()) -> BaseImages:
     """A fold's training list without what is held out, or that alone.
 
     Every twentieth group is held out, whole, so that no video is both trained and validated on;
     where that leaves no class a pair, as in FSS-1000 with its ten images a class, every twentieth
-    class is.
+    class is. Messages call classes by `names`, those of the dataset.
 
     Raises:
         BenchError: if the list names a class that is not a base class of the fold, or no class
@@ -39,8 +39,9 @@ def base_images(folds: FoldSet, fold: int, held_out: bool) -> BaseImages:
     images: dict[int, list[str]] = {}
     for image, index in chosen.train:
         if index not in chosen.base or index in chosen.novel:
+            name = repr(names[index]) if index < len(names) else index
             raise BenchError(
-                f"fold {fold}: the training list has image {image} for class {index}, which "
+                f"fold {fold}: the training list has image {image} for class {name}, which "
                 "is not a base class; mend folds.json: prepare the dataset again"
             )
         if (group[image] in kept_back) == held_out:

@@ -80,6 +80,7 @@ class BaseEpisodes:
         augment: bool = False,
         copies: float = 0.0,
         held_out: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
         """Take a fold's training list, without what is held out, or that alone.
 
@@ -90,13 +91,14 @@ class BaseEpisodes:
             copies: share of episodes whose first support is the query's own image, mirrored or
                 not: they teach to match before anything else is learned.
             held_out: take what training leaves out, for validation; see `base_images`.
+            names: of the dataset's classes, for messages.
 
         Raises:
             BenchError: if the list names a class that is not a base class of the fold, or no
                 class has two images to make a pair of.
         """
         self._augment, self._copies = augment, copies
-        base = base_images(folds, fold, held_out)
+        base = base_images(folds, fold, held_out, names)
         self._images, self._group = base.images, base.group
         self._groups = {c: len({base.group[i] for i in base.images[c]}) for c in base.images}
 
@@ -138,13 +140,19 @@ class EveryPair:
     novel classes included.
     """
 
-    def __init__(self, folds: FoldSet, fold: int, seed: int) -> None:
+    def __init__(self, folds: FoldSet, fold: int, seed: int, *, names: Sequence[str] = ()) -> None:
         """Take a fold's training list, without what is held out; see `base_images`.
+
+        Args:
+            folds: the dataset's.
+            fold: which one.
+            seed: of the rounds' orders.
+            names: of the dataset's classes, for messages.
 
         Raises:
             BenchError: as `base_images` does.
         """
-        base = base_images(folds, fold, held_out=False)
+        base = base_images(folds, fold, held_out=False, names=names)
         self._images, self._group, self._seed = base.images, base.group, seed
         self.pairs = [(image, index) for index, images in base.images.items() for image in images]
 

@@ -104,8 +104,8 @@ def hsnet_stage(job: HSNetJob, dataset: PreparedDataset, loader: Loader) -> "HSN
     """The stage of a job, its learner's first weights drawn by the seed."""
     options = {"size": job.size, "random": "tiny" if job.backbone == "tiny" else None}
     side = cast(HSNetOptions, parse_options("hsnet", HSNet, options)).side
-    episodes = EveryPair(dataset.folds, job.fold, job.train.seed)
-    held_out = BaseEpisodes(dataset.folds, job.fold, held_out=True)
+    episodes = EveryPair(dataset.folds, job.fold, job.train.seed, names=dataset.classes)
+    held_out = BaseEpisodes(dataset.folds, job.fold, held_out=True, names=dataset.classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.train.seed)
         network = untrained(job.backbone, job.weights)

@@ -141,8 +141,8 @@ def _diffews(job: Job, places: Places, dataset: PreparedDataset, loader: Loader)
     return DiffewSStage(
         parts,
         objective,
-        BaseEpisodes(folds, fold, augment=job.augment, copies=job.copies),
-        BaseEpisodes(folds, fold, held_out=True),
+        BaseEpisodes(folds, fold, augment=job.augment, copies=job.copies, names=dataset.classes),
+        BaseEpisodes(folds, fold, held_out=True, names=dataset.classes),
         loader,
         Squash(job.resolution),
         LatentStore(parts, places.latents, dataset.digest),

@@ -1,6 +1,6 @@
 """What a recipe may draw from, and what it is: the test side of one fold, made into a list."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,12 +21,12 @@ class EpisodePool:
     folds: FoldSet
     fold: Fold
     present: Mapping[str, tuple[int, ...]] | None = None
-    classes: Sequence[str] = ()
+    classes: Mapping[int, str] = field(default_factory=dict)
     _groups: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def named(self, class_index: int) -> str:
-        """A class for a message: by name, or by number where only list files are at hand."""
-        known = class_index < len(self.classes)
+        """A class for a message: by name, or by number where nothing tells its name."""
+        known = class_index in self.classes
         return f"class {self.classes[class_index]!r}" if known else f"class {class_index}"
 
     def related(self, a: str, b: str) -> bool:

@@ -26,13 +26,14 @@ def write_lists(
         Entries of the manifest for what was written, why lists that a dataset should have are not
         there, and why lists of protocols with a question are not.
     """
+    names = dict(enumerate(classes))
     written: dict[str, Any] = {}
     notes: list[str] = []
     undrawn: list[str] = []
     for fold in (folds.fold(index) for index in folds.tested):
         tested = {count: folds.fold(fold.index, count) for count in shots}
         pools = {
-            count: EpisodePool(dataset, folds, each, _present(each, areas), classes)
+            count: EpisodePool(dataset, folds, each, _present(each, areas), names)
             for count, each in tested.items()
         }
         for recipe, draw in recipes().items():

@@ -74,11 +74,12 @@ def _check_counts(result: Result) -> None:
 def _check_figures(result: Result) -> None:
     """Recompute what the record says from the counts."""
     record, ious = result.record, figures.class_ious(result)
+    classes = record.setup.dataset.classes
     pairs = {
         "miou": (record.miou, figures.miou(result)),
         "fb_iou": (record.fb_iou, figures.fb_iou(result)),
         **{
-            f"class_iou of class {index}": (
+            f"class_iou of {classes.get(index, index)!r}": (
                 record.class_iou.get(index, math.nan),
                 ious.get(index, math.nan),
             )

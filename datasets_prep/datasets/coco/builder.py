@@ -164,7 +164,7 @@ class Coco(BaseBuilder[CocoOptions, Release]):
     def _single(self, workspace: Workspace, published: FoldSet) -> list[Item]:
         """The test images of the episode lists, fetched one by one."""
         file = self._annotations(workspace, self.release.val)
-        tested = frozenset(named_images(self.dataset, published, workspace.shots))
+        tested = frozenset(named_images(self.dataset, published, CLASSES, workspace.shots))
         index = read_index(file, workspace.progress, workspace.faults)
         entries = [entry for entry in index if entry.image_id in tested]
         known = (entry.image_id for entry in entries)

@@ -48,17 +48,26 @@ def with_novel(folds: FoldSet, novel: NovelInTrain, areas: Areas) -> FoldSet:
     return replace(folds, folds=kept, novel_in_train=novel)
 
 
-def named_images(dataset: str, folds: FoldSet, shots: Sequence[int]) -> list[str]:
+def named_images(
+    dataset: str, folds: FoldSet, classes: Sequence[str], shots: Sequence[int]
+) -> list[str]:
     """Every image, by id, of the episode lists that can be drawn from list files alone.
+
+    Args:
+        dataset: its name.
+        folds: from the list files.
+        classes: names by class index, for messages.
+        shots: of the lists.
 
     Raises:
         DatasetError: if that is none.
     """
     images: set[str] = set()
     reasons = []
+    names = dict(enumerate(classes))
     for fold in folds.folds:
         for count in shots:
-            pool = EpisodePool(dataset, folds, folds.fold(fold.index, count))
+            pool = EpisodePool(dataset, folds, folds.fold(fold.index, count), classes=names)
             for recipe in USUAL:
                 try:
                     episodes = recipes()[recipe](pool, count)

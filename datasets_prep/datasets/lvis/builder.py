@@ -13,7 +13,7 @@ from datasets_prep.datasets.coco.fetch import fetch_images
 from datasets_prep.datasets.coco.images import Item
 from datasets_prep.datasets.coco.lists import named_images
 from datasets_prep.datasets.lvis.images import make_record
-from datasets_prep.datasets.lvis.index import Entry, read_index
+from datasets_prep.datasets.lvis.index import Entry, Index, read_index
 from datasets_prep.datasets.lvis.lists import (
     ClassRule,
     Lists,
@@ -86,13 +86,14 @@ class Lvis(BaseBuilder[LvisOptions, Release]):
         file = workspace.unpacked(self.release.annotations) / _ANNOTATIONS
         index = read_index(file, workspace.progress, faults)
         derived = derived_lists(index.entries)
-        lists = self._published(workspace, derived) if options.lists == "published" else derived
-        count = len(index.classes)
-        folds = fold_set(lists, count, options.classes, workspace.shots, options.lists)
+        lists = derived
+        if options.lists == "published":
+            lists = self._published(workspace, derived, index.classes)
+        folds = fold_set(lists, len(index.classes), options.classes, workspace.shots, options.lists)
         paths = (
             self._archived(workspace, index.entries)
             if options.only is None
-            else self._single(workspace, index.entries, folds)
+            else self._single(workspace, index, folds)
         )
         items = [
             Item(entry, "test", file, *paths[entry.name], "per-class")
@@ -114,7 +115,7 @@ class Lvis(BaseBuilder[LvisOptions, Release]):
 
         def kept(areas: Areas, _: Splits) -> FoldSet:
             left = faults.without(folds)
-            return replace(left, notes=without_pixels(left, areas))
+            return replace(left, notes=without_pixels(left, areas, index.classes))
 
         return Content(
             classes=index.classes,
@@ -124,12 +125,12 @@ class Lvis(BaseBuilder[LvisOptions, Release]):
             notes=notes,
         )
 
-    def _published(self, workspace: Workspace, annotated: Lists) -> Lists:
+    def _published(self, workspace: Workspace, annotated: Lists, classes: Sequence[str]) -> Lists:
         folder = workspace.unpacked(self.release.lists)
         found = sorted(path for path in files_below(folder) if path.name == _PICKLE)
         if len(found) != 1:
             raise DatasetError(f"{folder} holds {len(found)} files {_PICKLE}; is it another file?")
-        return published_lists(found[0], annotated, workspace.faults.left_out)
+        return published_lists(found[0], annotated, classes, workspace.faults.left_out)
 
     def _archived(
         self, workspace: Workspace, entries: Sequence[Entry]
@@ -151,11 +152,11 @@ class Lvis(BaseBuilder[LvisOptions, Release]):
         return paths
 
     def _single(
-        self, workspace: Workspace, entries: Sequence[Entry], folds: FoldSet
+        self, workspace: Workspace, index: Index, folds: FoldSet
     ) -> dict[str, tuple[Path, Path]]:
         """The same for the images of the episode lists, fetched one by one."""
-        tested = frozenset(named_images(self.dataset, folds, workspace.shots))
-        names = [entry.name for entry in entries if entry.image_id in tested]
+        tested = frozenset(named_images(self.dataset, folds, index.classes, workspace.shots))
+        names = [entry.name for entry in index.entries if entry.image_id in tested]
         root = workspace.raw / "single"
         for part in self.release.images:
             fetch_images(

@@ -33,7 +33,9 @@ def derived_lists(entries: Iterable[Entry]) -> Lists:
     return {index: tuple(lists[index]) for index in sorted(lists)}
 
 
-def published_lists(path: Path, annotated: Lists, left_out: Collection[str] = ()) -> Lists:
+def published_lists(
+    path: Path, annotated: Lists, classes: Sequence[str], left_out: Collection[str] = ()
+) -> Lists:
     """Classes and images in the order of Matcher's `lvis_val.pkl`.
 
     The pickle maps a category to its images by file name, and those to their annotations. Whether
@@ -43,6 +45,7 @@ def published_lists(path: Path, annotated: Lists, left_out: Collection[str] = ()
     Args:
         path: the pickle.
         annotated: the pairs that there are.
+        classes: names by class index, for messages.
         left_out: images that are missing there on purpose.
 
     Raises:
@@ -68,10 +71,12 @@ def published_lists(path: Path, annotated: Lists, left_out: Collection[str] = ()
         ]
         if not strangers:
             return lists
+    # By the last of the two numberings.
     index, image = strangers[0]
+    name = f"{classes[index]!r} ({index})" if 0 <= index < len(classes) else str(index)
     raise DatasetError(
         f"{path} lists {len(strangers):,} pairs that are not annotated, as image {image} of "
-        f"category {index}; is it of another version of LVIS?"
+        f"category {name}; is it of another version of LVIS?"
     )
 
 

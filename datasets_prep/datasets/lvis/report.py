@@ -1,6 +1,6 @@
 """Compare what the files hold, and the folds that come of it, with what is published."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from datasets_prep.builder import Areas
@@ -92,12 +92,12 @@ def compare(published: Lists, derived: Lists) -> str:
     return "the published lists hold the pairs that the annotations give, in another order"
 
 
-def without_pixels(folds: FoldSet, areas: Areas) -> tuple[str, ...]:
+def without_pixels(folds: FoldSet, areas: Areas, classes: Sequence[str]) -> tuple[str, ...]:
     """A note on listed pairs whose mask is empty, where there are any."""
     every = [folds.folds, *folds.of_shots.values()]
     pairs = {pair for of in every for fold in of for pair in fold.test}
     empty = sorted(pair for pair in pairs if pair[0] in areas and pair[1] not in areas[pair[0]])
     if not empty:
         return ()
-    named = ", ".join(f"{image} of class {index}" for image, index in empty[:FOLDS])
+    named = ", ".join(f"{image} of {classes[index]!r}" for image, index in empty[:FOLDS])
     return (f"{len(empty):,} listed pairs have no pixel: {named}",)

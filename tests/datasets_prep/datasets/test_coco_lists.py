@@ -50,7 +50,7 @@ def test_the_published_figures_are_those_of_the_published_lists(published: FoldS
 
 
 def test_single_images_are_those_of_the_lists_without_masks(published: FoldSet) -> None:
-    one = named_images("coco", published, [1])
+    one = named_images("coco", published, CLASSES, [1])
     assert len(one) == 11_763
     assert "COCO_val2014_000000507081" in one
     assert expected_digest("coco", published, "hsnet", 0, 1) is not None

@@ -224,7 +224,7 @@ def test_a_category_may_be_counted_from_zero(tiny: Tiny) -> None:
     path = tiny[0].folder / "zero.pkl"
     path.write_bytes(dumped(content))
     annotated = {c - 1: tuple(tiny[0].images_of(c)) for c in SHOWN if SHOWN[c]}
-    lists = published_lists(path, annotated)
+    lists = published_lists(path, annotated, ())
     assert list(lists) == list(content)
     assert {index: sorted(images) for index, images in lists.items()} == {
         index: sorted(images) for index, images in annotated.items()

@@ -34,7 +34,7 @@ def test_pickles_of_anything_else_are_refused(tiny: Tiny, tmp_path: Path) -> Non
     ):
         path.write_bytes(content)
         with pytest.raises(DatasetError, match=message):
-            published_lists(path, annotated)
+            published_lists(path, annotated, ())
 
 
 def test_too_few_classes_for_so_many_shots_are_an_error(tiny: Tiny, tmp_path: Path) -> None:

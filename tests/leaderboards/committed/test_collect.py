@@ -119,8 +119,8 @@ def test_scored_pixels_are_the_same_for_every_model(tmp_path: Path) -> None:
     [
         (lambda record: record.update(miou=0.99), "its miou says 0.990000, its episodes make 0.4"),
         (lambda record: record.update(fb_iou=0.99), "its fb_iou says 0.990000"),
-        (lambda record: record["class_iou"].update({"1": 0.99}), "its class_iou of class 1 says"),
-        (lambda record: record["class_iou"].pop("1"), "its class_iou of class 1 says nan"),
+        (lambda record: record["class_iou"].update({"1": 0.99}), "its class_iou of 'ring' says"),
+        (lambda record: record["class_iou"].pop("1"), "its class_iou of 'ring' says nan"),
         (lambda record: record.update(miou=None), "miou"),
         (
             lambda record: record["setup"]["protocol"].update(resolution="400×400, squashed"),
