@@ -24,6 +24,16 @@ class Fault(NamedTuple):
     reason: str
 
 
+def passable(among: Iterable[str], without: Iterable[str]) -> str:
+    """What `--skip-bad` would leave of some images; nothing to say where that is none."""
+    remain = {*among}.difference(without)
+    return (
+        f"--skip-bad leaves these out by name; {len(remain):,} images would remain"
+        if remain
+        else ""
+    )
+
+
 class Faults:
     """Judges what is wrong: an error that names all of it, or what to leave out.
 
@@ -38,19 +48,22 @@ class Faults:
         self.skip = skip
         self.left_out: dict[str, str] = {}
 
-    def settle(self, title: str, found: Iterable[Fault]) -> None:
+    def settle(self, title: str, found: Iterable[Fault], among: Iterable[str]) -> None:
         """Remember what is to be left out, or stop.
 
         Args:
             title: of the message, what its lines have in common.
             found: everything wrong at this step.
+            among: the images, by id, that this step has seen.
 
         Raises:
-            DatasetError: naming all that is wrong, unless it is to be left out.
+            DatasetError: naming all that is wrong, and how many images would remain without it,
+                unless it is to be left out.
         """
         found = list(found)
         if not self.skip:
-            refuse(title, list(dict.fromkeys(fault.reason for fault in found)))
+            reasons = list(dict.fromkeys(fault.reason for fault in found))
+            refuse(title, reasons, mend=passable(among, (fault.name for fault in found)))
         for name, reason in found:
             self.left_out.setdefault(name, f"{title} {reason}")
 
@@ -72,6 +85,7 @@ class Faults:
                 Fault(called, f"{' and '.join(map(str, paths))} are both called {called}")
                 for called, paths in shared.items()
             ],
+            files,
         )
         return [item for item in items if name(item) not in shared]
 

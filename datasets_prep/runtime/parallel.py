@@ -91,11 +91,13 @@ def ordered_results(
     """
     faults = Faults() if faults is None else faults
     wrong: list[Fault] = []
+    names: list[str] = []
     under_way: deque[A] = deque()
 
     def given() -> Iterator[A]:
         for item in items:
             under_way.append(item)
+            names.append(name(item))
             yield item
 
     for result in ordered_map(partial(_judged, function), given(), jobs):
@@ -104,7 +106,7 @@ def ordered_results(
             wrong.append(Fault(name(item), str(result)))
         elif faults.skip or not wrong:
             yield result
-    faults.settle("these files are wrong:", wrong)
+    faults.settle("these files are wrong:", wrong, names)
 
 
 def _settle() -> None:

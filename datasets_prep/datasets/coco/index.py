@@ -106,14 +106,13 @@ def read_index(
         for number, of in annotations.items()
         if number not in images
     ]
-    faults.settle(f"{path} does not hold together:", found)
-    entries = [
-        Entry(image.name, image.width, image.height, _pairs(annotations[number]))
+    annotated = {
+        image.image_id: Entry(image.name, image.width, image.height, _pairs(annotations[number]))
         for number, image in images.items()
-        if number in annotations
-        and (own or annotations[number].things)
-        and image.image_id not in faults.left_out
-    ]
+        if number in annotations and (own or annotations[number].things)
+    }
+    faults.settle(f"{path} does not hold together:", found, annotated)
+    entries = (entry for name, entry in annotated.items() if name not in faults.left_out)
     return sorted(entries, key=lambda entry: entry.name)
 
 

@@ -135,7 +135,9 @@ class ChestXray(BaseBuilder[ChestXrayOptions, Release]):
             for path in (image, *masks)
             if not path.is_file()
         ]
-        workspace.faults.settle("these files are missing:", missing)
+        workspace.faults.settle(
+            "these files are missing:", missing, [image.stem for image, _ in pairs]
+        )
         pairs = [pair for pair in pairs if pair[0].stem not in workspace.faults.left_out]
         kept = kept_paths(workspace, (image for image, _ in pairs))
         return [Item(image.stem, image, kept[image], masks) for image, masks in pairs]
@@ -168,7 +170,11 @@ def kaggle_pairs(folder: Path, *, montgomery: bool, faults: Faults | None = None
             strange.append(Fault(f"masks/{mask.name}", str(mask)))
         elif montgomery:
             pairs.append((images / mask.name.replace(_MASK, ".png"), (mask,)))
-    (faults or Faults()).settle("these masks are neither Shenzhen's nor Montgomery's:", strange)
+    (faults or Faults()).settle(
+        "these masks are neither Shenzhen's nor Montgomery's:",
+        strange,
+        [image.stem for image, _ in pairs],
+    )
     return pairs
 
 

@@ -100,5 +100,5 @@ def find_tiles(folder: Path, faults: Faults | None = None) -> list[tuple[str, Pa
     ]
     missing = [Fault(name, str(image)) for name, image, _ in tiles if not image.is_file()]
     faults = Faults() if faults is None else faults
-    faults.settle("these files are missing:", missing)
+    faults.settle("these files are missing:", missing, masks)
     return [tile for tile in tiles if tile[0] not in faults.left_out]

@@ -165,7 +165,7 @@ def read_classes(
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"cannot read the class table {path}: {error}") from None
     faults = Faults() if faults is None else faults
-    faults.settle("these rows of the class table are wrong:", wrong)
+    faults.settle("these rows of the class table are wrong:", wrong, table)
     return {image: index for image, index in table.items() if image not in faults.left_out}
 
 
@@ -183,5 +183,5 @@ def _find_images(folder: Path, table: Mapping[str, int], faults: Faults) -> dict
         found[path.stem] = path
     missing = sorted(table.keys() - found.keys())
     wrong += [Fault(image_id, f"{folder / image_id}.jpg is missing") for image_id in missing]
-    faults.settle("images and class table do not fit:", wrong)
+    faults.settle("images and class table do not fit:", wrong, found)
     return {image: path for image, path in found.items() if image not in faults.left_out}

@@ -111,7 +111,7 @@ def find_images(folders: Sequence[Path], faults: Faults | None = None) -> dict[P
     for found, others, what in ((images, masks, "mask"), (masks, images, "image")):
         missing = sorted(found.keys() - others.keys())
         wrong += [Fault(name, f"{found[name][0]} has no {what}") for name in missing]
-    faults.settle("images and masks do not fit:", wrong)
+    faults.settle("images and masks do not fit:", wrong, images)
     return {
         images[name][0]: masks[name][0] for name in sorted(images) if name not in faults.left_out
     }

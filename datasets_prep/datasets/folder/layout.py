@@ -10,7 +10,7 @@ from datasets_prep.datasets.folder.outlines import Outlines
 from datasets_prep.datasets.folder.pairing import paired, shared_suffix
 from datasets_prep.episodes.episode import storable
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepared.faults import Fault, Faults
+from datasets_prep.prepared.faults import Fault, Faults, passable
 from datasets_prep.runtime.walk import files_below
 
 IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
@@ -141,7 +141,8 @@ def refuse_all(
     images with labels, the message says how many would remain.
     """
     if faults is not None and faults.skip:
-        faults.settle("", (Fault(p.name, f"{p.kind}: {p.detail}") for p in problems if p.name))
+        found = (Fault(p.name, f"{p.kind}: {p.detail}") for p in problems if p.name)
+        faults.settle("", found, names)
         problems = [problem for problem in problems if not problem.name]
     if not problems:
         return
@@ -154,9 +155,9 @@ def refuse_all(
         lines += [f"    {detail}" for detail in details[:_SHOWN]]
         if len(details) > _SHOWN:
             lines.append(f"    ... and {len(details) - _SHOWN:,} more")
-    remain = {*names} - {problem.name for problem in problems}
-    if remain and all(problem.name for problem in problems):
-        lines.append(f"  --skip-bad leaves these out by name; {len(remain):,} images would remain")
+    wrong = {problem.name for problem in problems}
+    if "" not in wrong and (mend := passable(names, wrong)):
+        lines.append(f"  {mend}")
     raise DatasetError("\n".join(lines))
 
 

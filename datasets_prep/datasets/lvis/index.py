@@ -113,13 +113,15 @@ def read_index(path: Path, progress: Progress = SILENT, faults: Faults | None = 
                 for category, first in of.first.items()
                 if category not in categories
             ]
-    faults.settle(f"{path} does not hold together:", found)
+    annotated = [images[number] for number in sorted(images.keys() & annotations.keys())]
+    among = [image.image_id for image in annotated]
+    faults.settle(f"{path} does not hold together:", found, among)
     return Index(
         classes=tuple(categories[number] for number in sorted(categories)),
         entries=tuple(
-            _with(images[number], annotations[number])
-            for number in sorted(images.keys() & annotations.keys())
-            if images[number].image_id not in faults.left_out
+            _with(image, annotations[image.number])
+            for image in annotated
+            if image.image_id not in faults.left_out
         ),
         images=len(images),
         annotations=count,

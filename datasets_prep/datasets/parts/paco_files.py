@@ -79,7 +79,7 @@ def read_release(
             wrong.append(Fault(image_id(files[image]), reason))
         elif category in index_of:
             by_image[image].append(Part(index_of[category], thing, part["segmentation"]))
-    faults.settle("annotations do not fit:", wrong)
+    faults.settle("annotations do not fit:", wrong, [image_id(files[image]) for image in by_image])
     sheet = Sheet(tuple(names[category] for category in order))
     for image in sorted(by_image):
         if image_id(files[image]) not in faults.left_out:

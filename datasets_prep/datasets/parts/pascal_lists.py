@@ -78,7 +78,8 @@ def derived(voc: Path, folder: Path, workspace: Workspace) -> Listed:
     every = {name: index for index, name in enumerate(chain(*named.values()))}
     shown: set[int] = set()
     wrong = []
-    for image in _ids(voc, "train"):
+    trained = _ids(voc, "train")
+    for image in trained:
         if len(shown) == len(every):
             break
         path = folder / f"{image}.mat"
@@ -88,7 +89,7 @@ def derived(voc: Path, folder: Path, workspace: Workspace) -> Listed:
             )
         except DatasetError as error:
             wrong.append(Fault(image, str(error)))
-    workspace.faults.settle("these files are wrong:", wrong)
+    workspace.faults.settle("these files are wrong:", wrong, trained)
     folds = [{name: None for name in names if every[name] in shown} for names in named.values()]
     return Listed(folds, tuple(_ids(voc, "val")), ".mat", read_mat_things)
 
@@ -130,7 +131,7 @@ def plan(
         for path in (item.image, item.annotation)
         if not path.is_file()
     ]
-    workspace.faults.settle("these files are missing:", missing)
+    workspace.faults.settle("these files are missing:", missing, listed.images)
     gone = {fault.name for fault in missing}
     return classes, [item for item in items if item.image_id not in gone]
 

@@ -87,7 +87,7 @@ def located(
         for path in (item.image, item.annotation)
         if path is not None and not path.is_file()
     ]
-    faults.settle("these files are missing:", missing)
+    faults.settle("these files are missing:", missing, [item.image_id for item in items])
     items = [item for item in items if item.image_id not in faults.left_out]
     copies = [item.image for item in items if item.image and not _kept(item)]
     ensure_space(workspace.raw, sum(path.stat().st_size for path in copies))

@@ -299,7 +299,10 @@ def test_every_wrong_file_is_named_and_nothing_is_left(tiny: Tiny, tmp_path: Pat
     assert f"annotation {wrong['id']} has a polygon far outside" in lines[4]
     assert "annotation 4242 has an RLE of size [320, 256]" in lines[5]
     assert lines[5].endswith(f"(of {crowd})")
-    assert len(lines) == 6
+    annotated = {a["image_id"] for a in content["annotations"] if not a["iscrowd"]}
+    remain = len(annotated) - 5
+    assert lines[6] == f"--skip-bad leaves these out by name; {remain} images would remain"
+    assert len(lines) == 7
     root = tmp_path / "data/coco"
     assert sorted(path.name for path in root.iterdir() if path.name != ".lock") == ["raw"]
 

@@ -164,7 +164,7 @@ def test_every_wrong_file_is_named(tiny: TinyFSS, tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         run(tiny, tmp_path / "data", folder)
     lines = str(caught.value).splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5 and lines[4].endswith("47 images would remain")
     assert "taxi/3.png is not a readable mask" in lines[1]
     assert "zebra/10.jpg is not a readable image" in lines[2]
     assert "hen/2.jpg is 24×24, but" in lines[3]

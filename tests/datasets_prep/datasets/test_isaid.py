@@ -188,7 +188,7 @@ def test_coloured_masks_and_other_values_are_named(tmp_path: Path) -> None:
     lines = str(caught.value).splitlines()
     assert f"{TILES[4]}_instance_color_RGB.png is of mode RGB" in lines[1]
     assert f"{TILES[7]}_instance_color_RGB.png holds the values [99]" in lines[2]
-    assert len(lines) == 3
+    assert len(lines) == 4 and lines[3].endswith("28 images would remain")
 
 
 def test_lists_of_another_fold_or_of_unknown_tiles_are_refused(tmp_path: Path) -> None:

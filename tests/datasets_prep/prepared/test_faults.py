@@ -13,14 +13,14 @@ FOUND = [Fault("a", "a.jpg is torn"), Fault("b", "b.jpg is gone"), Fault("a", "a
 
 def test_everything_wrong_is_one_error() -> None:
     with pytest.raises(DatasetError, match=r"(?s)wrong:\na.jpg is torn\nb.jpg is gone\na.png"):
-        Faults().settle("these are wrong:", FOUND)
-    Faults().settle("these are wrong:", [])
+        Faults().settle("these are wrong:", FOUND, "abcd")
+    Faults().settle("these are wrong:", [], "abcd")
 
 
 def test_or_is_left_out_by_name_for_its_first_reason() -> None:
     faults = Faults(skip=True)
-    faults.settle("these are wrong:", FOUND)
-    faults.settle("and these:", [Fault("b", "b.png has no image")])
+    faults.settle("these are wrong:", FOUND, "abcd")
+    faults.settle("and these:", [Fault("b", "b.png has no image")], "abcd")
     assert faults.left_out == {
         "a": "these are wrong: a.jpg is torn",
         "b": "these are wrong: b.jpg is gone",
@@ -41,7 +41,7 @@ def test_folds_lose_what_is_left_out_and_keep_their_order() -> None:
     folds = FoldSet(split([(0,), (1,)], pairs, pairs))
     assert Faults(skip=True).without(folds) is folds
     faults = Faults(skip=True)
-    faults.settle("", FOUND[:1])
+    faults.settle("", FOUND[:1], "abcd")
     first, second = faults.without(folds).folds
     assert first.test == (("c", 0),) and first.train == (("b", 1),)
     assert second.test == (("b", 1),) and second.train == (("c", 0),)
