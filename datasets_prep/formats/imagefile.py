@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from datasets_prep.errors import DatasetError
 from datasets_prep.runtime.whole import whole_file
@@ -20,7 +20,8 @@ MAX_PIXELS = 89_478_485
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _ORIENTATION = 274  # EXIF
 _BITS_PER_SAMPLE = 258  # TIFF
-_PNG_DEPTH = 24  # byte of the header
+HEADER = 25  # bytes; the last is a PNG's depth
+_POINTER = b"version https://git-lfs"
 # What `open_image`, and decoding after it, raise over damaged files.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zlib.error)
 
@@ -53,7 +54,10 @@ def open_image(source: Path | IO[bytes]) -> Image.Image:
         OSError, or another of `UNREADABLE`: if it is missing, damaged, of another kind, or has too
             many pixels.
     """
-    image = Image.open(source, formats=FORMATS)
+    try:
+        image = Image.open(source, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise UnidentifiedImageError(_instead(source)) from None
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise Image.DecompressionBombError(
@@ -72,10 +76,10 @@ def checked_image(path: Path) -> ImageFile:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            header = file.read(_PNG_DEPTH + 1)
+            header = file.read(HEADER)
             file.seek(0)
             with open_image(file) as image:
-                deep, orientation = _is_deep(image, header), image.getexif().get(_ORIENTATION, 1)
+                deep, orientation = is_deep(image, header), image.getexif().get(_ORIENTATION, 1)
                 image.load()
         known = orientation if orientation in range(1, 9) else 1
         return ImageFile(sha256, image.width, image.height, image.mode, deep, known)
@@ -112,14 +116,31 @@ def checked_with_mask(
     return found, pixels
 
 
-def _is_deep(image: Image.Image, header: bytes) -> bool:
-    """Whether the file has more than 8 bits a channel, whatever Pillow makes of them."""
+def _instead(source: Path | IO[bytes]) -> str:
+    """What a file is that is none of `FORMATS`."""
+    if isinstance(source, Path):
+        start = source.read_bytes()[: len(_POINTER)]
+    else:
+        source.seek(0)
+        start = source.read(len(_POINTER))
+    if start == _POINTER:
+        return "it stands for a file that Git LFS has: git lfs pull"
+    return f"it is no {', '.join(FORMATS)}" if start else "it is empty"
+
+
+def is_deep(image: Image.Image, header: bytes) -> bool:
+    """Whether a file has more than 8 bits a channel, whatever Pillow makes of them.
+
+    Args:
+        image: opened from the file.
+        header: the file's first `HEADER` bytes.
+    """
     if image.mode.startswith(("I", "F")):
         return True
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         bits = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))
         return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8)
-    return bool(image.format == "PNG" and header[_PNG_DEPTH] == 16)
+    return bool(image.format == "PNG" and header[-1] == 16)
 
 
 def upright(path: Path) -> Image.Image:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,14 @@ from datasets_prep.datasets.folder.layout import Entry, Problem
 from datasets_prep.datasets.folder.legend import codes
 from datasets_prep.datasets.folder.outlines import Outlines
 from datasets_prep.errors import DatasetError
-from datasets_prep.formats.imagefile import UNREADABLE, ImageFile, checked_image, open_image
+from datasets_prep.formats.imagefile import (
+    HEADER,
+    UNREADABLE,
+    ImageFile,
+    checked_image,
+    is_deep,
+    open_image,
+)
 from datasets_prep.prepared.records import IGNORE, areas
 
 Labels = NDArray[np.uint8]
@@ -275,8 +282,14 @@ def _values(
     """
     palette: tuple[Palette, ...] = ()
     try:
+        with path.open("rb") as file:
+            header = file.read(HEADER)
         with open_image(path) as image:
             mode = image.mode
+            # Pillow keeps the upper 8 bits of colours: a class number would be 0.
+            if mode not in _LABEL_MODES and mode != "F" and is_deep(image, header):
+                kind = "label file in colour with more than 8 bits a channel (convert it)"
+                raise _WrongFileError(kind, f"{path}: mode {mode}")
             by_colour = scheme.colours is not None
             pixels = np.asarray(image.convert("RGB") if by_colour else image)
             if mode == "P" and not by_colour:
@@ -315,6 +328,8 @@ def _palette(path: Path, image: Image.Image, indices: NDArray[np.uint8]) -> Pale
 def class_numbers(mode: str, pixels: NDArray[np.generic]) -> NDArray[np.int32] | None:
     """The one channel of a label file, also of RGB, RGBA or LA whose colours are equal and opaque.
 
+    Rasters of geography have whole numbers as floats.
+
     Args:
         mode: Pillow's name for the kind of its pixels.
         pixels: as they are in the file, of a palette the indices.
@@ -322,7 +337,7 @@ def class_numbers(mode: str, pixels: NDArray[np.generic]) -> NDArray[np.int32] |
     Returns:
         H×W, or None if the file is in colour.
     """
-    if mode in _LABEL_MODES:
+    if mode in _LABEL_MODES or (mode == "F" and _are_whole(pixels)):
         return pixels.astype(np.int32)
     alpha = mode in ("RGBA", "LA")
     if mode in ("RGB", "RGBA", "LA") and (not alpha or (pixels[..., -1] == 255).all()):
@@ -330,6 +345,10 @@ def class_numbers(mode: str, pixels: NDArray[np.generic]) -> NDArray[np.int32] |
         if (colours == colours[..., :1]).all():
             return colours[..., 0].astype(np.int32)
     return None
+
+
+def _are_whole(pixels: NDArray[Any]) -> bool:
+    return bool((np.abs(pixels) < _VALUES).all() and (pixels == np.rint(pixels)).all())
 
 
 def _by_colour(
@@ -341,6 +360,9 @@ def _by_colour(
     if unknown:
         shown = ", ".join(f"#{code:06x} ({n:,} px)" for code, n in unknown[:_VALUES_SHOWN])
         more = f" and {len(unknown) - _VALUES_SHOWN} more" if len(unknown) > _VALUES_SHOWN else ""
-        raise _WrongFileError("colour that --colors does not have", f"{path}: {shown}{more}")
+        raise _WrongFileError(
+            "colour that --colors does not have (what is no class: background or void)",
+            f"{path}: {shown}{more}",
+        )
     known = np.array([table[code] for code in found.tolist()], dtype=np.int32)
     return known[inverse].reshape(pixels.shape[:2])
