@@ -3,11 +3,11 @@
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from datasets_prep.datasets.coco.classes import CATEGORIES
-from datasets_prep.errors import refuse
+from datasets_prep.errors import DatasetError, refuse
 from datasets_prep.formats.jsonstream import Element, elements
 from datasets_prep.prepared.faults import Fault, Faults
 from datasets_prep.runtime.progress import SILENT, Progress
@@ -52,19 +52,21 @@ def read_index(
 ) -> list[Entry]:
     """Every image with at least one annotation that is no crowd, by file name.
 
+    Of files that are not COCO's, every image: crowds count too, and places tell which has none.
+
     An image that is listed twice alike is taken once, and said to be.
 
     Args:
         path: `instances_val2014.json` or the like.
         progress: hears of the file's bytes.
         faults: judges entries that do not hold together; with an annotation its image goes.
-        known: the categories, for files that are not COCO's: crowds then count too, and names may
-            lie in folders.
+        known: the categories, for files that are not COCO's: names may then lie in folders, or,
+            where they are those of another machine, are cut to their last part.
 
     Raises:
         DatasetError: naming the file, and all that does not hold together: an entry that is
             incomplete, a repeated id or file name, an annotation of an image or a category that
-            there is not, categories that are not COCO's.
+            there is not, categories that are not COCO's; or a panoptic file.
     """
     faults = Faults() if faults is None else faults
     own, wanted = known is not None, CATEGORIES if known is None else known
@@ -78,6 +80,8 @@ def read_index(
     for element in elements(path, ("images", "annotations", "categories")):
         progress.update(label, element.stop, total)
         value = element.value if isinstance(element.value, dict) else {}
+        if "segments_info" in value:
+            raise DatasetError(f"{path} is a panoptic file: give one of instances, with outlines")
         try:
             if element.key == "images":
                 again += not _add_image(value, images, names, own)
@@ -96,7 +100,8 @@ def read_index(
     found = [
         Fault(name, said)
         for element, said in wrong
-        for name in _whose(element, images) or [f"{path.name}, {element.key} at {element.start}"]
+        for name in _whose(element, images, own)
+        or [f"{path.name}, {element.key} at {element.start}"]
     ]
     found += [
         Fault(
@@ -106,23 +111,24 @@ def read_index(
         for number, of in annotations.items()
         if number not in images
     ]
-    annotated = {
-        image.image_id: Entry(image.name, image.width, image.height, _pairs(annotations[number]))
+    annotated = {number: found for number, found in annotations.items() if own or found.things}
+    among = [image.image_id for number, image in images.items() if number in annotated]
+    faults.settle(f"{path} does not hold together:", found, among)
+    entries = (
+        Entry(image.name, image.width, image.height, _pairs(annotated.get(number)))
         for number, image in images.items()
-        if number in annotations and (own or annotations[number].things)
-    }
-    faults.settle(f"{path} does not hold together:", found, annotated)
-    entries = (entry for name, entry in annotated.items() if name not in faults.left_out)
+        if (own or number in annotated) and image.image_id not in faults.left_out
+    )
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def _whose(element: Element, images: Mapping[int, Entry]) -> list[str]:
+def _whose(element: Element, images: Mapping[int, Entry], nested: bool) -> list[str]:
     """The images, by id, that a wrong entry casts doubt on: all that share its name or number."""
     value = element.value if isinstance(element.value, dict) else {}
     name, number = value.get("file_name"), value.get("image_id")
     if element.key == "images":
         number = value.get("id")
-    names = [_image_id(name)] if isinstance(name, str) else []
+    names = [_image_id(_here(name) if nested else name)] if isinstance(name, str) else []
     if type(number) is int and number in images:
         names.append(images[number].image_id)
     return [name for name in dict.fromkeys(names) if name]
@@ -138,6 +144,8 @@ def _add_image(
 ) -> bool:
     """Whether the image is new; False where the same was there already."""
     number, name, size = value["id"], value["file_name"], (value["width"], value["height"])
+    if nested and isinstance(name, str):
+        name = _here(name)
     if type(number) is not int or not all(type(side) is int and side > 0 for side in size):
         raise ValueError("id, width or height is no such number")
     if not isinstance(name, str) or not _is_file_name(name, nested):
@@ -169,6 +177,13 @@ def _is_file_name(name: str, nested: bool) -> bool:
     return plain and bool(path.name) and "\0" not in name
 
 
+def _here(name: str) -> str:
+    """A file name with `/` between folders; of a path on another machine, or one up, the last."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    elsewhere = path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts
+    return path.name if elsewhere else str(path)
+
+
 def _add_annotation(
     value: Mapping[str, Any],
     element: Element,
@@ -187,5 +202,7 @@ def _add_annotation(
     found.places.extend((element.start, element.stop))
 
 
-def _pairs(found: _Annotations) -> tuple[tuple[int, int], ...]:
+def _pairs(found: _Annotations | None) -> tuple[tuple[int, int], ...]:
+    if found is None:
+        return ()
     return tuple(zip(found.places[0::2], found.places[1::2], strict=True))

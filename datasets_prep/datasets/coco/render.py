@@ -46,7 +46,7 @@ def overlap_last(things: Sequence[Thing], height: int, width: int) -> NDArray[np
     """
     parts, values = [], []
     for thing in things:
-        with _named(thing):
+        with named(thing):
             outline = encode(thing.segmentation, height, width)
         parts += outline
         values += [thing.class_index + 1] * len(outline)
@@ -67,7 +67,7 @@ def first_polygon(things: Sequence[Thing], height: int, width: int) -> NDArray[n
     labels = np.zeros((height, width), dtype=np.uint8)
     corners, values = [], []
     for thing in things:
-        with _named(thing):
+        with named(thing):
             outlines = polygons(thing.segmentation, height, width)
         if outlines:
             corners.append(np.array(outlines[0]).reshape(-1, 2).astype(np.int64))
@@ -86,7 +86,7 @@ def per_class(things: Sequence[Thing], height: int, width: int) -> dict[int, tup
 
     parts: dict[int, list[dict[str, Any]]] = {}
     for thing in things:
-        with _named(thing):
+        with named(thing):
             outline = encode(thing.segmentation, height, width)
         shape = [height, width]
         parts.setdefault(thing.class_index, []).extend(
@@ -98,7 +98,8 @@ def per_class(things: Sequence[Thing], height: int, width: int) -> dict[int, tup
 
 
 @contextmanager
-def _named(thing: Thing) -> Iterator[None]:
+def named(thing: Thing) -> Iterator[None]:
+    """Have a ValueError begin with which annotation it is about."""
     try:
         yield
     except ValueError as error:

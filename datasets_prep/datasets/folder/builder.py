@@ -1,6 +1,6 @@
 """Any folder of images with label maps, or with a folder of binary masks per class.
 
-    DIR/images/NAME.jpg          jpg, png, bmp or tif; folders below become part of the image's id
+    DIR/images/NAME.jpg          jpg, png, webp, bmp or tif; folders below become part of the id
     DIR/labels/NAME.png          one channel of class numbers, or a palette; or
     DIR/masks/CLASS/NAME.png     one channel, 0 and one other value; or
     FILE.json                    outlines in COCO's form, or LabelMe's beside each image

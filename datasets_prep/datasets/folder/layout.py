@@ -1,5 +1,6 @@
 """What lies in a user's folder: which file is whose label, and what is missing."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,19 @@ from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.faults import Fault, Faults, passable
 from datasets_prep.runtime.walk import files_below
 
-IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 LABEL_TYPES = (".png", ".bmp", ".tif", ".tiff")
 MASK_TYPES = (*LABEL_TYPES, ".jpg", ".jpeg")
-_LITTER = {"thumbs.db", "desktop.ini", *BESIDE}
+# What Windows, macOS and network drives leave among files.
+_LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", *BESIDE}
+_LITTER_ENDS = ":zone.identifier"
+_LITTER_FOLDERS = {"@eadir", "__macosx"}
+_INSTEAD = {
+    ".json": "; outlines in JSON: --labelme, or COCO's with --coco FILE",
+    ".txt": "; outlines of YOLO: export COCO's JSON, for --coco FILE",
+    ".xml": "; outlines in XML: export COCO's JSON, for --coco FILE",
+}
+_OF_A_TASK = re.compile(r"task-\d+-annotation-\d+-")
 _SHOWN = 10
 
 
@@ -57,7 +67,7 @@ def has_masks(folder: Path) -> bool:
         DatasetError: if it holds neither or both, or no `images/`.
     """
     if not (folder / "images").is_dir():
-        raise DatasetError(f"{folder} has no folder `images`")
+        raise DatasetError(f"{folder} has no folder `images`{_there(folder)}")
     labels, masks = (folder / "labels").is_dir(), (folder / "masks").is_dir()
     if labels == masks:
         raise DatasetError(
@@ -66,6 +76,30 @@ def has_masks(folder: Path) -> bool:
             "--labelme if outlines are in JSON"
         )
     return masks
+
+
+def _there(folder: Path) -> str:
+    """What a folder holds instead, as other tools call it or one level below."""
+    below = sorted(path.name for path in folder.glob("*/") if not _is_litter(Path(path.name)))
+    inner = next((name for name in below if (folder / name / "images").is_dir()), None)
+    if inner is not None:
+        return f"; {folder / inner} has: give that"
+    if not below:
+        return ""
+    return (
+        f", but {', '.join(below[:_SHOWN])}: name what holds the images `images`, label maps "
+        "`labels`, masks `masks/CLASS`"
+    )
+
+
+def _is_litter(inside: Path) -> bool:
+    *folders, name = (part.lower() for part in inside.parts)
+    return (
+        name in _LITTER
+        or name.endswith(_LITTER_ENDS)
+        or any(part.startswith(".") for part in (*folders, name))
+        or not _LITTER_FOLDERS.isdisjoint(folders)
+    )
 
 
 def mask_classes(folder: Path) -> tuple[str, ...]:
@@ -80,7 +114,7 @@ def find_labelled(folder: Path, suffix: str = "") -> tuple[list[Entry], list[Pro
     labels, more = files(folder / "labels", LABEL_TYPES)
     problems += more
     labels = paired(images, labels, suffix)
-    problems += _suffix_proposed(folder / "labels", images, labels)
+    problems += _renamed(folder / "labels", images, labels)
     problems += _unpaired(images, labels, "no label map", f"labels/NAME{LABEL_TYPES[0]}")
     problems += [
         Problem("label map without an image", str(path), path.relative_to(folder).as_posix())
@@ -115,7 +149,7 @@ def find_masked(
         held, more = files(folder / "masks" / name, MASK_TYPES)
         problems += more
         held = paired(images, held, suffix)
-        problems += _suffix_proposed(folder / "masks" / name, images, held)
+        problems += _renamed(folder / "masks" / name, images, held)
         for image, path in held.items():
             masks.setdefault(image, []).append((index, path))
             if image not in images:
@@ -161,11 +195,12 @@ def refuse_all(
     raise DatasetError("\n".join(lines))
 
 
-def _suffix_proposed(
-    place: Path, images: Iterable[str], others: Iterable[str]
-) -> Iterator[Problem]:
+def _renamed(place: Path, images: Iterable[str], others: Collection[str]) -> Iterator[Problem]:
     if suffix := shared_suffix(images, others):
         yield Problem(f"names that all end alike: give --mask-suffix {suffix}", str(place))
+    elif any(_OF_A_TASK.match(name) for name in others):
+        kind = "names of Label Studio's tasks, not of images: export COCO's JSON, for --coco FILE"
+        yield Problem(kind, str(place))
 
 
 def _unpaired(
@@ -187,8 +222,7 @@ def files(
     problems = []
     for path in sorted(files_below(top)):
         inside = path.relative_to(top)
-        litter = path.name.lower() in _LITTER or path.suffix.lower() in over
-        if litter or any(part.startswith(".") for part in inside.parts):
+        if path.suffix.lower() in over or _is_litter(inside):
             continue
         name = inside.with_suffix("").as_posix()
         if not path.is_file():
@@ -197,7 +231,9 @@ def files(
             continue
         if path.suffix.lower() not in types:
             left_out = f"{top.name}/{inside.as_posix()}"
-            problems.append(Problem(f"not one of {', '.join(types)}", str(path), left_out))
+            instead = _INSTEAD.get(path.suffix.lower(), "") if top.name == "labels" else ""
+            kind = f"not one of {', '.join(types)}{instead}"
+            problems.append(Problem(kind, str(path), left_out))
         elif not storable(name):
             kind = "comma or control character in the name"
             problems.append(Problem(kind, repr(str(path)), repr(name)))

@@ -39,6 +39,7 @@ BESIDE = (
     "class_names.txt",
     "label_colors.txt",
     "class_dict.csv",
+    "_classes.csv",
     "dataset.yaml",
     "data.yaml",
     "dataset.json",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from datasets_prep.datasets.coco.images import read_things
 from datasets_prep.datasets.coco.index import Entry
-from datasets_prep.datasets.coco.render import Thing, per_class
+from datasets_prep.datasets.coco.render import Thing, named, per_class
 from datasets_prep.datasets.coco.segmentation import encode
 
 
@@ -49,8 +49,9 @@ class Outlines:
         try:
             things = self._things()
             for thing in things:
-                if not encode(thing.segmentation, *self.size):
-                    raise ValueError(f"annotation {thing.number} has no outline (a box alone?)")
+                with named(thing):
+                    if not encode(thing.segmentation, *self.size):
+                        raise ValueError("has no outline (a box alone?)")
             found = per_class(things, *self.size)
         except (KeyError, OSError, TypeError, ValueError) as error:
             raise ValueError(f"{self.path}: {error} (of {self.entry.name})") from None
@@ -83,6 +84,8 @@ def read_labelme(path: Path) -> dict[str, Any]:
         raise ValueError("it has no list of shapes, as LabelMe's files have")
     if not all(isinstance(s, dict) and isinstance(s.get("label"), str) for s in body["shapes"]):
         raise ValueError("it has a shape without a label")
+    for shape in body["shapes"]:
+        shape["label"] = shape["label"].strip()
     sides = body.get("imageHeight"), body.get("imageWidth")
     if not all(type(side) is int and side > 0 for side in sides):
         raise ValueError("imageHeight or imageWidth is no such number")

@@ -65,11 +65,20 @@ def refuse_binary_labels(checked: Checked, classes: Sequence[str], folder: Path)
 def remarks(checked: Checked, classes: Sequence[str], background: bool) -> tuple[str, ...]:
     """One line on each thing that is allowed and may not be meant."""
     return (
+        *_alike(classes),
         *_turned(checked),
         *_inverted(checked, classes),
         *_shifted(checked, classes, background),
         *_copied(checked),
     )
+
+
+def _alike(classes: Sequence[str]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for name in classes:
+        other = first.setdefault(" ".join(name.casefold().split()), name)
+        if other != name:
+            yield f"classes {other!r} and {name!r} differ in case or spaces alone: are they one?"
 
 
 def _turned(checked: Checked) -> Iterator[str]:
