@@ -46,7 +46,9 @@ _HOW_TO_READ = """\
   of the results in `results/`. Where there are neither, the board takes the digest that more
   models have, and the more recent of two equally common ones. The others are left out and named.
 - **ms** is the median time of an episode on the device that the details name, as run: what the
-  feature cache saved is saved here too. Times of different devices do not compare.
+  feature cache saved is saved here too. A model that followed another one over the same backbone,
+  or its own run with fewer shots, found images encoded, so that its time is without them and says
+  little of its cost. Times of different devices do not compare.
 """
 
 
