@@ -61,8 +61,8 @@ def command(
     """Compare models episode by episode.
 
     Shows the difference in mIoU with its 95% interval, a paired permutation test, episodes won
-    and lost, and for two models every class and the episodes that differ most. Models that were
-    measured on different data or episodes are refused.
+    and lost, and for two models every class and the episodes that differ most. What is named first
+    is a. Models that were measured on different data or episodes are refused.
     """
     from dataclasses import asdict
 
@@ -73,7 +73,8 @@ def command(
 
     places = Places(root("results_root", results_root), boards / "results")
     found = places.named(names, dataset=dataset, protocol=protocol, shots=shots)
-    comparisons = compare(*evaluations(found))
+    asked = [result.key.model for result in found]
+    comparisons = compare(*sorted(evaluations(found), key=lambda own: asked.index(own.model)))
     if as_json:
         print_json([asdict(comparison) for comparison in comparisons])
     else:

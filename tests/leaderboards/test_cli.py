@@ -46,6 +46,11 @@ def test_two_models_are_compared_wherever_both_were_measured() -> None:
         ("alpha", "beta", 1),
         ("alpha", "beta", 5),
     ]
+    turned = json.loads(bench("compare", "beta", "alpha", "--json").stdout)
+    assert [(own["a"], own["b"], own["shots"]) for own in turned] == [
+        ("beta", "alpha", 1),
+        ("beta", "alpha", 5),
+    ]
     first = found[0]
     assert first["p"] < 0.001 and first["miou"]["interval"]["low"] > 0
     assert len(first["classes"]) == 8 and len(first["episodes"]) == 10
