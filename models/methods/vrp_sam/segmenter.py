@@ -78,8 +78,6 @@ class VRPSAM(BaseSegmenter):
         licence="code MIT; SAM Apache-2.0 (as published, unverified)",
         training_data="base classes of the checkpoint's own dataset and fold; ImageNet-1k labels; "
         "SA-1B: masks without class names",
-        deviations="on any grid but half of SAM's side the authors (use_original_imgsize) stretch "
-        "the logits to it at once; here they are stretched from that half, corners aligned",
         sees_test_classes={"*": "unknown"},  # the checkpoint decides: see `weights.trained_on`
     )
 

@@ -195,8 +195,12 @@ def test_segmenting_is_sams_own_decoder_on_all_prompts() -> None:
             multimask_output=False,
         )
         wanted = F.interpolate(low[0], (32, 32), mode="bilinear", align_corners=True)[0, 0]
+        # At the original size (`predict_mask_nshot` with use_original_imgsize), from there.
+        original = F.interpolate(wanted[None, None], (45, 29), mode="bilinear", align_corners=True)
     assert torch.cat(prompts).shape == (100, 16)
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-5)
+    stretched = model.geometry.scores(found[None], (45, 29), (45, 29))
+    torch.testing.assert_close(stretched, original[0], rtol=1e-3, atol=1e-5)
 
 
 # Backbones and checkpoints
