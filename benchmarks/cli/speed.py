@@ -118,7 +118,7 @@ def _print(report: "SpeedReport", path: Path) -> None:
         ("pixels that differ", f"{report.different_pixels:,} of {report.pixels:,}"),
         ("peak memory", f"{report.peak_memory_bytes / 1e6:,.0f} MB"),
         ("cache peak", f"{report.cache_peak_bytes / 1e6:,.0f} MB"),
-        *((f"features of a {kind}", f"{n:,} bytes") for kind, n in report.feature_bytes.items()),
+        *((f"features, {kind}", f"{n:,} bytes") for kind, n in report.feature_bytes.items()),
     ]
-    title = f"{report.sample:,} of {report.episodes:,} episodes, {report.shots} shots; {path}"
+    title = f"{report.sample:,} of {report.episodes:,} episodes, {report.shots}-shot; {path}"
     print_table(("what", "value"), rows, title=title, right=("value",))

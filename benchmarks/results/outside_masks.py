@@ -156,7 +156,7 @@ def check(
         listed = "\n".join(f"  {problem}" for problem in problems[:_NAMED])
         raise BenchError(
             f"{place} does not answer {predictions.key.dataset} {predictions.protocol.name} "
-            f"fold {predictions.fold} with {predictions.shots} shots ({len(episodes)} episodes); "
+            f"fold {predictions.fold}, {predictions.shots}-shot ({len(episodes)} episodes); "
             f"nothing was scored:\n{listed}" + (f"\n  and {more} more" if more > 0 else "")
         )
     return checksum

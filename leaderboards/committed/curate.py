@@ -122,7 +122,7 @@ def missing_folds(results: Iterable[Result]) -> list[str]:
         lacking = sorted(set(tested) - {record.setup.fold for record in records})
         if lacking and trained_alone(records) is None:
             lines.append(
-                f"{name.dataset}/{name.protocol}/{name.model} at {name.shots} shots lacks "
+                f"{name.dataset}/{name.protocol}/{name.model}, {name.shots}-shot, lacks "
                 f"fold {', '.join(map(str, lacking))} of {len(tested)}"
             )
     return lines

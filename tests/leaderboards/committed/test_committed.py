@@ -184,7 +184,7 @@ def test_half_a_result_is_refused(committed: Path) -> None:
     text = "\n".join(check(committed).problems)
     assert "toy/fixed-v1/beta/fold1_1shot: cannot read" in text
     assert "fold0_1shot.parquet: belongs to no result" in text
-    assert "toy/fixed-v1/alpha at 1 shots lacks fold 0 of 4" in text
+    assert "toy/fixed-v1/alpha, 1-shot, lacks fold 0 of 4" in text
 
 
 def test_missing_folds_are_not_committed(tmp_path: Path) -> None:
