@@ -145,7 +145,7 @@ def _row(setting: Setting, row: Row, known: Known) -> dict[str, Any]:
         "fb_iou": _figure(row.fb_iou),
         "folds": {str(fold): _figure(score.miou) for fold, score in sorted(row.folds.items())},
         "classes": classes,
-        "ms": round(row.milliseconds, 3),
+        "ms": None if row.milliseconds is None else round(row.milliseconds, 3),
         "parameters": row.model.parameters,
         "seen": wording.seen_classes(row, known.training),
         "text": wording.text_prompts(row),

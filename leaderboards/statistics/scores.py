@@ -17,6 +17,7 @@ from benchmarks import (
     figures,
     intervals,
 )
+from leaderboards.statistics.cost import uncached_milliseconds
 from leaderboards.statistics.ranking import Range, rank_ranges
 
 
@@ -114,9 +115,9 @@ class Row:
         return figures.mean_answers([r for score in self.folds.values() for r in score.results])
 
     @property
-    def milliseconds(self) -> float:
-        """Per episode: the mean of the folds' medians."""
-        return fmean(record.milliseconds_per_episode for record in self.records)
+    def milliseconds(self) -> float | None:
+        """Of model time an episode without a cache; None where the folds do not tell."""
+        return uncached_milliseconds(self.records)
 
     @property
     def date(self) -> str:

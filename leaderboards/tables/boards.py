@@ -45,10 +45,10 @@ _HOW_TO_READ = """\
 - Results must have been measured on the same data and episode lists: the published ones, or those
   of the results in `results/`. Where there are neither, the board takes the digest that more
   models have, and the more recent of two equally common ones. The others are left out and named.
-- **ms** is the median time of an episode on the device that the details name, as run: what the
-  feature cache saved is saved here too. A model that followed another one over the same backbone,
-  or its own run with fewer shots, found images encoded, so that its time is without them and says
-  little of its cost. Times of different devices do not compare.
+- **ms** is the model's time for an episode without a cache, on the device that the details name:
+  an encode's mean time as often as query and supports need it, and the segmenting. So it does not
+  matter what another model or fewer shots had left in the cache; *–* where all encodes had been
+  made before. Times of different devices do not compare.
 """
 
 

@@ -21,7 +21,7 @@ const ends = (figure) => (figure ? `${figure[1].toFixed(1)}–${figure[2].toFixe
 const short = (n) =>
   n >= 1e9 ? `${(n / 1e9).toFixed(1)}B` : n >= 1e6 ? `${(n / 1e6).toFixed(1)}M`
     : n >= 1e3 ? `${(n / 1e3).toFixed(1)}K` : `${n}`;
-const time = (ms) => (ms >= 100 ? ms.toFixed(0) : ms >= 1 ? ms.toFixed(1) : ms.toFixed(2));
+const time = (ms) => (ms === null ? "–" : ms >= 100 ? ms.toFixed(0) : ms >= 1 ? ms.toFixed(1) : ms.toFixed(2));
 
 /* State: what is shown, kept in the address so that a view can be passed on. */
 const state = { dataset: "", protocol: "", shots: "", tier: "all", sort: "miou", down: "1", cost: "ms", row: "" };

@@ -1,0 +1,42 @@
+"""What an episode costs, whatever a cache had already."""
+
+from collections.abc import Sequence
+
+from benchmarks import RunRecord
+
+
+def uncached_milliseconds(records: Sequence[RunRecord]) -> float | None:
+    """Milliseconds of model time an episode, its query and each of its K supports encoded anew.
+
+    A run's own time says little: a model whose images another one over the same backbone has
+    encoded shows a time without them. So an encode's mean time, of all runs given, is taken as
+    often as an episode needs it, and the segmenting is added.
+
+    Args:
+        records: runs of one model with the same number of shots, such as all folds of a row.
+
+    Returns:
+        None where no run tells: none was timed by stage, or all encodes had been made before.
+    """
+    timed = [record for record in records if record.cache and record.stages]
+    caches = [record.cache for record in timed if record.cache]
+    stages = [record.stages for record in timed if record.stages]
+    seconds = sum(each.segment for each in stages)
+    for time, made, needed in (
+        (
+            sum(each.encode_images for each in stages),
+            sum(each.image_encodes for each in caches),
+            sum(each.naive_image_encodes for each in caches),
+        ),
+        (
+            sum(each.encode_supports for each in stages),
+            sum(each.support_encodes for each in caches),
+            sum(each.naive_support_encodes for each in caches),
+        ),
+    ):
+        if needed and not made:
+            return None
+        seconds += time / made * needed if needed else 0.0
+    # Of a sitting alone, as the stages are; each episode has K supports.
+    supports = sum(each.naive_support_encodes for each in caches)
+    return 1000 * seconds * timed[0].setup.shots / supports if supports else None
