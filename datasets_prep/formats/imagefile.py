@@ -119,7 +119,8 @@ def checked_with_mask(
 def _instead(source: Path | IO[bytes]) -> str:
     """What a file is that is none of `FORMATS`."""
     if isinstance(source, Path):
-        start = source.read_bytes()[: len(_POINTER)]
+        with source.open("rb") as file:
+            start = file.read(len(_POINTER))
     else:
         source.seek(0)
         start = source.read(len(_POINTER))

@@ -194,6 +194,6 @@ def test_an_image_of_no_dataset_meets_no_decoder(
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", str(ghostscript))
     path = tmp_path / "a.jpg"
     Image.new("RGB", (16, 16)).save(path, format=kind)
-    with pytest.raises(DatasetError, match=r"a\.jpg is not a readable image: cannot identify"):
+    with pytest.raises(DatasetError, match=r"a\.jpg is not a readable image: it is no JPEG, PNG"):
         checked_image(path)
     assert not (tmp_path / "ran").exists()
