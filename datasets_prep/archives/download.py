@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import socket
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -43,6 +44,15 @@ class _InterruptedError(Exception):
 def _tls() -> ssl.SSLContext:
     """Loading the certificates takes longer than fetching a small file."""
     return httpx.create_ssl_context()
+
+
+def _unknown_name(error: BaseException | None) -> bool:
+    """Whether a host's name is not known, as offline: waiting does not help."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return error.errno == socket.EAI_NONAME
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def mirrors(urls: Sequence[str]) -> list[str]:
@@ -169,6 +179,8 @@ class _Download:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
             raise _RefusedError(f"{type(error).__name__}: {error}") from error
         except httpx.TransportError as error:
+            if _unknown_name(error):
+                raise _RefusedError(f"no such address here: {error}") from error
             raise _InterruptedError(f"{type(error).__name__}: {error}") from error
         except OSError as error:
             hint = "the disk is full" if error.errno == errno.ENOSPC else "cannot be written"

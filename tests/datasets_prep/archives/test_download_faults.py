@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,17 @@ def test_a_web_page_is_no_file_even_where_no_hash_is_known(server, target, waits
     page = Reply(b"<html>quota exceeded", headers={"Content-Type": "text/html; charset=utf-8"})
     with pytest.raises(UnavailableError, match="answers with a web page"):
         download([server.serve("/a", page)], target, backoff=waits.backoff())
+
+
+@pytest.mark.parametrize(("code", "rounds"), [(socket.EAI_NONAME, 1), (socket.EAI_AGAIN, 3)])
+def test_a_name_that_nobody_knows_is_not_asked_for_again(target, waits, monkeypatch, code, rounds):
+    def resolve(*args: object, **options: object) -> list[object]:
+        raise socket.gaierror(code, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(UnavailableError, match="no answer"):
+        download(["https://elsewhere.test/a"], target, backoff=waits.backoff(attempts=3))
+    assert len(waits) == rounds - 1
 
 
 def test_https_never_falls_to_http(server, target, waits):
