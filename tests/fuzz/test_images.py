@@ -12,8 +12,9 @@ from PIL import Image
 
 from benchmarks.results.kept_masks import read_mask
 from datasets_prep.datasets.crossdomain.labelled import read_pixels
-from datasets_prep.datasets.folder.labels import Scheme, read_labels
+from datasets_prep.datasets.folder.labels import read_labels
 from datasets_prep.datasets.folder.layout import Entry, refuse_all
+from datasets_prep.datasets.folder.values import Scheme
 from datasets_prep.datasets.pascal.masks import read_voc
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import checked_image

@@ -12,11 +12,11 @@ from pathlib import Path
 from datasets_prep.builder import Workspace
 from datasets_prep.datasets.coco.index import Entry as Listed
 from datasets_prep.datasets.coco.index import read_index
-from datasets_prep.datasets.folder.labels import Scheme
 from datasets_prep.datasets.folder.layout import IMAGE_TYPES, Entry, Problem, files, refuse_all
 from datasets_prep.datasets.folder.naming import Naming
 from datasets_prep.datasets.folder.options import FolderOptions
 from datasets_prep.datasets.folder.outlines import Outlines, read_labelme
+from datasets_prep.datasets.folder.values import Scheme
 from datasets_prep.episodes.episode import storable
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.jsonstream import elements

@@ -22,7 +22,7 @@ from datasets_prep.archives.sources import SourceFile
 from datasets_prep.builder import Areas, BuilderOptions, Content, Splits, Workspace
 from datasets_prep.datasets.folder.annotated import Found, find_coco, find_labelme
 from datasets_prep.datasets.folder.fold_file import read_fold_file
-from datasets_prep.datasets.folder.labels import Scheme, Summary, flat, read_labels, summarise
+from datasets_prep.datasets.folder.labels import Summary, flat, read_labels, summarise
 from datasets_prep.datasets.folder.layout import (
     Entry,
     Problem,
@@ -39,6 +39,7 @@ from datasets_prep.datasets.folder.remarks import (
     remarks,
     shared_problems,
 )
+from datasets_prep.datasets.folder.values import Scheme
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import keep_copy, upright
 from datasets_prep.prepared.folds import FoldSet, contiguous, split

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from datasets_prep.builder import Workspace
-from datasets_prep.datasets.folder.labels import Scheme, class_numbers
 from datasets_prep.datasets.folder.layout import Entry, mask_classes
 from datasets_prep.datasets.folder.legend import BESIDE, Legend, codes, read_legend
 from datasets_prep.datasets.folder.options import FolderOptions
+from datasets_prep.datasets.folder.values import Scheme, class_numbers
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import UNREADABLE, open_image
 from datasets_prep.prepared.records import IGNORE
