@@ -2,35 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from benchmarks.cli import main
-from tests.tiny import tiny_dataset
+from tests.benchmarks.cli import terminal
+from tests.benchmarks.cli.terminal import bench
 
-
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    tiny_dataset(root)
-    return root
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BENCH_DATA", str(data_root))
-    yield
-
-
-def bench(*args: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, args)
-    assert result.exit_code == code, result.output
-    return result
+data_root, place = terminal.data_root, terminal.place
 
 
 # --- the list ---
