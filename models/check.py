@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.geometry import Size
-from models.segmenter import ClassesSegmenter, Features, PresenceSegmenter, Segmenter
+from models.segmenter import ClassesSegmenter, Features, PresenceSegmenter, Segmenter, joined
 from models.trial import SHOTS, Trial
 
 _SIZES: tuple[Size, ...] = ((96, 128), (128, 96))  # wide and tall
@@ -94,6 +94,25 @@ def _encodings(trial: Trial) -> str:
                     f"{name}: features keep {features.nbytes} bytes alive for {own} of their own; "
                     "clone what is a view of the batch"
                 )
+    return ""
+
+
+def _parts(trial: Trial) -> str:
+    parts = trial.trait("image_parts")
+    keys = [key for key, _ in parts]
+    if not all(isinstance(key, str) and key for key in keys) or len({*keys}) < len(keys):
+        return f"image_parts has the keys {keys}; each part needs a name of its own"
+    encoded = [encode(trial.images[:2]) for _, encode in parts]
+    if any(len(own) != 2 for own in encoded):
+        return f"image_parts gave {[len(own) for own in encoded]} results for 2"
+    for index, whole in enumerate(trial.encode_images([0, 1]) if parts else ()):
+        names = [name for own in encoded for name in own[index].tensors]
+        if sorted(names) != sorted(whole.tensors):
+            return f"image_parts gave {names}, but encode_image {list(whole.tensors)}"
+        together = joined([own[index] for own in encoded])
+        for name, tensor in whole.tensors.items():
+            if not torch.equal(tensor, together[name]):
+                return f"image_parts gave another {name!r} than encode_image"
     return ""
 
 
@@ -221,7 +240,8 @@ def _inputs(trial: Trial) -> str:
         "support features": [t for f in trial.supports for t in f.tensors.values()],
     }
     before = {name: [tensor.clone() for tensor in tensors] for name, tensors in kept.items()}
-    trial.model.encode_image(trial.images)
+    for _, encode in (("", trial.model.encode_image), *trial.trait("image_parts")):
+        encode(trial.images)
     uses = trial.model.support_uses_features
     trial.model.encode_support(trial.images, trial.masks, trial.features if uses else [])
     scores = trial.segment([0, 1], [[1], [0, 4]])
@@ -253,6 +273,7 @@ def _traits(trial: Trial) -> str:
 CHECKS: Mapping[str, Callable[[Trial], str]] = {
     "images and masks arrive on one grid": _grid,
     "encodings are one per input, finite, and keep no batch alive": _encodings,
+    "the parts of image features make the whole": _parts,
     "scores are B×H×W and finite, for empty, full and one-pixel masks too": _scores,
     "scores become a mask on any evaluation grid": _masks,
     "the same call twice gives the same": _repeats,

@@ -5,7 +5,7 @@ An episode list repeats its images. Work is therefore split into what depends on
 evaluator keeps the first two in a byte-bounded cache and every model profits without knowing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -47,6 +47,22 @@ class Features:
 
 
 Supports = Sequence[Sequence[Features]]  # of each query of a batch, its K supports
+
+# B×3×H×W in 0..1 to B features.
+ImageEncoder = Callable[[Tensor], list[Features]]
+# What `encode_image` computes in part: a key that names it, and how it is encoded.
+ImagePart = tuple[str, ImageEncoder]
+
+
+def joined(parts: Sequence[Features]) -> Features:
+    """The tensors of all parts of one image's features, whose names differ."""
+    return Features({name: own for part in parts for name, own in part.tensors.items()})
+
+
+def encode_parts(parts: Sequence[ImagePart], images: Tensor) -> list[Features]:
+    """All `parts` of each image's features, joined: what `encode_image` is to give."""
+    encoded = [encode(images) for _, encode in parts]
+    return [joined(own) for own in zip(*encoded, strict=True)]
 
 
 @runtime_checkable
@@ -154,6 +170,10 @@ class BaseSegmenter:
             which gains nothing from more, it is always one.
         image_key: names what `encode_image` computes (backbone, weights, options). Models with
             equal keys and geometries share image features; None shares with nobody.
+        image_parts: where models share only parts of these features, the parts, each under a key
+            that names what it computes, in place of `image_key`. All are encoded from images on
+            `geometry`, each is kept by itself, and joined they are what `encode_image` gives
+            (`encode_parts`).
         wants: extra keyword arguments of `segment`: "seeds" (one int per query, fixed by the
             episode), "truths" (B×H×W query masks on the grid; for oracles, marked as such) and
             "names" (the queries' classes as the dataset calls them; the card says `text_prompts`).
@@ -173,6 +193,7 @@ class BaseSegmenter:
     batch_size: int = 8
     encode_batch: int = 8
     image_key: str | None = None
+    image_parts: Sequence[ImagePart] = ()
     wants: frozenset[str] = frozenset()
     config: Mapping[str, object] = {}
     weights_digest: str | None = None

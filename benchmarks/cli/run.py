@@ -192,7 +192,8 @@ _WHERE = "Where to run it"
     "--dry-run",
     is_flag=True,
     group="Output",
-    help="Print the plan: episodes, images, pairs, and encodes that the cache saves.",
+    help="Print the plan: episodes, images, pairs, and encodes that the cache saves in each run "
+    "by itself; what runs share comes on top.",
 )
 @as_json
 @quiet

@@ -34,7 +34,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class PlanSummary:
-    """What one run will do."""
+    """What one run will do by itself.
+
+    An image counts as one encode. Which models share it, or a part of it, their weights decide,
+    and a plan loads none.
+    """
 
     key: RunKey
     episodes: int

@@ -25,7 +25,7 @@ class Worker:
     """Loads models and measures batches.
 
     Pixels and features outlive their model, so models with the same backbone, weights and
-    geometry share what depends on one image.
+    geometry share what depends on one image, or the parts of it that they have in common.
 
     Args:
         config: the matrix.

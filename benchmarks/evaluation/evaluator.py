@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.errors import BenchError
 from benchmarks.evaluation.cache import FeatureCache, Key
 from benchmarks.evaluation.counting import Counted, Segmented, Wanted, counted
+from benchmarks.evaluation.failure import out_of_memory, reason
 from benchmarks.evaluation.loader import Loader
 from benchmarks.evaluation.plan import Batch, units
 from benchmarks.evaluation.prediction import check_scores, checked_presence
@@ -22,10 +22,17 @@ from benchmarks.results.journal import Row
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.errors import DatasetError
 from models.geometry import Size
-from models.segmenter import ClassesSegmenter, Features, PresenceSegmenter, Segmenter, trait
+from models.segmenter import (
+    ClassesSegmenter,
+    Features,
+    ImageEncoder,
+    PresenceSegmenter,
+    Segmenter,
+    joined,
+    trait,
+)
 
 _AHEAD = 2  # batches whose images are decoded while one runs
-_REASON = 300  # characters of a failure that are kept
 
 
 class Evaluator:
@@ -56,11 +63,14 @@ class Evaluator:
         self.encodes = EncodeCounts()
         self._stage = Stages(device)
         data = loader.dataset.digest
-        shared = trait(model, "image_key")
         # What nobody shares is keyed by a thing of this evaluator, which the keys keep alive: an id
         # could come back with the next evaluator and bring another model's features.
         self._own = object()
-        self._image_scope = ("image", data, shared or self._own, model.geometry)
+        whole = (trait(model, "image_key") or self._own, model.encode_image)
+        self._parts = [
+            (("image", data, key, model.geometry, encode_batch), encode)
+            for key, encode in trait(model, "image_parts") or [whole]
+        ]
         self._support_scope = ("support", data, self._own)
         self._stretch: Sequence[Batch] = ()
         self._steps: Mapping[int, int] = {}
@@ -167,7 +177,7 @@ class Evaluator:
                 raise
             if out_of_memory(error):
                 raise MemoryError from error
-            return _reason(error)
+            return reason(error)
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
@@ -178,19 +188,20 @@ class Evaluator:
             self._unreadable = error
             raise
 
-    def _image_key(self, image_id: str) -> Key:
-        return (*self._image_scope, image_id)
+    def _image_keys(self, image_id: str) -> list[Key]:
+        return [(*scope, image_id) for scope, _ in self._parts]
 
     def _support_key(self, pair: tuple[str, int]) -> Key:
         return (*self._support_scope, *pair, self._prompt)
 
     def _keys(self, batch: Batch) -> Iterator[Key]:
         """Every feature that a batch may ask for."""
-        yield from map(self._image_key, batch.images())
+        for image_id in batch.images():
+            yield from self._image_keys(image_id)
         for pair in batch.pairs():
             yield self._support_key(pair)
             if self.model.support_uses_features:
-                yield self._image_key(pair[0])
+                yield from self._image_keys(pair[0])
 
     def _prefetch(self, batches: Iterable[Batch]) -> None:
         for batch in batches:
@@ -198,21 +209,20 @@ class Evaluator:
             wanted = list(supports) if trait(self.model, "support_reads_pixels") else []
             if trait(self.model, "image_reads_pixels"):
                 images = [*batch.images(), *(supports if self.model.support_uses_features else ())]
-                wanted += (i for i in images if self._image_key(i) not in self.cache)
+                wanted += (i for i in images for k in self._image_keys(i) if k not in self.cache)
             self.loader.prefetch_images(wanted, self.model.geometry)
 
     def _count_naive(self, episodes: Sequence[Episode]) -> None:
         supports = sum(len(e.supports) for e in episodes)
+        images = len(episodes) + (supports if self.model.support_uses_features else 0)
         self.encodes.naive_supports += supports
-        self.encodes.naive_images += len(episodes)
-        if self.model.support_uses_features:
-            self.encodes.naive_images += supports
+        self.encodes.naive_images += images * len(self._parts)
 
     def segment(self, batch: Batch, seed: str, protocol: Protocol) -> Segmented:
         """What the model says of one batch, from the cache where it can."""
         self._prompt = protocol.prompt
         supports = self._supports(list(batch.pairs()))
-        images = self._images(batch.images())
+        images = self._images(list(batch.images()))
         wants = trait(self.model, "wants")
         extras: dict[str, Any] = {}
         if "seeds" in wants:
@@ -240,21 +250,32 @@ class Evaluator:
             presence = self.model.presence(queries, shots, scores)
         return Segmented(scores, checked_presence(presence, batch.episodes))
 
-    def _images(self, image_ids: Iterable[str]) -> Mapping[str, Features]:
-        """Image features, from the cache or computed now."""
-        found, missing = self._held({i: self._image_key(i) for i in image_ids})
+    def _images(self, image_ids: Collection[str]) -> Mapping[str, Features]:
+        """Image features, of all parts; each from the cache or computed now."""
+        parts = [self._image_part(image_ids, *part) for part in self._parts]
+        if len(parts) == 1:
+            return parts[0]
+        return {image_id: joined([part[image_id] for part in parts]) for image_id in image_ids}
+
+    def _image_part(
+        self, image_ids: Iterable[str], scope: tuple[object, ...], encode: ImageEncoder
+    ) -> Mapping[str, Features]:
+        """One part of image features, from the cache or computed now."""
+        keys = {image_id: (*scope, image_id) for image_id in image_ids}
+        found, missing = self._held(keys)
         reads = trait(self.model, "image_reads_pixels")
-        for part in self._chunks(missing, self.grid_of):
-            pixels = self._pixels(part, reads)
+        for chunk in self._chunks(missing, self.grid_of):
+            pixels = self._pixels(chunk, reads)
             with self._stage("encode_images"):
-                features = self.model.encode_image(pixels)[: len(part)]
-            self.encodes.images += len(part)
-            self._keep(part, features, self._image_key, found)
+                features = encode(pixels)[: len(chunk)]
+            self.encodes.images += len(chunk)
+            self._keep(chunk, features, keys, found)
         return found
 
     def _supports(self, pairs: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], Features]:
         """Support features, from the cache or computed now."""
-        found, missing = self._held({pair: self._support_key(pair) for pair in pairs})
+        keys = {pair: self._support_key(pair) for pair in pairs}
+        found, missing = self._held(keys)
         reads = trait(self.model, "support_reads_pixels")
         uses = self.model.support_uses_features
         images = self._images(dict.fromkeys(p[0] for p in missing)) if uses else {}
@@ -266,7 +287,7 @@ class Evaluator:
                     pixels, masks, self._filled([images[i] for i in ids]) if uses else []
                 )[: len(part)]
             self.encodes.supports += len(part)
-            self._keep(part, features, self._support_key, found)
+            self._keep(part, features, keys, found)
         return found
 
     def _held(self, keys: Mapping[Any, Key]) -> tuple[dict[Any, Features], list[Any]]:
@@ -284,11 +305,11 @@ class Evaluator:
         self,
         items: Sequence[Any],
         features: Sequence[Features],
-        key: Callable[[Any], Key],
+        keys: Mapping[Any, Key],
         found: dict[Any, Features],
     ) -> None:
         for item, feature in zip(items, features, strict=True):
-            self.cache.put(key(item), feature)
+            self.cache.put(keys[item], feature)
             found[item] = feature
 
     def _chunks(self, items: Iterable[Any], grid: Callable[[Any], Size]) -> Iterator[list[Any]]:
@@ -319,21 +340,6 @@ class Evaluator:
         with self._stage("load"), self._loading():
             masks = [self.loader.support_mask(*pair, self.model.geometry, prompt) for pair in pairs]
             return torch.stack(masks).to(self.device).float()
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: a GPU's, or main memory, for which torch has no error of its own."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )
-
-
-def _reason(error: Exception) -> str:
-    """One short line of what was raised."""
-    text = str(error).strip().partition("\n")[0][:_REASON]
-    if isinstance(error, BenchError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def episode_seed(name: str, index: int) -> int:

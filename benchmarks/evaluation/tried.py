@@ -9,7 +9,10 @@ from benchmarks.results.records import StagesRecord
 
 @dataclass
 class EncodeCounts:
-    """How often a model has encoded for a batch, and how often it would have without a cache."""
+    """How often a model has encoded for a batch, and how often it would have without a cache.
+
+    An image counts once for each part of its features that is kept by itself.
+    """
 
     images: int = 0
     supports: int = 0

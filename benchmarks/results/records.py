@@ -100,10 +100,10 @@ class ProtocolRecord(_Record):
 class CacheRecord(_Record):
     """How much work the cache saved in the last sitting, over all workers."""
 
-    image_encodes: int
+    image_encodes: int = Field(description="an image counts once for each part kept by itself")
     support_encodes: int
     naive_image_encodes: int = Field(
-        description="without a cache: every query, supports too if needed"
+        description="without a cache: every query, supports too if needed, in all parts"
     )
     naive_support_encodes: int = Field(description="without a cache: K an episode")
     peak_bytes: int = Field(description="of the worker that held most")

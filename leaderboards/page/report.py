@@ -227,7 +227,10 @@ def _stages(results: Sequence[Result]) -> str:
 
 
 def _cache(results: Sequence[Result]) -> str:
-    """How many encodes a run asked for, and how many of them the cache answered."""
+    """How many encodes a run asked for, and how many of them the cache answered.
+
+    An image counts once for each part of its features that is kept by itself.
+    """
     head = ["fold"]
     for what in ("image", "support"):
         head += [f"{what}s asked for", "encoded", "cache hits"]

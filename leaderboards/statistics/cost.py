@@ -10,7 +10,8 @@ def uncached_milliseconds(records: Sequence[RunRecord]) -> float | None:
 
     A run's own time says little: a model whose images another one over the same backbone has
     encoded shows a time without them. So an encode's mean time, of all runs given, is taken as
-    often as an episode needs it, and the segmenting is added.
+    often as an episode needs it, and the segmenting is added. A part of image features that another
+    model has encoded is taken to cost what the parts cost that this one has encoded.
 
     Args:
         records: runs of one model with the same number of shots, such as all folds of a row.

@@ -1,6 +1,7 @@
 """The contract's checker: silent about models that keep it, clear about each way to break it."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -160,6 +161,42 @@ def test_a_grid_that_is_not_what_it_says_is_found():
     model = Steady()
     model.geometry = Liar(128)
     assert "geometry.grid says (64, 64)" in broken(model)["images and masks arrive on one grid"]
+
+
+# Parts of image features
+
+
+def small(model: Steady, images: Tensor) -> list[Features]:
+    return [Features({"means": image.mean((1, 2))}) for image in images]
+
+
+def halved(model: Steady, images: Tensor) -> list[Features]:
+    return [Features({"colours": f["colours"] / 2}) for f in model.encode_image(images)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "detail"),
+    [
+        ([("", Steady.encode_image)], "the keys ['']; each part needs a name of its own"),
+        ([("a", Steady.encode_image), ("a", small)], "the keys ['a', 'a']"),
+        ([("a", lose_one)], "image_parts gave [1] results for 2"),
+        ([("a", Steady.encode_image), ("b", small)], "gave ['colours', 'means'], but encode_image"),
+        ([("a", Steady.encode_image), ("b", halved)], "gave ['colours', 'colours'], but"),
+        ([("a", halved)], "another 'colours' than encode_image"),
+    ],
+)
+def test_parts_that_do_not_make_the_whole_are_found(
+    parts: Sequence[tuple[str, Callable[[Steady, Tensor], list[Features]]]], detail: str
+):
+    model = Steady()
+    model.image_parts = [(key, partial(encode, model)) for key, encode in parts]
+    assert detail in broken(model)["the parts of image features make the whole"]
+
+
+def test_a_part_that_changes_the_images_is_found():
+    model = Steady()
+    model.image_parts = [("a", lambda images: MeanColour.encode_image(model, images.mul_(1 / 2)))]
+    assert "the images it was given" in broken(model)["inputs are left unchanged"]
 
 
 # A user's own model

@@ -1,0 +1,122 @@
+"""Image features in parts: each is kept and shared by itself, and no bit of a result changes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.engines.runner import run_matrix
+from benchmarks.evaluation.cache import FeatureCache, Tier
+from benchmarks.evaluation.evaluator import Evaluator
+from benchmarks.evaluation.loader import Loader
+from benchmarks.results.records import CacheRecord
+from benchmarks.results.store import read_result
+from datasets_prep.prepared.dataset import PreparedDataset
+from models.geometry import Geometry
+from models.segmenter import Features, encode_parts
+from tests.benchmarks.evaluation.test_evaluator import Quiet
+from tests.tiny import ColourModel, tiny_config, tiny_dataset
+
+COLOUR, SHADED = "tests.tiny:ColourModel", f"{__name__}:Shaded"
+
+
+class Shaded(ColourModel):
+    """The colour model with a second part that only this one has: how light an image is."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__(gain)
+        self.image_parts = (("colour", super().encode_image), ("light", self._light))
+
+    def encode_image(self, images: Tensor) -> list[Features]:
+        return encode_parts(self.image_parts, images)
+
+    def segment(self, queries: Sequence[Features], supports: Any) -> Tensor:
+        assert all(query["light"] == query["pixels"].mean() for query in queries)
+        return super().segment(queries, supports)
+
+    @staticmethod
+    def _light(images: Tensor) -> list[Features]:
+        return [Features({"light": image.mean()}) for image in images]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("parts")
+    tiny_dataset(folder / "data")
+    return folder
+
+
+def measured(
+    root: Path, results: Path, models: Sequence[tuple[str, Any]], **changes: object
+) -> tuple[list[CacheRecord], list[list[list[int]]]]:
+    """What the cache did for each model of one run, and the areas of its episodes."""
+    wanted = tiny_config(
+        root,
+        results_root=results,
+        models=[
+            {"name": f"{number}", "model": model, "options": options}
+            for number, (model, options) in enumerate(models)
+        ],
+        **{"datasets": [{"name": "tiny", "shots": [1], "folds": [0]}], "limit": 12, **changes},
+    )
+    outcomes = run_matrix(wanted, listener=Quiet())
+    areas = [read_result(results, o.key).counts.areas.tolist() for o in outcomes]
+    return [o.record.cache for o in outcomes], areas  # type: ignore[union-attr, misc]
+
+
+def test_a_part_that_another_model_has_encoded_is_not_encoded_again(
+    root: Path, tmp_path: Path
+) -> None:
+    (colour, after), areas = measured(root, tmp_path / "ab", [(COLOUR, {}), (SHADED, {})])
+    (alone, free), _ = measured(root, tmp_path / "ba", [(SHADED, {}), (COLOUR, {})])
+    images = colour.image_encodes
+    assert 0 < images < colour.naive_image_encodes
+    assert (after.image_encodes, alone.image_encodes, free.image_encodes) == (images, 2 * images, 0)
+    assert after.naive_image_encodes == 2 * colour.naive_image_encodes
+    assert areas[0] == areas[1]
+    # Both parts are there, and each counts its bytes: a scalar an image beside 16×16 colours.
+    assert after.peak_bytes >= colour.peak_bytes + 4 * images
+
+
+@pytest.mark.parametrize(
+    "changes", [{"cache": {"host": 0}}, {"cache": {"host": 9000}}, {"workers": 2}]
+)
+def test_cache_and_workers_change_no_bit(root: Path, tmp_path: Path, changes: Any) -> None:
+    two = [(COLOUR, {}), (SHADED, {"gain": 2.0})]
+    _, areas = measured(root, tmp_path / "a", two)
+    caches, again = measured(root, tmp_path / "b", two, **changes)
+    assert again == areas
+    if changes.get("cache") == {"host": 0}:  # nothing is kept, nor shared
+        assert caches[1].image_encodes == 2 * caches[0].image_encodes > 0
+
+
+def test_images_of_all_parts_are_decoded_ahead(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, image = [], Loader.image
+
+    def watched(loader: Loader, image_id: str, geometry: Geometry) -> Tensor:
+        key = (image_id, geometry)
+        if key not in loader._pending and key not in loader._pixels:
+            late.append(image_id)
+        return image(loader, image_id, geometry)
+
+    monkeypatch.setattr(Loader, "image", watched)
+    measured(root, tmp_path, [(SHADED, {})])
+    assert late == []
+
+
+def test_what_was_encoded_in_calls_of_another_size_is_not_shared(root: Path) -> None:
+    loader = Loader(PreparedDataset(root / "data", "tiny"), 1)
+    cpu = torch.device("cpu")
+    cache = FeatureCache([Tier(cpu, 2**20)])
+    found = []
+    for size in (1, 2, 1):
+        evaluator = Evaluator(ColourModel(), loader, cache, cpu, encode_batch=size)
+        evaluator._images(loader.dataset.image_ids[:4])
+        found.append(evaluator.encodes.images)
+    loader.close()
+    assert found == [4, 4, 0]  # a call's size may change float rounding
