@@ -1,21 +1,24 @@
 """What GF-SAM and Matcher share: DINOv2 finds, SAM segments, both frozen and read once an image."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
 from models.backbones.base import RANDOM, Backbone, load_backbone
 from models.catalog import Card, Options
 from models.errors import ModelError
+from models.geometry import Geometry, Native, Squash, nearest
 from models.methods.sam import Sam, load_sam
 from models.methods.sam import network as sam_network
-from models.segmenter import Features
+from models.methods.sam.frame import Squashed
+from models.segmenter import Features, ImagePart
 
 _SIDE, _TINY_SIDE = 518, 112
 _EMPTY_SUPPORT = 14  # side in pixels of what the authors of both put in the place of an empty mask
@@ -41,6 +44,7 @@ class DinoSamOptions(Options):
         description="weights of SAM: a folder, a hub id or an original checkpoint, sam_vit_*.pth "
         "or mobile_sam.pt",
     )
+    sam_input: sam_network.SamInput = "authors"
     random: Literal["tiny"] | None = Field(
         default=None, description="random weights of this size in place of both, for tests"
     )
@@ -48,19 +52,31 @@ class DinoSamOptions(Options):
 
 @dataclass(frozen=True)
 class DinoSam:
-    """DINOv2 read before its last norm, and SAM.
+    """DINOv2 and SAM, and what each sees of an image.
+
+    Points are found and masks are wanted on the square to which the authors squash an image. SAM
+    sees that square too, stretched to its own, or else the image as it was, in a `Frame`.
 
     Attributes:
         backbone: the DINOv2.
         sam: the SAM.
         side: side of the square that DINOv2 sees, in pixels.
+        square: side of the square to which an image is squashed, in pixels.
         dtype: of both, by its short name.
+        padded: whether SAM sees the image in a `Frame`.
     """
 
     backbone: Backbone
     sam: Sam
     side: int
+    square: int
     dtype: str
+    padded: bool = False
+
+    @property
+    def geometry(self) -> Geometry:
+        """How images come: squashed, or as they were."""
+        return Native(1) if self.padded else Squash(self.square)
 
     @property
     def patches(self) -> int:
@@ -68,9 +84,15 @@ class DinoSam:
         return self.side // self.backbone.stride
 
     @property
-    def image_key(self) -> str:
-        """Names what `encode` computes."""
-        return f"{self.backbone.key}x{self.side}:{self.dtype}+{self.sam.key}"
+    def image_parts(self) -> Sequence[ImagePart]:
+        """DINOv2's `patches`, C×h×w, and SAM's `embedding` with the `size` of what SAM sees.
+
+        Where DINOv2 sees images as they come, its key is that of the other models over it.
+        """
+        squashed = f"<{self.square}" if self.padded else ""
+        stretched = f"<{self.side}" if self.side != self.square else ""
+        key = f"{self.backbone.key}{squashed}{stretched}:{self.dtype}"
+        return (key, self._patches), (self.sam.key, self.sam.encode_framed)
 
     @property
     def weights_digest(self) -> str:
@@ -91,13 +113,15 @@ class DinoSam:
     @property
     def config(self) -> Mapping[str, object]:
         """What a result must tell of both."""
-        return {
+        config = {
             "backbone": self.backbone.name,
             "layer": self.backbone.layer,
             "weights": self.backbone.weights,
             "sam": self.sam.pretrained.source,
             "side": self.side,
         }
+        # Said only where it departs, so that results from before there was a choice stay valid.
+        return config | ({"sam_input": "padded"} if self.padded else {})
 
     def card(self, card: Card) -> Card:
         """A model's card with what these weights bring."""
@@ -108,33 +132,42 @@ class DinoSam:
             weights=f"{self.backbone.name}: {self.backbone.weights}; {self.sam.pretrained.source}",
         )
 
-    def encode(self, images: Tensor) -> list[Features]:
-        """Both networks' view of images.
+    def _patches(self, images: Tensor) -> list[Features]:
+        """DINOv2's `patches` of images (B×3×H×W in 0..1) that come as `geometry` has them.
 
-        Args:
-            images: B×3×H×W in 0..1, squares of any size; each network sees them stretched
-                bilinearly to its own: DINOv2 without antialiasing, SAM from 8 bits to 8 bits.
-
-        Returns:
-            Per image `patches`, C×h×w of DINOv2, and `embedding`, of SAM.
+        They are stretched from `square` to `side` bilinearly, without antialiasing.
         """
-        square = (self.side, self.side)
-        patches = self.backbone.features(
-            F.interpolate(images, square, mode="bilinear", align_corners=False)
-        )
-        embeddings = self.sam.encode_framed(images)
-        return [
-            Features({"patches": own.clone(), "embedding": other["embedding"]})
-            for own, other in zip(patches, embeddings, strict=True)
-        ]
+        if self.padded:
+            images = torch.stack([self._squashed(image) for image in images])
+        if self.side != self.square:
+            images = F.interpolate(
+                images, (self.side, self.side), mode="bilinear", align_corners=False
+            )
+        return [Features({"patches": own.clone()}) for own in self.backbone.features(images)]
+
+    def _squashed(self, image: Tensor) -> Tensor:
+        """An image (3×H×W in 0..1) as `Squash` gives it where images come squashed."""
+        values = image.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+        return Squash(self.square).image(Image.fromarray(values)).to(image.device).float().div(255)
+
+    def mask(self, mask: Tensor) -> Tensor:
+        """A mask that came as `geometry` has it (H×W), on the squashed image: square×square."""
+        return nearest(mask, (self.square, self.square))
+
+    def view(self, query: Features) -> Squashed:
+        """How the squashed image lies in what SAM sees."""
+        return Squashed(self.sam.frame(query), self.square)
 
 
-def load_dino_sam(model: str, options: DinoSamOptions, *, device: str, dtype: str) -> DinoSam:
+def load_dino_sam(
+    model: str, options: DinoSamOptions, *, as_sam: bool, device: str, dtype: str
+) -> DinoSam:
     """Both networks with the weights that a user named.
 
     Args:
         model: the model's name, for messages.
         options: see `DinoSamOptions`.
+        as_sam: whether images are squashed to the size that SAM sees, or to DINOv2's.
         device: a torch device.
         dtype: "fp32", "fp16" or "bf16".
 
@@ -164,7 +197,9 @@ def load_dino_sam(model: str, options: DinoSamOptions, *, device: str, dtype: st
         device=device,
         dtype=dtype,
     )
-    return DinoSam(backbone, sam, _TINY_SIDE if tiny else _SIDE, dtype)
+    side = _TINY_SIDE if tiny else _SIDE
+    square = sam.size if as_sam else side
+    return DinoSam(backbone, sam, side, square, dtype, options.sam_input == "padded")
 
 
 def dino_sam_card(title: str, summary: str, source: str, year: int) -> Card:

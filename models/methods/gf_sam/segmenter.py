@@ -6,7 +6,6 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models.geometry import Squash
 from models.methods.dino_sam import DinoSam, DinoSamOptions, dino_sam_card, load_dino_sam, stand_in
 from models.methods.gf_sam.alignment import aligned, merged
 from models.methods.gf_sam.graph import clusters, coarse, consistent, unions
@@ -19,7 +18,7 @@ from models.methods.gf_sam.priors import (
     prior,
 )
 from models.methods.sam.network import ENCODE_BATCH
-from models.segmenter import BaseSegmenter, Features, Supports
+from models.segmenter import BaseSegmenter, Features, Supports, encode_parts
 
 _PROMPTS = 64  # decoded at once
 _MAPS = 4  # brought to full size at once: more leave a CPU's cache
@@ -31,7 +30,8 @@ class GFSAM(BaseSegmenter):
     As the authors' code, at one size per model: images are squashed to the square that SAM sees
     (1024), and stretched from there to 518 for DINOv2 (torchvision of their time, too, did not
     antialias tensors). A point is the top left pixel of its patch, as there. What differs: the mask
-    is stretched to the image by the evaluator, and ties go to the first in order.
+    is stretched to the image by the evaluator, and ties go to the first in order. With
+    `sam_input=padded` SAM alone sees another image, and its masks are brought to that square.
 
     Supports without foreground count as they do there: among others they resemble nothing, and
     where all are such, a square of 14 pixels in the middle of each takes the masks' place.
@@ -55,8 +55,8 @@ class GFSAM(BaseSegmenter):
     def __init__(self, networks: DinoSam) -> None:
         self.networks = networks
         self.sam = networks.sam
-        self.geometry = Squash(self.sam.size)
-        self.image_key = networks.image_key
+        self.geometry = networks.geometry
+        self.image_parts = networks.image_parts
         self.config = networks.config
         self.weights_digest = networks.weights_digest
         self.parameters = networks.parameters
@@ -70,11 +70,11 @@ class GFSAM(BaseSegmenter):
         Raises:
             ModelError: for weights that are missing or do not fit, or named beside `random`.
         """
-        return cls(load_dino_sam("gf-sam", options, device=device, dtype=dtype))
+        return cls(load_dino_sam("gf-sam", options, as_sam=True, device=device, dtype=dtype))
 
     def encode_image(self, images: Tensor) -> list[Features]:
-        """Per image, DINOv2's `patches` and SAM's `embedding`; see `DinoSam.encode`."""
-        return self.networks.encode(images)
+        """Per image, DINOv2's `patches` and SAM's `embedding`; see `DinoSam.image_parts`."""
+        return encode_parts(self.image_parts, images)
 
     def encode_support(
         self, images: Tensor, masks: Tensor, features: Sequence[Features]
@@ -92,7 +92,7 @@ class GFSAM(BaseSegmenter):
                     "empty": ~mask.any(),
                 }
             )
-            for mask, feature in zip(masks, features, strict=True)
+            for mask, feature in zip(map(self.networks.mask, masks), features, strict=True)
         ]
 
     def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
@@ -102,7 +102,7 @@ class GFSAM(BaseSegmenter):
 
     def _mask(self, query: Features, shots: Sequence[Features]) -> Tensor:
         """The mask of one query: bool size×size."""
-        side, size = self.networks.patches, self.sam.size
+        side, size = self.networks.patches, self.networks.square
         rows = directions(query["patches"])
         masks = torch.stack([shot["masks"] for shot in shots])
         if all(shot["empty"] for shot in shots):
@@ -117,7 +117,7 @@ class GFSAM(BaseSegmenter):
         if len(places) == 0:
             return torch.zeros(size, size, dtype=torch.bool, device=rows.device)
         pixels = places * size // side
-        found = self._prompted(query["embedding"], pixels)
+        found = self._prompted(query, pixels)
 
         labels = clusters(found[:, pixels[:, 1], pixels[:, 0]])
         middle = (foreground.mean.max() + foreground.mean.min()) / 2
@@ -128,12 +128,12 @@ class GFSAM(BaseSegmenter):
         resemblance = torch.stack([prior(rows @ own.T, area).mean for area in areas])
         return merged(found, taken, consistent(places, labels, resemblance), scores)
 
-    def _prompted(self, embedding: Tensor, pixels: Tensor) -> Tensor:
-        """SAM's single mask for each (x, y) on the grid: bool P×size×size."""
-        found = []
+    def _prompted(self, query: Features, pixels: Tensor) -> Tensor:
+        """SAM's single mask for each (x, y) on the squashed image: bool P×size×size."""
+        view, found = self.networks.view(query), []
         for chunk in torch.split(pixels, _PROMPTS):
             labels = torch.ones(len(chunk), 1, device=chunk.device)
-            prompt = self.sam.prompt(chunk[:, None].float(), labels)
-            logits, _ = self.sam.decode(embedding, *prompt)
-            found += [self.sam.enlarge(some) > 0 for some in torch.split(logits[:, 0], _MAPS)]
+            prompt = self.sam.prompt(view.points(chunk[:, None].float()), labels)
+            logits, _ = self.sam.decode(query["embedding"], *prompt)
+            found += [view.restored(some) > 0 for some in torch.split(logits[:, 0], _MAPS)]
         return torch.cat(found)

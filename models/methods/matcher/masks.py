@@ -7,10 +7,10 @@ mask generation).
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models.methods.sam import Sam
+from models.methods.sam.frame import Squashed
 
 _PROMPTS = 64  # decoded at once
 _MAPS = 4  # brought to SAM's full size at once: more leave a CPU's cache
@@ -28,10 +28,10 @@ class Candidates:
 def prompted(
     sam: Sam,
     embedding: Tensor,
+    view: Squashed,
     points: Tensor,
     box: Tensor | None,
     *,
-    side: int,
     multimask: bool,
     iou: float,
     stability: float,
@@ -41,18 +41,19 @@ def prompted(
     Args:
         sam: decodes.
         embedding: of the image, C×h×w.
-        points: (x, y) in pixels of a square of `side`, S×n×2.
+        view: how the squashed image, on which masks are wanted, lies in what SAM sees.
+        points: (x, y) in pixels of the squashed image, S×n×2.
         box: (left, top, right, bottom) there, joined to each prompt; None for none.
-        side: of the masks, in pixels.
         multimask: all three masks of a prompt, or its single one.
         iou: masks are kept whose predicted IoU exceeds this; 0 keeps all.
         stability: masks are kept of at least this stability; 0 keeps all.
     """
-    scale = sam.size / side
+    side = view.side
+    corners = None if box is None else view.points(box.float().view(2, 2)).flatten()
     which = slice(1, 4) if multimask else slice(0, 1)
     masks, ious = [], []
-    for chunk in torch.split(points.float() * scale, _PROMPTS):
-        boxes = None if box is None else (box.float() * scale).expand(len(chunk), -1)
+    for chunk in torch.split(view.points(points.float()), _PROMPTS):
+        boxes = None if corners is None else corners.expand(len(chunk), -1)
         prompt = sam.prompt(chunk, torch.ones(chunk.shape[:2], device=chunk.device), boxes)
         logits, scores = (part[:, which].flatten(0, 1) for part in sam.decode(embedding, *prompt))
         if iou > 0:
@@ -60,7 +61,7 @@ def prompted(
         for part, own in zip(torch.split(logits, _MAPS), torch.split(scores, _MAPS), strict=True):
             if len(part) == 0:
                 continue
-            maps = _stretched(sam, part, side)
+            maps = view.restored(part)
             if stability > 0:
                 stable = stabilities(maps) >= stability
                 maps, own = maps[stable], own[stable]
@@ -70,12 +71,6 @@ def prompted(
         empty = torch.zeros(0, side, side, dtype=torch.bool, device=embedding.device)
         return Candidates(empty, torch.zeros(0, device=embedding.device))
     return Candidates(torch.cat(masks), torch.cat(ious))
-
-
-def _stretched(sam: Sam, logits: Tensor, side: int) -> Tensor:
-    """N×4h×4w logits at N×side×side, by way of SAM's full size as its own code has it."""
-    full = sam.enlarge(logits)[:, None]
-    return F.interpolate(full, (side, side), mode="bilinear", align_corners=False)[:, 0]
 
 
 def stabilities(logits: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from models.geometry import Squash
 from models.methods.dino_sam import DinoSam, DinoSamOptions, dino_sam_card, load_dino_sam, stand_in
 from models.methods.matcher.masks import Candidates, distinct, grid, prompted
 from models.methods.matcher.matching import foreground_patches, matches
@@ -22,7 +21,7 @@ from models.methods.matcher.selection import (
 )
 from models.methods.matcher.settings import PRESETS, Settings
 from models.methods.sam.network import ENCODE_BATCH
-from models.segmenter import BaseSegmenter, Features, Supports
+from models.segmenter import BaseSegmenter, Features, Supports, encode_parts
 
 _GRID_IOU, _GRID_STABILITY = 0.88, 0.95  # SAM's own, for the masks of a grid of points
 
@@ -70,8 +69,8 @@ class Matcher(BaseSegmenter):
         self.networks = networks
         self.settings = settings
         self.sam = networks.sam
-        self.geometry = Squash(networks.side)
-        self.image_key = networks.image_key
+        self.geometry = networks.geometry
+        self.image_parts = networks.image_parts
         self.config = {**networks.config, "preset": preset}
         self.weights_digest = networks.weights_digest
         self.parameters = networks.parameters
@@ -87,7 +86,7 @@ class Matcher(BaseSegmenter):
         Raises:
             ModelError: for weights that are missing or do not fit, or named beside `random`.
         """
-        networks = load_dino_sam("matcher", options, device=device, dtype=dtype)
+        networks = load_dino_sam("matcher", options, as_sam=False, device=device, dtype=dtype)
         settings = PRESETS[options.preset]
         if options.random is not None:
             centres, grid_side = min(settings.centres, 5), min(settings.grid, 2)
@@ -95,8 +94,8 @@ class Matcher(BaseSegmenter):
         return cls(networks, settings, options.preset)
 
     def encode_image(self, images: Tensor) -> list[Features]:
-        """Per image, DINOv2's `patches` and SAM's `embedding`; see `DinoSam.encode`."""
-        return self.networks.encode(images)
+        """Per image, DINOv2's `patches` and SAM's `embedding`; see `DinoSam.image_parts`."""
+        return encode_parts(self.image_parts, images)
 
     def encode_support(
         self, images: Tensor, masks: Tensor, features: Sequence[Features]
@@ -110,7 +109,7 @@ class Matcher(BaseSegmenter):
                     "foreground": foreground_patches(mask, patch).to(feature["patches"].device),
                 }
             )
-            for mask, feature in zip(masks, features, strict=True)
+            for mask, feature in zip(map(self.networks.mask, masks), features, strict=True)
         ]
 
     def segment(
@@ -140,7 +139,7 @@ class Matcher(BaseSegmenter):
         found = matches(cosines, foreground)
         across = side // patch
         points = torch.stack([found % across, found // across], dim=1) * patch + patch // 2
-        candidates = self._candidates(query["embedding"], points, settings, seed)
+        candidates = self._candidates(query, points, settings, seed)
         patches = coarse(candidates.masks, patch)
         purity, coverage = purity_and_coverage(candidates.masks, patches, points)
         merged = chosen(
@@ -152,19 +151,19 @@ class Matcher(BaseSegmenter):
         return candidates.masks[merged].any(0)
 
     def _candidates(
-        self, embedding: Tensor, points: Tensor, settings: Settings, seed: int
+        self, query: Features, points: Tensor, settings: Settings, seed: int
     ) -> Candidates:
         """SAM's masks for the prompts drawn from the points, without duplicates."""
-        side = self.networks.side
+        view = self.networks.view(query)
         drawn = prompts(points.cpu().numpy(), settings, seed)
         box = torch.cat([points.amin(0), points.amax(0)]) if settings.box else None
         found = [
             prompted(
                 self.sam,
-                embedding,
+                query["embedding"],
+                view,
                 torch.from_numpy(own).to(points.device),
                 box,
-                side=side,
                 multimask=settings.multimask,
                 iou=settings.iou,
                 stability=settings.stability,
@@ -175,10 +174,10 @@ class Matcher(BaseSegmenter):
             found.append(
                 prompted(
                     self.sam,
-                    embedding,
-                    grid(settings.grid, side).to(points.device),
+                    query["embedding"],
+                    view,
+                    grid(settings.grid, view.side).to(points.device),
                     None,
-                    side=side,
                     multimask=False,
                     iou=_GRID_IOU,
                     stability=_GRID_STABILITY,

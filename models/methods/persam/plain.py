@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.methods.persam.common import OverSam, persam_card
-from models.methods.persam.refine import best, framed, refined
+from models.methods.persam.refine import best, refined
 from models.methods.persam.target import peak, similarity, target_rows
 from models.methods.sam import Guidance
 from models.segmenter import Features
@@ -35,7 +35,7 @@ class PerSAM(OverSam):
         """Per support, `target`: the mean embedding under the mask, C float32; 0 without one."""
         encoded = []
         for mask, feature in zip(masks, features, strict=True):
-            rows = target_rows(feature["embedding"], mask, framed(self.sam, feature))
+            rows = target_rows(feature["embedding"], mask, self.sam.frame(feature))
             target = rows.mean(0) if len(rows) else rows.new_zeros(rows.shape[1])
             encoded.append(Features({"target": target}))
         return encoded
@@ -43,7 +43,7 @@ class PerSAM(OverSam):
     def score(self, query: Features, support: Features) -> Tensor:
         """Scores of one query for the support's target: H×W."""
         sam, embedding, target = self.sam, query["embedding"], support["target"]
-        frame = framed(sam, query)
+        frame = sam.frame(query)
         found = frame.restored(similarity(embedding, target)[None])[0]
         points = torch.stack([peak(found), peak(-found)])[None]
         labels = points.new_tensor([[1, 0]])

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from models.methods.persam.target import box
-from models.methods.sam.frame import Frame
 from models.methods.sam.network import Sam
 from models.segmenter import Features
 
@@ -23,7 +22,7 @@ def best(
 
     Points and the corners of a box, 1×N×2 and 1×2×2, are in the image's pixels.
     """
-    frame = framed(sam, query)
+    frame = sam.frame(query)
     boxes = None if corners is None else frame.points(corners).flatten(1)
     prompt = sam.prompt(frame.points(points), labels, boxes, logits)
     masks, scores = sam.decode(query["embedding"], *prompt)
@@ -32,16 +31,10 @@ def best(
 
 def refined(sam: Sam, query: Features, points: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
     """`best` with the box of the logits' own mask; an empty mask has none and stays as it is."""
-    inside = box(framed(sam, query).restored(logits)[0] > 0)
+    inside = box(sam.frame(query).restored(logits)[0] > 0)
     if inside is None:
         return logits
     return best(sam, query, points, labels, logits, inside.view(1, 2, 2))
-
-
-def framed(sam: Sam, image: Features) -> Frame:
-    """How an image lies in SAM's square, from its features."""
-    height, width = image["size"].tolist()
-    return Frame((height, width), sam.size)
 
 
 def empty(query: Features) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from models.methods.persam.common import OverSam, persam_card
 from models.methods.persam.mixture import trained_mixture
-from models.methods.persam.refine import framed, refined
+from models.methods.persam.refine import refined
 from models.methods.persam.target import peak, similarity, target_rows
 from models.methods.sam import Sam
 from models.methods.sam.network import SamOptions
@@ -57,7 +57,7 @@ class PerSAMF(OverSam):
         """Per support, the unit `target` (C; 0 without a mask) and the `mixture` of 3 masks."""
         encoded = []
         for mask, feature in zip(masks, features, strict=True):
-            frame = framed(self.sam, feature)
+            frame = self.sam.frame(feature)
             rows = target_rows(feature["embedding"], mask, frame)
             target, mixture = rows.new_zeros(rows.shape[1]), rows.new_full((3,), 1 / 3)
             if len(rows):
@@ -74,11 +74,11 @@ class PerSAMF(OverSam):
         logits = torch.einsum("m,mhw->hw", support["mixture"], masks)[None]
         for _ in range(2):
             logits = refined(self.sam, query, points, labels, logits)
-        return framed(self.sam, query).restored(logits)[0]
+        return self.sam.frame(query).restored(logits)[0]
 
     def _ambiguous(self, image: Features, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """SAM's three masks (3×4h×4w logits) at the most similar point, the point and its label."""
-        frame = framed(self.sam, image)
+        frame = self.sam.frame(image)
         found = frame.restored(similarity(image["embedding"], target)[None])[0]
         points = peak(found)[None, None]
         labels = points.new_ones(1, 1)

@@ -1,6 +1,7 @@
 """Segment Anything (Kirillov et al., ICCV 2023): one image encoder for every model that prompts it.
 
-Models with the same weights share the image embeddings, whose key and geometry are here.
+Models with the same weights share the image embeddings: `Sam.encode_framed` under `Sam.key`, of
+images in their own size (`Native(1)`).
 """
 
 from models.methods.sam.decoder import Guidance

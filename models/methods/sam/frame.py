@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from models.geometry import LongestSide, Size
+from models.geometry import LongestSide, Size, stretch
 from models.weights.pretrained import normalised
 
 # Masks are drawn with 128 in the channel that the authors read, and padded after normalising it as
@@ -58,12 +58,39 @@ class Frame:
         (height, width), (rows, columns) = self.size, self.content
         return points * points.new_tensor([columns / width, rows / height])
 
-    def restored(self, maps: Tensor) -> Tensor:
-        """Maps over the square (B×h×w) stretched bilinearly over the image: B×H×W."""
-        square = F.interpolate(maps[:, None], (self.side, self.side), mode="bilinear")
+    def restored(self, maps: Tensor, target: Size | None = None) -> Tensor:
+        """Maps over the square (B×h×w) stretched bilinearly over the image: B×H×W.
+
+        That is by way of the whole square, as in SAM's own code. With `target` the image is
+        stretched to that height and width.
+        """
         height, width = self.content
-        return F.interpolate(square[..., :height, :width], self.size, mode="bilinear")[:, 0]
+        square = stretch(maps, (self.side, self.side))
+        return stretch(square[:, :height, :width], target or self.size)
 
     def _padded(self, maps: Tensor, value: float = 0.0) -> Tensor:
         height, width = self.content
         return F.pad(maps, (0, self.side - width, 0, self.side - height), value=value)
+
+
+@dataclass(frozen=True)
+class Squashed:
+    """An image squashed to a square, on which points are found and masks are wanted.
+
+    Attributes:
+        frame: of the image that SAM sees, be it the squashed one or the image as it was.
+        side: of the square to which it is squashed, in pixels.
+    """
+
+    frame: Frame
+    side: int
+
+    def points(self, points: Tensor) -> Tensor:
+        """Places on the squashed image, (x, y) in the last dimension, as places in SAM's square."""
+        height, width = self.frame.size
+        scale = points.new_tensor([width / self.side, height / self.side])
+        return self.frame.points(points * scale)
+
+    def restored(self, maps: Tensor) -> Tensor:
+        """Maps over SAM's square (B×h×w) over the squashed image: B×side×side."""
+        return self.frame.restored(maps, (self.side, self.side))

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -38,6 +37,16 @@ SEES_TEST_CLASSES = {
     "pascal": "partly",
     "shapes": "no",
 }
+
+
+# What SAM sees, an option of models whose authors give it a squashed image.
+SamInput = Annotated[
+    Literal["authors", "padded"],
+    Field(
+        description="what SAM sees: the squashed image, as the authors have it, or the padded one, "
+        "as SAM's own code and persam have it, whose embedding all such models of a run share"
+    ),
+]
 
 
 class SamOptions(Options):
@@ -97,6 +106,11 @@ class Sam:
         pixels = torch.stack([Frame(size, self.size).image(image, like) for image in images])
         sizes = {"size": torch.tensor(size, device=like.device)}
         return [Features({"embedding": own, **sizes}) for own in self.embed(pixels)]
+
+    def frame(self, image: Features) -> Frame:
+        """How an image lies in the square, from what `encode_framed` gave."""
+        height, width = image["size"].tolist()
+        return Frame((height, width), self.size)
 
     @torch.no_grad()
     def prompt(
@@ -161,12 +175,6 @@ class Sam:
         ]
         masks, scores = (torch.cat(parts).float() for parts in zip(*decoded, strict=True))
         return masks, scores
-
-    def enlarge(self, maps: Tensor) -> Tensor:
-        """Maps stretched bilinearly to the whole grid: B×h×w to B×size×size."""
-        return F.interpolate(
-            maps[:, None], (self.size, self.size), mode="bilinear", align_corners=False
-        )[:, 0]
 
 
 def load_sam(

@@ -13,12 +13,13 @@ from torch import Tensor
 from models.backbones.base import RANDOM, freeze, seeded
 from models.catalog import Card, Options
 from models.errors import ModelError
-from models.geometry import Geometry, SquashAs
+from models.geometry import Geometry, LongestSide, Native, SquashAs
 from models.methods.sam import Sam, load_sam
-from models.methods.sam.network import ENCODE_BATCH, PUBLISHED
+from models.methods.sam.frame import Frame
+from models.methods.sam.network import ENCODE_BATCH, PUBLISHED, SamInput
 from models.methods.vrp_sam.backbone import backbone_name, bare_layers, resnet_layers
 from models.methods.vrp_sam.encoder import Reference, ReferenceEncoder
-from models.segmenter import BaseSegmenter, Features, Supports
+from models.segmenter import BaseSegmenter, Features, Supports, encode_parts
 from models.weights.pretrained import Pretrained, normalised
 from models.weights.source import fill, read_weights, tensor_digest, torch_dtype
 
@@ -43,6 +44,7 @@ class VRPSAMOptions(Options):
         default=None,
         description="a folder, a hub id owner/name[@revision], or a file sam_vit_*.pth",
     )
+    sam_input: SamInput = "authors"
     random: Literal["tiny"] | None = Field(
         default=None, description="random weights of this size in place of both, for tests"
     )
@@ -56,6 +58,9 @@ class VRPSAM(BaseSegmenter):
     as the authors have it, with corners aligned; so are the logits, to half that side and then to
     any other grid.
 
+    With `sam_input=padded` SAM sees the image as its own code pads it, and so does the encoder, at
+    half that side: its prompts are no places that could be moved there. It was not trained so.
+
     What a query needs of itself is cached, and of a reference all that no query changes, up to the
     middle of the decoder's attention. A reference is not embedded by SAM: it is read from pixels.
 
@@ -64,6 +69,7 @@ class VRPSAM(BaseSegmenter):
     Args:
         encoder: the `ReferenceEncoder` with its origin.
         sam: segments.
+        padded: whether both see images padded, not squashed.
     """
 
     Options = VRPSAMOptions
@@ -81,12 +87,16 @@ class VRPSAM(BaseSegmenter):
         sees_test_classes={"*": "unknown"},  # the checkpoint decides: see `weights.trained_on`
     )
 
-    def __init__(self, encoder: Pretrained, sam: Sam) -> None:
+    def __init__(self, encoder: Pretrained, sam: Sam, padded: bool = False) -> None:
         self.encoder: ReferenceEncoder = encoder.network
         self.sam = sam
         self.side = sam.size // 2
-        self.geometry: Geometry = SquashAs(self.side, back="corners")
-        self.image_key = f"vrp@{encoder.digest[:16]}+{sam.key}"
+        self.padded = padded
+        self.geometry: Geometry = Native(1) if padded else SquashAs(self.side, back="corners")
+        self.image_parts = (
+            (f"vrp@{encoder.digest[:16]}:{sam.dtype}", self._maps),
+            (sam.key, sam.encode_framed) if padded else (f"{sam.key}:corners", self._embedding),
+        )
         both = f"{encoder.digest} {sam.pretrained.digest}"
         self.weights_digest = hashlib.sha256(both.encode()).hexdigest()
         self.parameters = encoder.parameters + sam.pretrained.parameters
@@ -96,7 +106,7 @@ class VRPSAM(BaseSegmenter):
             "weights": encoder.source,
             "sam": sam.pretrained.source,
             "size": self.side,
-        }
+        } | ({"sam_input": "padded"} if padded else {})
         self.card = encoder.card(type(self).card)
         if self.comparable:
             source = f"{encoder.source}; {sam.pretrained.source}"
@@ -123,39 +133,57 @@ class VRPSAM(BaseSegmenter):
         )
         width = sam.pretrained.network.config.prompt_encoder_config.hidden_size
         network, source, digest = _encoder(options.weights, width)
-        return cls(Pretrained(freeze(network, device, torch_dtype(dtype)), source, digest), sam)
+        encoder = Pretrained(freeze(network, device, torch_dtype(dtype)), source, digest)
+        return cls(encoder, sam, options.sam_input == "padded")
 
-    @torch.no_grad()
     def encode_image(self, images: Tensor) -> list[Features]:
         """Per image SAM's `embedding`, and `middle` and `deep` maps of the encoder's backbone."""
-        pixels = normalised(images, next(self.sam.pretrained.network.parameters()))
-        size = (self.sam.size, self.sam.size)
-        enlarged = F.interpolate(pixels, size, mode="bilinear", align_corners=True)
-        embeddings = self.sam.embed(enlarged)
-        middle, third = self.encoder.features(pixels)
-        names = ("embedding", "middle", "deep")
+        return encode_parts(self.image_parts, images)
+
+    @torch.no_grad()
+    def _maps(self, images: Tensor) -> list[Features]:
+        """Per image the `middle` and `deep` maps of the encoder's backbone."""
+        middle, third = self.encoder.features(self._pixels(images))
         return [
-            Features({name: part.clone() for name, part in zip(names, own, strict=True)})
-            for own in zip(embeddings, middle, self.encoder.deep(third), strict=True)
+            Features({"middle": one.clone(), "deep": other.clone()})
+            for one, other in zip(middle, self.encoder.deep(third), strict=True)
         ]
+
+    def _embedding(self, images: Tensor) -> list[Features]:
+        """Per squashed image SAM's `embedding`."""
+        size = (self.sam.size, self.sam.size)
+        pixels = F.interpolate(self._pixels(images), size, mode="bilinear", align_corners=True)
+        return [Features({"embedding": embedding}) for embedding in self.sam.embed(pixels)]
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        """What the encoder sees of images, normalised."""
+        like = next(self.encoder.parameters())
+        if not self.padded:
+            return normalised(images, like)
+        frame = Frame((images.shape[2], images.shape[3]), self.side)
+        return torch.stack([frame.image(image, like) for image in images])
 
     @torch.no_grad()
     def encode_support(
         self, images: Tensor, masks: Tensor, features: Sequence[Features]
     ) -> list[Features]:
         """Per (image, mask) the tensors of a `Reference`."""
-        pixels = normalised(images, next(self.encoder.parameters()))
+        if self.padded:
+            own = LongestSide(self.side)
+            masks = torch.stack([own.mask(mask.byte().cpu().numpy()) for mask in masks])
         return [
             Features(dict(vars(self.encoder.reference(image, mask))))
-            for image, mask in zip(pixels, masks, strict=True)
+            for image, mask in zip(self._pixels(images), masks, strict=True)
         ]
 
     @torch.no_grad()
     def segment(self, queries: Sequence[Features], supports: Supports) -> Tensor:
-        """SAM's logits for each query, B×size×size."""
-        logits = torch.stack(
-            [self._logits(query, shots) for query, shots in zip(queries, supports, strict=True)]
-        )
+        """SAM's logits for each query, on the squashed square or of the padded image's size."""
+        rows = list(zip(queries, supports, strict=True))
+        logits = torch.stack([self._logits(query, shots) for query, shots in rows])
+        if self.padded:
+            whole = zip(queries, logits, strict=True)
+            return torch.cat([self.sam.frame(query).restored(own) for query, own in whole])
         size = (self.side, self.side)
         return F.interpolate(logits, size, mode="bilinear", align_corners=True)[:, 0]
 

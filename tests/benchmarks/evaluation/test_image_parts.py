@@ -15,12 +15,15 @@ from benchmarks.evaluation.loader import Loader
 from benchmarks.results.records import CacheRecord
 from benchmarks.results.store import read_result
 from datasets_prep.prepared.dataset import PreparedDataset
+from models.catalog import load_model
 from models.geometry import Geometry
+from models.methods.sam import Sam
 from models.segmenter import Features, encode_parts
 from tests.benchmarks.evaluation.test_evaluator import Quiet
 from tests.tiny import ColourModel, tiny_config, tiny_dataset
 
 COLOUR, SHADED = "tests.tiny:ColourModel", f"{__name__}:Shaded"
+TINY = {"random": "tiny"}
 
 
 class Shaded(ColourModel):
@@ -120,3 +123,46 @@ def test_what_was_encoded_in_calls_of_another_size_is_not_shared(root: Path) -> 
         found.append(evaluator.encodes.images)
     loader.close()
     assert found == [4, 4, 0]  # a call's size may change float rounding
+
+
+def test_all_models_of_sam_share_its_embeddings(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded: list[int] = []
+    embed = Sam.embed
+
+    def counted(sam: Sam, pixels: Tensor) -> list[Tensor]:
+        embedded.append(len(pixels))
+        return embed(sam, pixels)
+
+    monkeypatch.setattr(Sam, "embed", counted)
+    padded = {**TINY, "sam_input": "padded"}
+    models = [
+        ("persam", TINY),
+        ("persam-f", {**TINY, "steps": 5}),
+        ("gf-sam", padded),
+        ("matcher", {**padded, "preset": "fss"}),
+        ("vrp-sam", padded),
+    ]
+    caches, together = measured(root, tmp_path / "all", models, limit=4)
+    images = caches[0].image_encodes
+    # VRP-SAM reads supports from pixels: it encodes queries alone.
+    assert [cache.image_encodes for cache in caches[:4]] == [images, 0, images, images]
+    assert 0 < caches[4].image_encodes <= images
+    assert sum(embedded) == images
+    embedded.clear()
+    for number, model in enumerate(models):
+        _, (alone,) = measured(root, tmp_path / f"{number}", [model], limit=4)
+        assert alone == together[number]
+    assert sum(embedded) == 4 * images + caches[4].image_encodes
+
+
+def test_patches_are_shared_where_the_networks_see_the_same(root: Path, tmp_path: Path) -> None:
+    matcher = load_model("matcher", TINY)
+    size = matcher.networks.side  # type: ignore[attr-defined]
+    patches = {"backbone": "dinov2-tiny", "weights": "random", "layer": "prenorm", "size": size}
+    both = [("dense-nn", patches), ("matcher", {**TINY, "preset": "fss"})]
+    (dense, after), together = measured(root, tmp_path / "both", both, limit=4)
+    (alone,), (areas,) = measured(root, tmp_path / "alone", both[1:], limit=4)
+    assert dense.image_encodes == after.image_encodes == alone.image_encodes // 2 > 0
+    assert areas == together[1]

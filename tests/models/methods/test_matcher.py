@@ -64,9 +64,6 @@ class Discs:
             logits = logits.masked_fill(outside, -9)
         return logits, 0.8 + (radii * 0.37) % 0.2
 
-    def enlarge(self, maps: Tensor) -> Tensor:
-        return F.interpolate(maps[:, None], (64, 64), mode="bilinear")[:, 0]
-
 
 @pytest.fixture(scope="module")
 def tiny() -> Matcher:
@@ -303,11 +300,12 @@ def test_a_grid_has_the_centres_of_its_cells() -> None:
 
 def test_real_decoder_masks_have_the_side_asked_for(tiny: Matcher) -> None:
     images, _ = episode(0)
-    embedding = tiny.encode_image(images[:1])[0]["embedding"]
+    query = tiny.encode_image(images[:1])[0]
+    embedding, view = query["embedding"], tiny.networks.view(query)
     points = torch.tensor([[[30, 40]], [[70, 20]]])
-    common: dict[str, Any] = {"side": SIDE, "iou": 0, "stability": 0}
-    single = prompted(tiny.sam, embedding, points, None, multimask=False, **common)
-    triple = prompted(tiny.sam, embedding, points, None, multimask=True, **common)
+    common: dict[str, Any] = {"iou": 0, "stability": 0}
+    single = prompted(tiny.sam, embedding, view, points, None, multimask=False, **common)
+    triple = prompted(tiny.sam, embedding, view, points, None, multimask=True, **common)
     assert single.masks.shape == (2, SIDE, SIDE) and triple.masks.shape == (6, SIDE, SIDE)
     prompt = tiny.sam.prompt(points.float() * (64 / SIDE), torch.ones(2, 1))
     logits, scores = tiny.sam.decode(embedding, *prompt)
@@ -360,9 +358,3 @@ def test_keeps_the_contract(preset: str) -> None:
 def test_weights_must_be_named() -> None:
     with pytest.raises(ModelError, match=r"matcher has no SAM.*sam=PATH"):
         load_model("matcher")
-
-
-def test_features_are_named_as_gf_sams_but_for_the_size_of_images(tiny: Matcher) -> None:
-    other = load_model("gf-sam", {"random": "tiny"})
-    assert tiny.image_key == other.image_key
-    assert tiny.geometry != other.geometry  # each method has its own: so they share at equal sizes

@@ -41,7 +41,7 @@ def stages(case: Case, state: State, folder: Path) -> Mapping[str, Any]:
     backbone = _build(_TINY, str(folder / "dinov2_vitt14.pth"), "prenorm", **options)
     own = load_sam("gf-sam", weights=str(folder / "sam_vit_tiny.pth"), random=None, device="cpu",
                    dtype="fp32", option="sam")  # fmt: skip
-    model = GFSAM(DinoSam(backbone, own, _SIDE, "fp32"))
+    model = GFSAM(DinoSam(backbone, own, _SIDE, own.size, "fp32"))
     query, _, supports = encoded(model, case)
     side = model.networks.patches
     rows = directions(query["patches"])
@@ -52,7 +52,7 @@ def stages(case: Case, state: State, folder: Path) -> Mapping[str, Any]:
     values = point_map(foreground, background)
     places = points(values, side)
     pixels = places * model.sam.size // side
-    found = model._prompted(query["embedding"], pixels)
+    found = model._prompted(query, pixels)
     labels = clusters(found[:, pixels[:, 1], pixels[:, 0]])
     middle = (foreground.mean.max() + foreground.mean.min()) / 2
     gain = foreground.mean**2 - background.mean * middle

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from models.catalog import load_model
-from models.methods.persam.refine import framed
 from models.methods.sam import Sam
 from tests.parity.form import Case, State, encoded, prediction
 
@@ -79,7 +78,7 @@ def stages(case: Case, state: State, folder: Path) -> Mapping[str, Any]:
     }
     model.sam.calls.clear()
     scores = model.segment([query], [[support]])[0]
-    frame = framed(model.sam, query)
+    frame = model.sam.frame(query)
     to_image = 1 / frame.points(torch.ones(2))
     for number, call in enumerate(model.sam.calls):
         if "attention" in call:
