@@ -153,13 +153,14 @@ def problems(episodes: Sequence[Episode], dataset: PreparedDataset, fold: int) -
     shots = len(episodes[0].supports) if episodes else None
     novel = frozenset(folds.fold(fold, shots).novel)
     known = frozenset(dataset.image_ids)
+    names = dict(enumerate(dataset.classes))
     wrong = []
     for episode in episodes:
         images = (episode.query, *episode.supports)
         if absent := [image for image in images if image not in known]:
             wrong.append(f"episode {episode.index}: the dataset has no image {absent[0]}")
         elif episode.class_index not in novel:
-            name = dataset.classes[episode.class_index]
+            name = names.get(episode.class_index, episode.class_index)
             wrong.append(f"episode {episode.index}: class {name!r} is not novel in fold {fold}")
         elif folds.group_of(episode.query) in map(folds.group_of, episode.supports):
             wrong.append(f"episode {episode.index}: query and a support share a group")

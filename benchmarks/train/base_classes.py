@@ -39,9 +39,9 @@ def base_images(folds: FoldSet, fold: int, held_out: bool, names: Sequence[str] 
     images: dict[int, list[str]] = {}
     for image, index in chosen.train:
         if index not in chosen.base or index in chosen.novel:
-            name = repr(names[index]) if index < len(names) else index
+            name = dict(enumerate(names)).get(index, index)
             raise BenchError(
-                f"fold {fold}: the training list has image {image} for class {name}, which "
+                f"fold {fold}: the training list has image {image} for class {name!r}, which "
                 "is not a base class; mend folds.json: prepare the dataset again"
             )
         if (group[image] in kept_back) == held_out:

@@ -145,4 +145,6 @@ def _categories(path: Path) -> tuple[dict[int, str], frozenset[int]]:
 def _annotated(path: Path, categories: Collection[int]) -> frozenset[int]:
     """Those of some categories that annotations have."""
     values = (e.value for e in elements(path, ("annotations",)) if isinstance(e.value, dict))
-    return frozenset(v["category_id"] for v in values if v.get("category_id") in categories)
+    numbers = (value.get("category_id") for value in values)
+    # What is no number is for `read_index` to name.
+    return frozenset(n for n in numbers if type(n) is int and n in categories)

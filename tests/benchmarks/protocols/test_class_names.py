@@ -120,3 +120,10 @@ def test_a_class_is_called_by_name(
     for line in said:
         assert re.search(phrase, line), line
         assert not re.search(r"\b(class|category) \d", line)
+
+
+def test_a_class_that_the_dataset_has_not_is_called_by_number() -> None:
+    dataset = SimpleNamespace(folds=ONE_FOX, image_ids=["f", "i0"], classes=CLASSES)
+    for index in (-1, len(CLASSES)):
+        (said,) = problems([Episode(0, index, "f", ("i0",))], cast("Any", dataset), 0)
+        assert said == f"episode 0: class {index} is not novel in fold 0"

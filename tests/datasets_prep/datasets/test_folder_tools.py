@@ -108,6 +108,11 @@ def flat(body: dict[str, Any]) -> None:
     body["annotations"][0]["segmentation"] = [1, 1, 5, 1, 5, 4]
 
 
+def of_a_list(body: dict[str, Any]) -> None:
+    in_a_group(body)
+    body["annotations"][0]["category_id"] = [1]
+
+
 def in_labelme(change: Callable[[dict[str, Any]], object]) -> Change:
     def written(top: Path) -> dict[str, Any]:
         labelme(top)
@@ -214,6 +219,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "YOLO's text": (texts(".txt"), "outlines of YOLO: export COCO's JSON, for --coco FILE"),
     "VOC's XML": (texts(".xml"), "outlines in XML: export COCO's JSON, for --coco FILE"),
     "a panoptic file": (coco(change=panoptic), r"default.json is a panoptic file: give one of"),
+    "a category that is no number": (coco(change=of_a_list), r"default.json does not hold together"),
     "a flat polygon": (coco(change=flat), "annotation 0 has no list of polygons"),
     "LabelMe without its image": (orphan, r"LabelMe file without an image \(1\)(.|\n)*11 images"),
     "LabelMe without sizes": (
