@@ -61,8 +61,8 @@ def command(
     """Compare models episode by episode.
 
     Shows the difference in mIoU with its 95% interval, a paired permutation test, episodes won
-    and lost, and for two models every class and the episodes that differ most. What is named first
-    is a. Models that were measured on different data or episodes are refused.
+    and lost, and for two models every class and the episodes that differ most. The model that is
+    named first is a. Models that were measured on different data or episodes are refused.
     """
     from dataclasses import asdict
 
