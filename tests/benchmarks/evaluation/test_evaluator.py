@@ -251,12 +251,9 @@ class PixelSupports(ColourModel):
         return super().encode_support(images, masks, self.encode_image(images))
 
 
-@pytest.mark.parametrize("model", ["tests.tiny:ColourModel", f"{__name__}:PixelSupports"])
-def test_queries_and_supports_are_decoded_ahead(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
-) -> None:
-    late = []
-    image = Loader.image
+def late_images(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows by each image that is not decoded, nor about to be, when it is asked for."""
+    late, image = [], Loader.image
 
     def watched(loader: Loader, image_id: str, geometry: Geometry) -> Tensor:
         key = (image_id, geometry)
@@ -265,6 +262,14 @@ def test_queries_and_supports_are_decoded_ahead(
         return image(loader, image_id, geometry)
 
     monkeypatch.setattr(Loader, "image", watched)
+    return late
+
+
+@pytest.mark.parametrize("model", ["tests.tiny:ColourModel", f"{__name__}:PixelSupports"])
+def test_queries_and_supports_are_decoded_ahead(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    late = late_images(monkeypatch)
     models = [{"name": "ahead", "model": model}]
     outcome = run_matrix(config(root, tmp_path, models=models), listener=Quiet())[1]
     assert late == []

@@ -16,10 +16,9 @@ from benchmarks.results.records import CacheRecord
 from benchmarks.results.store import read_result
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.catalog import load_model
-from models.geometry import Geometry
 from models.methods.sam import Sam
 from models.segmenter import Features, encode_parts
-from tests.benchmarks.evaluation.test_evaluator import Quiet
+from tests.benchmarks.evaluation.test_evaluator import Quiet, late_images
 from tests.tiny import ColourModel, tiny_config, tiny_dataset
 
 COLOUR, SHADED = "tests.tiny:ColourModel", f"{__name__}:Shaded"
@@ -99,15 +98,7 @@ def test_cache_and_workers_change_no_bit(root: Path, tmp_path: Path, changes: An
 def test_images_of_all_parts_are_decoded_ahead(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late, image = [], Loader.image
-
-    def watched(loader: Loader, image_id: str, geometry: Geometry) -> Tensor:
-        key = (image_id, geometry)
-        if key not in loader._pending and key not in loader._pixels:
-            late.append(image_id)
-        return image(loader, image_id, geometry)
-
-    monkeypatch.setattr(Loader, "image", watched)
+    late = late_images(monkeypatch)
     measured(root, tmp_path, [(SHADED, {})])
     assert late == []
 
