@@ -219,7 +219,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "YOLO's text": (texts(".txt"), "outlines of YOLO: export COCO's JSON, for --coco FILE"),
     "VOC's XML": (texts(".xml"), "outlines in XML: export COCO's JSON, for --coco FILE"),
     "a panoptic file": (coco(change=panoptic), r"default.json is a panoptic file: give one of"),
-    "a category that is no number": (coco(change=of_a_list), r"default.json does not hold together"),
+    "a category that is no number": (coco(change=of_a_list), "json does not hold together"),
     "a flat polygon": (coco(change=flat), "annotation 0 has no list of polygons"),
     "LabelMe without its image": (orphan, r"LabelMe file without an image \(1\)(.|\n)*11 images"),
     "LabelMe without sizes": (
