@@ -10,13 +10,20 @@ from PIL import Image
 from torch import Tensor
 
 from models.geometry import Size
-from models.segmenter import BaseSegmenter, Features, Segmenter
+from models.segmenter import Features, Segmenter, trait
 
 SHOTS = 5  # an ordinary mask, a second one, an empty one, a full one, a single pixel
 
 
 class Trial:
-    """A segmenter with images and masks of one size, and what it makes of them."""
+    """A segmenter with images and masks of one size, and what it makes of them.
+
+    Args:
+        model: the segmenter.
+        size: height and width of the images before its geometry, in pixels.
+        device: where the model is.
+        seed: of the images.
+    """
 
     def __init__(self, model: Segmenter, size: Size, device: str, seed: int) -> None:
         self.model = model
@@ -29,7 +36,7 @@ class Trial:
 
     def trait(self, name: str) -> Any:
         """An attribute that a segmenter may leave out."""
-        return getattr(self.model, name, getattr(BaseSegmenter, name))
+        return trait(self.model, name)
 
     @cached_property
     def images(self) -> Tensor:

@@ -98,7 +98,7 @@ def _number(value: Any) -> int:
 
 
 def _finite(value: Any) -> float:
-    """The same for a number that may be any."""
+    """The same for a finite float of any size and sign."""
     if type(value) is not float or not math.isfinite(value):
         raise ValueError(f"{value!r} is no finite number")
     return value

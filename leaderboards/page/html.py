@@ -16,7 +16,7 @@ from leaderboards.statistics.shots import Curves, shot_curves
 from leaderboards.statistics.sizes import BANDS, miou_by_size
 from leaderboards.tables import wording
 from leaderboards.tables.across import averaged, cell, mean_rank
-from leaderboards.tables.shots import HEADS, READ, answers
+from leaderboards.tables.shots import HEADS, READ_PLAIN, answers
 
 _MARK = re.compile(r"/\* ([A-Z]+) \*/")
 _WEB = Path(__file__).with_name("web")
@@ -183,7 +183,7 @@ def _curves(found: Curves) -> dict[str, Any]:
         "strict": found.strict,
         "shots": found.shots,
         "heads": HEADS,
-        "note": READ.replace("**", ""),
+        "note": READ_PLAIN,
         "rows": [
             {
                 "name": own.last.model.name,

@@ -13,7 +13,7 @@ from leaderboards.page.html import fill
 from leaderboards.statistics.scores import Row, Setting, settings
 from leaderboards.statistics.shots import Curve
 from leaderboards.tables import wording
-from leaderboards.tables.shots import HEADS, READ, answers
+from leaderboards.tables.shots import HEADS, READ_PLAIN, answers
 
 EpisodeKey = tuple[int, int]  # fold and number
 _STAGES = {
@@ -180,8 +180,7 @@ def _figures(row: Row) -> str:
 def _over_shots(curve: Curve) -> str:
     body = [(wording.shot(k), wording.percent_interval(own)) for k, own in curve.mious.items()]
     body += zip(HEADS, answers(curve), strict=True)
-    note = READ.replace("**", "")
-    return _table(("", "%"), body) + f'<p class="hint">{escape(note)}</p>'
+    return _table(("", "%"), body) + f'<p class="hint">{escape(READ_PLAIN)}</p>'
 
 
 def _speed(results: Sequence[Result]) -> str:

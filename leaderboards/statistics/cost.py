@@ -19,9 +19,9 @@ def uncached_milliseconds(records: Sequence[RunRecord]) -> float | None:
     Returns:
         None where no run tells: none was timed by stage, or all encodes had been made before.
     """
-    timed = [record for record in records if record.cache and record.stages]
-    caches = [record.cache for record in timed if record.cache]
-    stages = [record.stages for record in timed if record.stages]
+    # Both are of the last sitting alone, so that they fit each other.
+    timed = [(own.cache, own.stages) for own in records if own.cache and own.stages]
+    caches, stages = [cache for cache, _ in timed], [each for _, each in timed]
     seconds = sum(each.segment for each in stages)
     for time, made, needed in (
         (
@@ -38,6 +38,6 @@ def uncached_milliseconds(records: Sequence[RunRecord]) -> float | None:
         if needed and not made:
             return None
         seconds += time / made * needed if needed else 0.0
-    # Of a sitting alone, as the stages are; each episode has K supports.
+    # Each episode has K supports.
     supports = sum(each.naive_support_encodes for each in caches)
-    return 1000 * seconds * timed[0].setup.shots / supports if supports else None
+    return 1000 * seconds * records[0].setup.shots / supports if supports else None

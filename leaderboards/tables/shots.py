@@ -15,6 +15,7 @@ READ = (
     "gained** is what the most shots have beyond those. The intervals are 95% and paired: query "
     "images are drawn again, the same at all shots."
 )
+READ_PLAIN = READ.replace("**", "")  # for pages that are no markdown
 HEADS = ("Per doubling (95%)", "Reached at 5 (95%)", "Saturated at", "Still gained (95%)")
 
 

@@ -54,7 +54,7 @@ def parameters(count: int) -> str:
 def milliseconds(value: float | None) -> str:
     """A time with two or three meaningful digits: `0.85`, `7.1`, `340`; `–` where there is none."""
     if value is None:
-        return "–"
+        return NONE
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
