@@ -180,7 +180,9 @@ class _Download:
             raise _RefusedError(f"{type(error).__name__}: {error}") from error
         except httpx.TransportError as error:
             if _unknown_name(error):
-                raise _RefusedError(f"no such address here: {error}") from error
+                raise _RefusedError(
+                    f"the name of its host is not known here (offline?): {error}"
+                ) from error
             raise _InterruptedError(f"{type(error).__name__}: {error}") from error
         except OSError as error:
             hint = "the disk is full" if error.errno == errno.ENOSPC else "cannot be written"
