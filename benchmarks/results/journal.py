@@ -39,7 +39,7 @@ class Row:
     presence: float | None = None
 
     def entry(self) -> tuple[Any, ...]:
-        """What `row_of` reads; what there is nothing of takes no room at the end."""
+        """What `row_of` reads; at its end, what there is nothing of is left out."""
         counts = (self.episode, self.class_id, self.areas, round(self.milliseconds, 3))
         if self.presence is not None:
             return (*counts, self.further, self.presence)

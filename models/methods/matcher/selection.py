@@ -52,8 +52,9 @@ def chosen(
     Args:
         purity: of each candidate, N.
         coverage: the same.
-        transport: gives the distances of some candidates, by their numbers; costly, so of those
-            that are left by the filters alone, and solved alone that can be among the best.
+        transport: gives the distances of some candidates, by their numbers. As they are costly, it
+            is asked only about those that the filters leave, and only those that may be among the
+            best are solved.
         settings: how to filter, score and choose.
 
     Returns:
