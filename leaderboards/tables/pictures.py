@@ -31,10 +31,12 @@ def pictures(
         plots: names of the plots that there are.
     """
     sheets: dict[str, bytes] = {}
-    parts = ["# Pictures", _INTRO]
+    parts, drawn = ["# Pictures", _INTRO], set[str]()
     for setting in settings:
         shown = {plot_name(setting, kind): CAPTIONS[kind] for kind in CAPTIONS}
-        images = {name: text for name, text in shown.items() if name in plots}
+        # A plot against shots belongs to several settings, and is shown with the first.
+        images = {n: text for n, text in shown.items() if n in plots and n not in drawn}
+        drawn |= set(images)
         folder = protocol_folder(setting.protocol.name, setting.limit)
         episodes = gallery.get((setting.dataset, folder, setting.shots), ())
         models = [row.model.name for row in setting.rows if row.competes]
@@ -48,8 +50,7 @@ def pictures(
             parts += [f"!{link(caption, name)}" for name, caption in images.items()]
     if len(parts) == 2:
         return {}
-    # Plots against shots belong to several settings, and are shown with the first.
-    return {PAGE: "\n\n".join(dict.fromkeys(parts)) + "\n", **sheets}
+    return {PAGE: "\n\n".join(parts) + "\n", **sheets}
 
 
 def sheet(episodes: Sequence[Shown], models: Sequence[str]) -> bytes:

@@ -9,7 +9,8 @@ from PIL import Image
 
 from benchmarks.pictures.panel import Panel, Shown
 from leaderboards.build import build
-from leaderboards.tables.pictures import sheet
+from leaderboards.page.plots import plot_name
+from leaderboards.tables.pictures import pictures, sheet
 from tests.leaderboards.synthetic import write_model, write_run
 
 
@@ -68,3 +69,13 @@ def test_the_page_shows_models_best_first_and_no_floors(tmp_path: Path) -> None:
     drawn = tmp_path / "boards/boards/pictures/toy-fixed-v1-1shot.jpg"
     assert drawn in built.files
     assert colours(drawn.read_bytes(), 34) == ["red", "blue", "green"]
+
+
+def test_a_plot_of_several_shots_is_shown_once_and_no_heading_stands_alone(tmp_path: Path) -> None:
+    for shots in (1, 5):
+        write_model(tmp_path / "r", "alpha", skill=0.4, shots=shots)
+    built = build(tmp_path / "r", tmp_path / "b")
+    settings = [setting for setting in built.settings if setting.dataset == "toy"]
+    page = pictures(settings, {}, {plot_name(settings[0], "shots")})["pictures.md"]
+    assert isinstance(page, str)
+    assert re.findall(r"^## .*|^!", page, re.MULTILINE) == ["## toy, fixed-v1, 1-shot", "!"]
