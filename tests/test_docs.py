@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -18,4 +19,4 @@ PAGES = [
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     inside = [link for link in links if not link.startswith(("http:", "https:", "mailto:"))]
-    assert [link for link in inside if not (page.parent / link).exists()] == []
+    assert [link for link in inside if not (page.parent / unquote(link)).exists()] == []
