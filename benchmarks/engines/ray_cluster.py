@@ -17,6 +17,7 @@ from benchmarks.errors import BenchError
 from benchmarks.results import environment
 
 _INSTALL = "the ray engine needs Ray on all nodes; run: pip install 'fss-bench[ray]'"
+_TRIES = 3  # at a cluster that answers, and then fails to serve
 _ALONE = 300.0  # seconds to wait for a cluster that has no place for a single worker
 
 
@@ -163,16 +164,23 @@ def _connect(ray: Any, config: BenchConfig) -> None:
         "num_cpus": (config.workers or os.cpu_count() or 1) * (config.worker_threads or 1),
         "include_dashboard": False,
     }
-    try:
-        ray.init(
-            # Without an address Ray would join whatever the environment or a file of old names.
-            address=config.address or "local",
-            logging_level="error",
-            log_to_driver=False,
-            **({} if config.address else own),
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise BenchError(
-            f"no Ray cluster at {config.address or 'this machine'}: {error}; start one with: "
-            f"ray start --head"
-        ) from None
+    for _ in range(_TRIES):
+        try:
+            ray.init(
+                # Without an address Ray would join whatever the environment or a file of old names.
+                address=config.address or "local",
+                logging_level="error",
+                log_to_driver=False,
+                **({} if config.address else own),
+            )
+            return
+        except ConnectionAbortedError as error:
+            # The client's proxy forks a server beside threads of its own, which may kill it.
+            reason = str(error).strip().rpartition("\n")[2]  # of the server's traceback
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = str(error)
+            break
+    raise BenchError(
+        f"no Ray cluster at {config.address or 'this machine'}: {reason}; start one with: "
+        f"ray start --head"
+    )

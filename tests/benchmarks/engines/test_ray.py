@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +141,38 @@ def test_a_cluster_of_its_own_is_no_other_that_is_named_somewhere(
     _connect(ray, BenchConfig(engine="ray"))
     _connect(ray, BenchConfig(engine="ray", address="auto"))
     assert joined == [None, "10.1.2.3:6379"]
+
+
+@pytest.mark.parametrize(("aborted", "joins"), [(2, True), (3, False)])
+def test_a_server_that_dies_as_it_starts_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, aborted: int, joins: bool
+) -> None:
+    asked = []
+
+    def init(address: str, **options: object) -> None:
+        asked.append(address)
+        if len(asked) <= aborted:
+            raise ConnectionAbortedError("Traceback:\n  line\npsutil.ZombieProcess: pid=3718")
+
+    monkeypatch.setattr(ray, "init", init)
+    config = BenchConfig(engine="ray", address="ray://head:10001")
+    with nullcontext() if joins else pytest.raises(BenchError) as caught:
+        _connect(ray, config)
+    assert asked == ["ray://head:10001"] * 3
+    if caught:
+        assert str(caught.value).startswith(
+            "no Ray cluster at ray://head:10001: psutil.ZombieProcess: pid=3718; start one with"
+        )
+
+
+def test_a_cluster_that_is_not_there_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def init(address: str, **options: object) -> None:
+        asked.append(address)
+        raise ConnectionError("ray client connection timeout")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(BenchError, match="no Ray cluster at ray://head:10001: ray client"):
+        _connect(ray, BenchConfig(engine="ray", address="ray://head:10001"))
+    assert len(asked) == 1
