@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.cli import main
-from tests.tiny import tiny_dataset
+from tests.benchmarks.cli import terminal
 
 MINE = """open("ran", "w").close()
 from tests.tiny import ColourModel
@@ -18,11 +18,7 @@ class Mine(ColourModel): ...
 TINY = "{name: tiny, shots: [1]}"
 
 
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    tiny_dataset(root)
-    return root
+data_root = terminal.data_root
 
 
 @pytest.fixture(autouse=True)

@@ -4,15 +4,9 @@ Loss and optimiser are those of `persam_f.py`. A thousand steps over every pixel
 most of what a support costs beside SAM, hence the gradient by hand and in place.
 """
 
-import math
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-_RATE, _EPSILON, _DECAY = 1e-3, 1e-4, 1e-2  # of AdamW; the decay is torch's usual one
-_MEAN, _SQUARE = 0.9, 0.999  # of its moments, the usual ones too
 _INSIDE, _OUTSIDE = 0.25, 0.75  # α of the focal loss for foreground and background
 _LEAST = 1e-30  # of q, which has a logarithm
 
@@ -31,18 +25,14 @@ def trained_mixture(logits: Tensor, truth: Tensor, steps: int) -> Tensor:
     Returns:
         The 3 weights.
     """
-    loss = Loss(logits, truth)
-    free = np.full(2, 1 / 3)
-    mean, square = np.zeros(2), np.zeros(2)
-    for step in range(steps):
-        rate = _RATE * (1 + math.cos(math.pi * step / steps)) / 2
-        gradient = loss.gradient(free)
-        mean += (1 - _MEAN) * (gradient - mean)
-        square += (1 - _SQUARE) * (gradient**2 - square)
-        unbiased = mean / (1 - _MEAN ** (step + 1))
-        root = np.sqrt(square / (1 - _SQUARE ** (step + 1)))
-        free -= rate * (_DECAY * free + unbiased / (root + _EPSILON))
-    return logits.new_tensor([1 - free.sum(), *free])
+    loss, free = Loss(logits, truth), torch.full((2,), 1 / 3, dtype=torch.float64)
+    optimizer = torch.optim.AdamW([free], lr=1e-3, eps=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        free.grad = loss.gradient(free)
+        optimizer.step()
+        schedule.step()
+    return torch.cat([1 - free.sum(0, keepdim=True), free]).to(logits)
 
 
 class Loss:
@@ -68,11 +58,11 @@ class Loss:
         self._inside = int(inside.sum())
         self._work = torch.empty_like(self._changes), torch.empty_like(first)
 
-    def gradient(self, free: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The gradient at two weights, 2."""
+    def gradient(self, free: Tensor) -> Tensor:
+        """The gradient at two weights, 2; both float64 on the CPU."""
         (right, wrong), slopes = self._work
-        torch.add(self._fixed, self._changes[0], alpha=free[0], out=right)
-        right.add_(self._changes[1], alpha=free[1]).sigmoid_().clamp_min_(_LEAST)
+        torch.add(self._fixed, self._changes[0], alpha=float(free[0]), out=right)
+        right.add_(self._changes[1], alpha=float(free[1])).sigmoid_().clamp_min_(_LEAST)
         torch.sub(1, right, out=wrong)
         torch.log(right, out=slopes)
 
@@ -88,4 +78,4 @@ class Loss:
             q, rest = right[part], wrong[part]
             slope = slopes[part].mul_(rest).mul_(2 * alpha).add_(factor).mul_(q)
             slope.addcmul_(rest, rest, value=-alpha).mul_(rest)
-        return (self._changes @ slopes).double().cpu().numpy()
+        return (self._changes @ slopes).double().cpu()
