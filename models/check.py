@@ -99,10 +99,10 @@ def _encodings(trial: Trial) -> str:
 
 def _parts(trial: Trial) -> str:
     parts = trial.trait("image_parts")
-    keys = [key for key, _ in parts]
+    keys = [part.key for part in parts]
     if not all(isinstance(key, str) and key for key in keys) or len({*keys}) < len(keys):
         return f"image_parts has the keys {keys}; each part needs a name of its own"
-    encoded = [encode(trial.images[:2]) for _, encode in parts]
+    encoded = [part.encode(trial.images[:2]) for part in parts]
     if any(len(own) != 2 for own in encoded):
         return f"image_parts gave {[len(own) for own in encoded]} results for 2"
     for index, whole in enumerate(trial.encode_images([0, 1]) if parts else ()):
@@ -240,10 +240,9 @@ def _inputs(trial: Trial) -> str:
         "support features": [t for f in trial.supports for t in f.tensors.values()],
     }
     before = {name: [tensor.clone() for tensor in tensors] for name, tensors in kept.items()}
-    for _, encode in (("", trial.model.encode_image), *trial.trait("image_parts")):
+    for encode in (trial.model.encode_image, *(p.encode for p in trial.trait("image_parts"))):
         encode(trial.images)
-    uses = trial.model.support_uses_features
-    trial.model.encode_support(trial.images, trial.masks, trial.features if uses else [])
+    trial.model.encode_support(trial.images, trial.masks, trial.seen_by_supports(range(SHOTS)))
     scores = trial.segment([0, 1], [[1], [0, 4]])
     kept = {**kept, "scores": [scores]}
     before["scores"] = [scores.clone()]
@@ -260,8 +259,8 @@ def _traits(trial: Trial) -> str:
     if not trial.trait("image_reads_pixels"):
         pairs.append(("image_reads_pixels", trial.features[0], trial.model.encode_image(blank)[0]))
     if not trial.trait("support_reads_pixels"):
-        features = trial.features[:1] if trial.model.support_uses_features else []
-        made = trial.model.encode_support(blank, trial.masks[:1], features)[0]
+        seen = trial.seen_by_supports([0])
+        made = trial.model.encode_support(blank, trial.masks[:1], seen)[0]
         pairs.append(("support_reads_pixels", trial.supports[0], made))
     for name, usual, made in pairs:
         if any(_apart(tensor, made[key]) for key, tensor in usual.tensors.items()):

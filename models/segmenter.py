@@ -50,8 +50,22 @@ Supports = Sequence[Sequence[Features]]  # of each query of a batch, its K suppo
 
 # B×3×H×W in 0..1 to B features.
 ImageEncoder = Callable[[Tensor], list[Features]]
-# What `encode_image` computes in part: a key that names it, and how it is encoded.
-ImagePart = tuple[str, ImageEncoder]
+
+
+@dataclass(frozen=True)
+class ImagePart:
+    """What `encode_image` computes in part.
+
+    Attributes:
+        key: names what is computed (network, weights, options); no two models' keys may clash.
+        encode: computes it.
+        supports: False where `encode_support` has no need of it, so that it is not given it, and an
+            image that is a support alone is spared the encode.
+    """
+
+    key: str
+    encode: ImageEncoder
+    supports: bool = True
 
 
 def joined(parts: Sequence[Features]) -> Features:
@@ -61,7 +75,7 @@ def joined(parts: Sequence[Features]) -> Features:
 
 def encode_parts(parts: Sequence[ImagePart], images: Tensor) -> list[Features]:
     """All `parts` of each image's features, joined: what `encode_image` is to give."""
-    encoded = [encode(images) for _, encode in parts]
+    encoded = [part.encode(images) for part in parts]
     return [joined(own) for own in zip(*encoded, strict=True)]
 
 
@@ -97,8 +111,8 @@ class Segmenter(Protocol):
         Args:
             images: B×3×H×W, 0..1.
             masks: B×H×W in {0, 1}; may be empty (no foreground).
-            features: the B results of `encode_image`, or an empty sequence where
-                `support_uses_features` is False.
+            features: the B results of `encode_image`, less `image_parts` that are not for supports;
+                an empty sequence where `support_uses_features` is False.
 
         Returns:
             B features, one per (image, mask).
@@ -170,10 +184,9 @@ class BaseSegmenter:
             which gains nothing from more, it is always one.
         image_key: names what `encode_image` computes (backbone, weights, options). Models with
             equal keys and geometries share image features; None shares with nobody.
-        image_parts: where models share only parts of these features, the parts, each under a key
-            that names what it computes, in place of `image_key`. All are encoded from images on
-            `geometry`, each is kept by itself, and joined they are what `encode_image` gives
-            (`encode_parts`).
+        image_parts: where models share only parts of these features, or supports need only some,
+            the parts, in place of `image_key`. All are encoded from images on `geometry`, each is
+            kept by itself, and joined they are what `encode_image` gives (`encode_parts`).
         wants: extra keyword arguments of `segment`: "seeds" (one int per query, fixed by the
             episode), "truths" (B×H×W query masks on the grid; for oracles, marked as such) and
             "names" (the queries' classes as the dataset calls them; the card says `text_prompts`).

@@ -1,6 +1,6 @@
 """Small seeded images with masks of every kind, and what a segmenter makes of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.geometry import Size
-from models.segmenter import Features, Segmenter, trait
+from models.segmenter import Features, Segmenter, encode_parts, trait
 
 SHOTS = 5  # an ordinary mask, a second one, an empty one, a full one, a single pixel
 
@@ -67,9 +67,18 @@ class Trial:
     def encode_supports(self, indices: Sequence[int]) -> list[Features]:
         """Some (image, mask) encoded in one call."""
         chosen = list(indices)
-        uses = self.model.support_uses_features
-        features = [self.features[index] for index in chosen] if uses else []
-        return self.model.encode_support(self.images[chosen], self.masks[chosen], features)
+        seen = self.seen_by_supports(chosen)
+        return self.model.encode_support(self.images[chosen], self.masks[chosen], seen)
+
+    def seen_by_supports(self, indices: Iterable[int]) -> list[Features]:
+        """What `encode_support` is given of some images, each encoded alone."""
+        if not self.model.support_uses_features:
+            return []
+        parts = self.trait("image_parts")
+        if all(part.supports for part in parts):
+            return [self.features[index] for index in indices]
+        kept = [part for part in parts if part.supports]
+        return [encode_parts(kept, self.images[[index]])[0] for index in indices]
 
     def segment(self, queries: Sequence[int], shots: Sequence[Sequence[int]]) -> Tensor:
         """Scores of some images as queries; each query's seed and truth are its own."""

@@ -26,12 +26,15 @@ from models.segmenter import (
     ClassesSegmenter,
     Features,
     ImageEncoder,
+    ImagePart,
     PresenceSegmenter,
     Segmenter,
     joined,
     trait,
 )
 
+# The scope of an image part's keys, to which an image's id is added, and what encodes it.
+_Part = tuple[tuple[object, ...], ImageEncoder]
 _AHEAD = 2  # batches whose images are decoded while one runs
 
 
@@ -66,10 +69,16 @@ class Evaluator:
         # What nobody shares is keyed by a thing of this evaluator, which the keys keep alive: an id
         # could come back with the next evaluator and bring another model's features.
         self._own = object()
-        whole = (trait(model, "image_key") or self._own, model.encode_image)
+        whole = ImagePart(trait(model, "image_key") or "", model.encode_image)
+        parts = trait(model, "image_parts") or [whole]
         self._parts = [
-            (("image", data, key, model.geometry, encode_batch), encode)
-            for key, encode in trait(model, "image_parts") or [whole]
+            (("image", data, part.key or self._own, model.geometry, encode_batch), part.encode)
+            for part in parts
+        ]
+        self._support_parts = [
+            own
+            for own, part in zip(self._parts, parts, strict=True)
+            if part.supports and model.support_uses_features
         ]
         self._support_scope = ("support", data, self._own)
         self._stretch: Sequence[Batch] = ()
@@ -188,41 +197,41 @@ class Evaluator:
             self._unreadable = error
             raise
 
-    def _image_keys(self, image_id: str) -> list[Key]:
-        return [(*scope, image_id) for scope, _ in self._parts]
+    def _image_keys(
+        self, queries: Iterable[str], supports: Iterable[str]
+    ) -> Iterator[tuple[Any, ...]]:
+        """Every part of image features that is asked for of some queries and supports."""
+        for parts, images in ((self._parts, queries), (self._support_parts, supports)):
+            yield from ((*scope, image_id) for image_id in images for scope, _ in parts)
 
     def _support_key(self, pair: tuple[str, int]) -> Key:
         return (*self._support_scope, *pair, self._prompt)
 
     def _keys(self, batch: Batch) -> Iterator[Key]:
         """Every feature that a batch may ask for."""
-        for image_id in batch.images():
-            yield from self._image_keys(image_id)
-        for pair in batch.pairs():
-            yield self._support_key(pair)
-            if self.model.support_uses_features:
-                yield from self._image_keys(pair[0])
+        yield from self._image_keys(batch.images(), (pair[0] for pair in batch.pairs()))
+        yield from map(self._support_key, batch.pairs())
 
     def _prefetch(self, batches: Iterable[Batch]) -> None:
         for batch in batches:
             supports = [p[0] for p in batch.pairs() if self._support_key(p) not in self.cache]
             wanted = list(supports) if trait(self.model, "support_reads_pixels") else []
             if trait(self.model, "image_reads_pixels"):
-                images = [*batch.images(), *(supports if self.model.support_uses_features else ())]
-                wanted += (i for i in images for k in self._image_keys(i) if k not in self.cache)
+                keys = self._image_keys(batch.images(), supports)
+                wanted += (key[-1] for key in keys if key not in self.cache)
             self.loader.prefetch_images(wanted, self.model.geometry)
 
     def _count_naive(self, episodes: Sequence[Episode]) -> None:
         supports = sum(len(e.supports) for e in episodes)
-        images = len(episodes) + (supports if self.model.support_uses_features else 0)
         self.encodes.naive_supports += supports
-        self.encodes.naive_images += images * len(self._parts)
+        self.encodes.naive_images += len(episodes) * len(self._parts)
+        self.encodes.naive_images += supports * len(self._support_parts)
 
     def segment(self, batch: Batch, seed: str, protocol: Protocol) -> Segmented:
         """What the model says of one batch, from the cache where it can."""
         self._prompt = protocol.prompt
         supports = self._supports(list(batch.pairs()))
-        images = self._images(list(batch.images()))
+        images = self._images(list(batch.images()), self._parts)
         wants = trait(self.model, "wants")
         extras: dict[str, Any] = {}
         if "seeds" in wants:
@@ -250,12 +259,12 @@ class Evaluator:
             presence = self.model.presence(queries, shots, scores)
         return Segmented(scores, checked_presence(presence, batch.episodes))
 
-    def _images(self, image_ids: Collection[str]) -> Mapping[str, Features]:
-        """Image features, of all parts; each from the cache or computed now."""
-        parts = [self._image_part(image_ids, *part) for part in self._parts]
-        if len(parts) == 1:
-            return parts[0]
-        return {image_id: joined([part[image_id] for part in parts]) for image_id in image_ids}
+    def _images(self, image_ids: Collection[str], parts: Sequence[_Part]) -> Mapping[str, Features]:
+        """Image features, of some parts; each from the cache or computed now."""
+        found = [self._image_part(image_ids, *part) for part in parts]
+        if len(found) == 1:
+            return found[0]
+        return {image_id: joined([own[image_id] for own in found]) for image_id in image_ids}
 
     def _image_part(
         self, image_ids: Iterable[str], scope: tuple[object, ...], encode: ImageEncoder
@@ -278,7 +287,7 @@ class Evaluator:
         found, missing = self._held(keys)
         reads = trait(self.model, "support_reads_pixels")
         uses = self.model.support_uses_features
-        images = self._images(dict.fromkeys(p[0] for p in missing)) if uses else {}
+        images = self._images(dict.fromkeys(p[0] for p in missing), self._support_parts)
         for part in self._chunks(missing, lambda pair: self.grid_of(pair[0])):
             ids = [pair[0] for pair in part]
             pixels, masks = self._pixels(ids, reads), self._filled(self._masks(part, self._prompt))

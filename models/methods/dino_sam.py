@@ -87,12 +87,16 @@ class DinoSam:
     def image_parts(self) -> Sequence[ImagePart]:
         """DINOv2's `patches`, C×h×w, and SAM's `embedding` with the `size` of what SAM sees.
 
-        Where DINOv2 sees images as they come, its key is that of the other models over it.
+        SAM sees no supports. Where DINOv2 sees images as they come, its key is that of the other
+        models over it.
         """
         squashed = f"<{self.square}" if self.padded else ""
         stretched = f"<{self.side}" if self.side != self.square else ""
         key = f"{self.backbone.key}{squashed}{stretched}:{self.dtype}"
-        return (key, self._patches), (self.sam.key, self.sam.encode_framed)
+        return (
+            ImagePart(key, self._patches),
+            ImagePart(self.sam.key, self.sam.encode_framed, supports=False),
+        )
 
     @property
     def weights_digest(self) -> str:

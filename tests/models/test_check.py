@@ -12,7 +12,7 @@ from models.check import check_segmenter
 from models.custom import load_custom
 from models.errors import ModelError
 from models.geometry import Squash
-from models.segmenter import Features, Segmenter
+from models.segmenter import Features, ImagePart, Segmenter
 from models.template import MeanColour
 
 TEMPLATE = "models/template.py"
@@ -189,13 +189,15 @@ def test_parts_that_do_not_make_the_whole_are_found(
     parts: Sequence[tuple[str, Callable[[Steady, Tensor], list[Features]]]], detail: str
 ):
     model = Steady()
-    model.image_parts = [(key, partial(encode, model)) for key, encode in parts]
+    model.image_parts = [ImagePart(key, partial(encode, model)) for key, encode in parts]
     assert detail in broken(model)["the parts of image features make the whole"]
 
 
 def test_a_part_that_changes_the_images_is_found():
     model = Steady()
-    model.image_parts = [("a", lambda images: MeanColour.encode_image(model, images.mul_(1 / 2)))]
+    model.image_parts = [
+        ImagePart("a", lambda images: MeanColour.encode_image(model, images.mul_(1 / 2)))
+    ]
     assert "the images it was given" in broken(model)["inputs are left unchanged"]
 
 

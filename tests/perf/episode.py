@@ -3,7 +3,8 @@
 Prints processor seconds of one core, which other work on the machine disturbs less than the clock,
 on the first episodes of a prepared dataset: by stage, SAM's decoder apart, and by episode. Naive,
 an episode encodes its query and each of its supports anew; cached, each different image and
-(image, mask) of the whole list is encoded once. Both follow from the stages' means.
+(image, mask) of the whole list is encoded once. Both follow from the stages' means. What supports
+have no need of (`ImagePart.supports`) is encoded of queries alone, either way.
 """
 
 import argparse
@@ -22,9 +23,16 @@ from datasets_prep.episodes.episode import Episode
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.catalog import load_model
 from models.methods.sam import Sam
-from models.segmenter import Features, trait
+from models.segmenter import Features, ImagePart, encode_parts, joined, trait
 
-STAGES = ("encode_image", "encode_support", "segment", "decoder of support", "decoder of query")
+STAGES = (
+    "encode_image",
+    "encode_query",
+    "encode_support",
+    "segment",
+    "decoder of support",
+    "decoder of query",
+)
 
 
 class Spent:
@@ -39,14 +47,14 @@ class Spent:
         self.decoder, begin = 0.0, time.process_time()
         result = call(*args, **kwargs)
         self.seconds[stage].append(time.process_time() - begin)
-        if stage != "encode_image":
+        if stage in ("encode_support", "segment"):
             asked = "support" if stage == "encode_support" else "query"
             self.seconds[f"decoder of {asked}"].append(self.decoder)
         return result
 
     def mean(self, stage: str) -> float:
-        """Seconds of a call."""
-        return sum(self.seconds[stage]) / len(self.seconds[stage])
+        """Seconds of a call; 0 without one."""
+        return sum(self.seconds[stage]) / max(len(self.seconds[stage]), 1)
 
 
 def main() -> None:
@@ -79,7 +87,10 @@ def main() -> None:
 def measured(model: Any, loader: Loader, episodes: Sequence[Episode]) -> Spent:
     """Every stage of some episodes, one image and one mask at a time."""
     spent, decode = Spent(), Sam.decode
+    parts = trait(model, "image_parts") or [ImagePart("", model.encode_image)]
+    shared, of_queries = ([p for p in parts if p.supports is wanted] for wanted in (True, False))
     images: dict[str, Features] = {}
+    queries: dict[str, Features] = {}
     supports: dict[tuple[str, int], Features] = {}
 
     def decoded(*args: Any, **kwargs: Any) -> Any:
@@ -96,7 +107,15 @@ def measured(model: Any, loader: Loader, episodes: Sequence[Episode]) -> Spent:
         for episode in episodes:
             for name in (episode.query, *episode.supports):
                 if name not in images:
-                    (images[name],) = spent.timed("encode_image", model.encode_image, pixels(name))
+                    (images[name],) = spent.timed(
+                        "encode_image", encode_parts, shared, pixels(name)
+                    )
+            query = episode.query
+            if query not in queries:
+                queries[query] = images[query]
+                if of_queries:
+                    own = spent.timed("encode_query", encode_parts, of_queries, pixels(query))
+                    queries[query] = joined([images[query], *own])
             for name in episode.supports:
                 pair = name, episode.class_index
                 if pair not in supports:
@@ -107,7 +126,7 @@ def measured(model: Any, loader: Loader, episodes: Sequence[Episode]) -> Spent:
             asked: dict[str, Any] = {}
             if "seeds" in trait(model, "wants"):
                 asked["seeds"] = [episode_seed("0" * 8, episode.index)]
-            spent.timed("segment", model.segment, [images[episode.query]], [shots], **asked)
+            spent.timed("segment", model.segment, [queries[query]], [shots], **asked)
     return spent
 
 
@@ -119,9 +138,11 @@ def composed(
         listed, lambda name: model.geometry.grid(loader.dataset.size(name)), len(listed)
     )
     means = {stage: spent.mean(stage) for stage in STAGES}
-    image, support, segment = (means[stage] for stage in STAGES[:3])
+    image, query, support, segment = (means[stage] for stage in STAGES[:4])
     naive = plan.naive_image_encodes * image + plan.naive_support_encodes * support
+    naive += plan.episodes * query
     cached = plan.images * image + plan.pairs * support
+    cached += len({episode.query for episode in listed}) * query
     return means | {
         "naive episode": naive / plan.episodes + segment,
         "cached episode": cached / plan.episodes + segment,

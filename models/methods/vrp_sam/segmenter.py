@@ -19,7 +19,7 @@ from models.methods.sam.frame import Frame
 from models.methods.sam.network import ENCODE_BATCH, PUBLISHED, SamInput
 from models.methods.vrp_sam.backbone import backbone_name, bare_layers, resnet_layers
 from models.methods.vrp_sam.encoder import Reference, ReferenceEncoder
-from models.segmenter import BaseSegmenter, Features, Supports, encode_parts
+from models.segmenter import BaseSegmenter, Features, ImagePart, Supports, encode_parts
 from models.weights.pretrained import Pretrained, normalised
 from models.weights.source import fill, read_weights, tensor_digest, torch_dtype
 
@@ -94,8 +94,10 @@ class VRPSAM(BaseSegmenter):
         self.padded = padded
         self.geometry: Geometry = Native(1) if padded else SquashAs(self.side, back="corners")
         self.image_parts = (
-            (f"vrp@{encoder.digest[:16]}:{sam.dtype}", self._maps),
-            (sam.key, sam.encode_framed) if padded else (f"{sam.key}:corners", self._embedding),
+            ImagePart(f"vrp@{encoder.digest[:16]}:{sam.dtype}", self._maps),
+            ImagePart(sam.key, sam.encode_framed)
+            if padded
+            else ImagePart(f"{sam.key}:corners", self._embedding),
         )
         both = f"{encoder.digest} {sam.pretrained.digest}"
         self.weights_digest = hashlib.sha256(both.encode()).hexdigest()

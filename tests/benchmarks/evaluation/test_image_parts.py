@@ -1,6 +1,7 @@
 """Image features in parts: each is kept and shared by itself, and no bit of a result changes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from benchmarks.results.store import read_result
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.catalog import load_model
 from models.methods.sam import Sam
-from models.segmenter import Features, encode_parts
+from models.segmenter import Features, ImagePart, encode_parts
 from tests.benchmarks.evaluation.test_evaluator import Quiet, late_images
 from tests.tiny import ColourModel, tiny_config, tiny_dataset
 
-COLOUR, SHADED = "tests.tiny:ColourModel", f"{__name__}:Shaded"
+COLOUR, SHADED, LIT = "tests.tiny:ColourModel", f"{__name__}:Shaded", f"{__name__}:Lit"
 TINY = {"random": "tiny"}
 
 
@@ -30,7 +31,10 @@ class Shaded(ColourModel):
 
     def __init__(self, gain: float = 1.0) -> None:
         super().__init__(gain)
-        self.image_parts = (("colour", super().encode_image), ("light", self._light))
+        self.image_parts = (
+            ImagePart("colour", super().encode_image),
+            ImagePart("light", self._light),
+        )
 
     def encode_image(self, images: Tensor) -> list[Features]:
         return encode_parts(self.image_parts, images)
@@ -42,6 +46,19 @@ class Shaded(ColourModel):
     @staticmethod
     def _light(images: Tensor) -> list[Features]:
         return [Features({"light": image.mean()}) for image in images]
+
+
+class Lit(Shaded):
+    """The same, where supports need not know how light their image is."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__(gain)
+        colour, light = self.image_parts
+        self.image_parts = (colour, replace(light, supports=False))
+
+    def encode_support(self, images: Tensor, masks: Tensor, features: Any) -> list[Features]:
+        assert all("light" not in feature.tensors for feature in features)
+        return super().encode_support(images, masks, features)
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +100,28 @@ def test_a_part_that_another_model_has_encoded_is_not_encoded_again(
     assert after.peak_bytes >= colour.peak_bytes + 4 * images
 
 
+def test_a_part_that_supports_do_not_need_is_encoded_of_queries_alone(
+    root: Path, tmp_path: Path
+) -> None:
+    listed = PreparedDataset(root / "data", "tiny").episodes("fixed-v1", 0, 1)[:12]
+    queries = len({episode.query for episode in listed})
+    (colour, lit), areas = measured(root, tmp_path, [(COLOUR, {}), (LIT, {})])
+    assert lit.image_encodes == queries < colour.image_encodes
+    assert lit.naive_image_encodes == colour.naive_image_encodes + len(listed)
+    assert areas[0] == areas[1]
+
+
 @pytest.mark.parametrize(
     "changes", [{"cache": {"host": 0}}, {"cache": {"host": 9000}}, {"workers": 2}]
 )
 def test_cache_and_workers_change_no_bit(root: Path, tmp_path: Path, changes: Any) -> None:
-    two = [(COLOUR, {}), (SHADED, {"gain": 2.0})]
+    two = [(COLOUR, {}), (SHADED, {"gain": 2.0}), (LIT, {})]
     _, areas = measured(root, tmp_path / "a", two)
     caches, again = measured(root, tmp_path / "b", two, **changes)
     assert again == areas
     if changes.get("cache") == {"host": 0}:  # nothing is kept, nor shared
         assert caches[1].image_encodes == 2 * caches[0].image_encodes > 0
+        assert caches[2].image_encodes < caches[1].image_encodes
 
 
 def test_images_of_all_parts_are_decoded_ahead(
@@ -112,7 +141,7 @@ def test_what_was_encoded_in_calls_of_another_size_is_not_shared(root: Path) -> 
     found = []
     for size in (1, 2, 1):
         evaluator = Evaluator(ColourModel(), loader, cache, cpu, encode_batch=size)
-        evaluator._images(loader.dataset.image_ids[:4])
+        evaluator._images(loader.dataset.image_ids[:4], evaluator._parts)
         found.append(evaluator.encodes.images)
     loader.close()
     assert found == [4, 4, 0]  # a call's size may change float rounding
@@ -140,14 +169,15 @@ def test_all_models_of_sam_share_its_embeddings(
     caches, together = measured(root, tmp_path / "all", models, limit=4)
     images = caches[0].image_encodes
     # VRP-SAM reads supports from pixels: it encodes queries alone.
+    queries = caches[4].image_encodes
     assert [cache.image_encodes for cache in caches[:4]] == [images, 0, images, images]
-    assert 0 < caches[4].image_encodes <= images
+    assert 0 < queries < images
     assert sum(embedded) == images
     embedded.clear()
     for number, model in enumerate(models):
         _, (alone,) = measured(root, tmp_path / f"{number}", [model], limit=4)
         assert alone == together[number]
-    assert sum(embedded) == 4 * images + caches[4].image_encodes
+    assert sum(embedded) == 2 * images + 3 * queries  # only PerSAM's supports are seen by SAM
 
 
 def test_patches_are_shared_where_the_networks_see_the_same(root: Path, tmp_path: Path) -> None:
@@ -157,5 +187,6 @@ def test_patches_are_shared_where_the_networks_see_the_same(root: Path, tmp_path
     both = [("dense-nn", patches), ("matcher", {**TINY, "preset": "fss"})]
     (dense, after), together = measured(root, tmp_path / "both", both, limit=4)
     (alone,), (areas,) = measured(root, tmp_path / "alone", both[1:], limit=4)
-    assert dense.image_encodes == after.image_encodes == alone.image_encodes // 2 > 0
+    assert alone.image_encodes == dense.image_encodes + after.image_encodes
+    assert 0 < after.image_encodes < dense.image_encodes  # SAM's, of the queries
     assert areas == together[1]

@@ -47,7 +47,7 @@ def test_the_embedding_is_persams(name: str) -> None:
     assert torch.equal(*embeddings)
     squashed = load(name, "authors")
     assert not torch.allclose(embeddings[0], squashed.encode_image(seen(squashed))[0]["embedding"])
-    keys = [[key for key, _ in model.image_parts] for model in (padded, squashed)]
+    keys = [[part.key for part in model.image_parts] for model in (padded, squashed)]
     # The squashed image that GF-SAM and Matcher give to SAM is told from it by the geometry.
     assert persam.image_key in keys[0] and persam.geometry == padded.geometry != squashed.geometry
 
@@ -74,7 +74,7 @@ def test_results_tell_the_input_that_is_not_the_authors(name: str) -> None:
 
 def test_a_part_is_named_by_all_that_its_network_sees() -> None:
     loaded = [load(name, how) for name in ("gf-sam", "matcher") for how in ("authors", "padded")]
-    keys = {(model.image_parts[0][0], model.geometry) for model in loaded}
+    keys = {(model.image_parts[0].key, model.geometry) for model in loaded}
     assert len(keys) == 4
     dense = load_model(
         "dense-nn",
