@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from models.geometry import Size
-from models.segmenter import ClassesSegmenter, Features, PresenceSegmenter, Segmenter, joined
+from models.segmenter import (
+    ClassesSegmenter,
+    Features,
+    PresenceSegmenter,
+    Segmenter,
+    encode_each,
+    joined,
+)
 from models.trial import SHOTS, Trial
 
 _SIZES: tuple[Size, ...] = ((96, 128), (128, 96))  # wide and tall
@@ -102,7 +109,7 @@ def _parts(trial: Trial) -> str:
     keys = [part.key for part in parts]
     if not all(isinstance(key, str) and key for key in keys) or len({*keys}) < len(keys):
         return f"image_parts has the keys {keys}; each part needs a name of its own"
-    encoded = [part.encode(trial.images[:2]) for part in parts]
+    encoded = encode_each(parts, trial.images[:2])
     if any(len(own) != 2 for own in encoded):
         return f"image_parts gave {[len(own) for own in encoded]} results for 2"
     for index, whole in enumerate(trial.encode_images([0, 1]) if parts else ()):
@@ -240,8 +247,8 @@ def _inputs(trial: Trial) -> str:
         "support features": [t for f in trial.supports for t in f.tensors.values()],
     }
     before = {name: [tensor.clone() for tensor in tensors] for name, tensors in kept.items()}
-    for encode in (trial.model.encode_image, *(p.encode for p in trial.trait("image_parts"))):
-        encode(trial.images)
+    trial.model.encode_image(trial.images)
+    encode_each(trial.trait("image_parts"), trial.images)
     trial.model.encode_support(trial.images, trial.masks, trial.seen_by_supports(range(SHOTS)))
     scores = trial.segment([0, 1], [[1], [0, 4]])
     kept = {**kept, "scores": [scores]}

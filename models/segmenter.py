@@ -48,9 +48,6 @@ class Features:
 
 Supports = Sequence[Sequence[Features]]  # of each query of a batch, its K supports
 
-# B×3×H×W in 0..1 to B features.
-ImageEncoder = Callable[[Tensor], list[Features]]
-
 
 @dataclass(frozen=True)
 class ImagePart:
@@ -58,13 +55,16 @@ class ImagePart:
 
     Attributes:
         key: names what is computed (network, weights, options); no two models' keys may clash.
-        encode: computes it.
+        encode: computes it: B×3×H×W in 0..1 to B features.
+        after: whether `encode` is given, beside the images, what the parts before this one made of
+            them: B features.
         supports: False where `encode_support` has no need of it, so that it is not given it, and an
             image that is a support alone is spared the encode.
     """
 
     key: str
-    encode: ImageEncoder
+    encode: Callable[..., list[Features]]
+    after: bool = False
     supports: bool = True
 
 
@@ -75,8 +75,16 @@ def joined(parts: Sequence[Features]) -> Features:
 
 def encode_parts(parts: Sequence[ImagePart], images: Tensor) -> list[Features]:
     """All `parts` of each image's features, joined: what `encode_image` is to give."""
-    encoded = [part.encode(images) for part in parts]
-    return [joined(own) for own in zip(*encoded, strict=True)]
+    return [joined(own) for own in zip(*encode_each(parts, images), strict=True)]
+
+
+def encode_each(parts: Sequence[ImagePart], images: Tensor) -> list[list[Features]]:
+    """Of each of `parts` the features of every image."""
+    encoded: list[list[Features]] = []
+    for part in parts:
+        before = [[joined(own) for own in zip(*encoded, strict=True)]] if part.after else []
+        encoded.append(part.encode(images, *before))
+    return encoded
 
 
 @runtime_checkable

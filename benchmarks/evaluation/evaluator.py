@@ -25,7 +25,6 @@ from models.geometry import Size
 from models.segmenter import (
     ClassesSegmenter,
     Features,
-    ImageEncoder,
     ImagePart,
     PresenceSegmenter,
     Segmenter,
@@ -33,8 +32,8 @@ from models.segmenter import (
     trait,
 )
 
-# The scope of an image part's keys, to which an image's id is added, and what encodes it.
-_Part = tuple[tuple[object, ...], ImageEncoder]
+# The scope of an image part's keys, to which an image's id is added, and the part.
+_Part = tuple[tuple[object, ...], ImagePart]
 _AHEAD = 2  # batches whose images are decoded while one runs
 
 
@@ -72,14 +71,11 @@ class Evaluator:
         whole = ImagePart(trait(model, "image_key") or "", model.encode_image)
         parts = trait(model, "image_parts") or [whole]
         self._parts = [
-            (("image", data, part.key or self._own, model.geometry, encode_batch), part.encode)
+            (("image", data, part.key or self._own, model.geometry, encode_batch), part)
             for part in parts
         ]
-        self._support_parts = [
-            own
-            for own, part in zip(self._parts, parts, strict=True)
-            if part.supports and model.support_uses_features
-        ]
+        uses = model.support_uses_features
+        self._support_parts = [own for own in self._parts if uses and own[1].supports]
         self._support_scope = ("support", data, self._own)
         self._stretch: Sequence[Batch] = ()
         self._steps: Mapping[int, int] = {}
@@ -261,22 +257,30 @@ class Evaluator:
 
     def _images(self, image_ids: Collection[str], parts: Sequence[_Part]) -> Mapping[str, Features]:
         """Image features, of some parts; each from the cache or computed now."""
-        found = [self._image_part(image_ids, *part) for part in parts]
-        if len(found) == 1:
-            return found[0]
-        return {image_id: joined([own[image_id] for own in found]) for image_id in image_ids}
+        whole = {image_id: Features({}) for image_id in image_ids}
+        for part in parts:
+            found = self._image_part(whole, *part)
+            whole = {i: joined([before, found[i]]) for i, before in whole.items()}
+        return whole
 
     def _image_part(
-        self, image_ids: Iterable[str], scope: tuple[object, ...], encode: ImageEncoder
+        self, before: Mapping[str, Features], scope: tuple[object, ...], part: ImagePart
     ) -> Mapping[str, Features]:
-        """One part of image features, from the cache or computed now."""
-        keys = {image_id: (*scope, image_id) for image_id in image_ids}
+        """One part of some images' features, from the cache or computed now.
+
+        Args:
+            before: by image, what the parts before this one gave.
+            scope: of the part's keys.
+            part: what it computes.
+        """
+        keys = {image_id: (*scope, image_id) for image_id in before}
         found, missing = self._held(keys)
         reads = trait(self.model, "image_reads_pixels")
         for chunk in self._chunks(missing, self.grid_of):
             pixels = self._pixels(chunk, reads)
+            after = [self._filled([before[i] for i in chunk])] if part.after else []
             with self._stage("encode_images"):
-                features = encode(pixels)[: len(chunk)]
+                features = part.encode(pixels, *after)[: len(chunk)]
             self.encodes.images += len(chunk)
             self._keep(chunk, features, keys, found)
         return found

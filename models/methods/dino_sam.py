@@ -1,7 +1,7 @@
 """What GF-SAM and Matcher share: DINOv2 finds, SAM segments, both frozen and read once an image."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -84,7 +84,7 @@ class DinoSam:
         return self.side // self.backbone.stride
 
     @property
-    def image_parts(self) -> Sequence[ImagePart]:
+    def image_parts(self) -> tuple[ImagePart, ...]:
         """DINOv2's `patches`, C×h×w, and SAM's `embedding` with the `size` of what SAM sees.
 
         SAM sees no supports. Where DINOv2 sees images as they come, its key is that of the other

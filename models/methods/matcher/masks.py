@@ -4,8 +4,11 @@ After SAM's automatic mask generator as Matcher has it (Kirillov et al. 2023, ap
 mask generation).
 """
 
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +17,7 @@ from models.methods.sam.frame import Squashed
 
 _PROMPTS = 64  # decoded at once
 _MAPS = 4  # brought to SAM's full size at once: more leave a CPU's cache
+_GRID_IOU, _GRID_STABILITY = 0.88, 0.95  # SAM's own, for the masks of a grid of points
 _OFFSET = 1.0  # by which stability moves the threshold on logits
 
 
@@ -71,6 +75,38 @@ def prompted(
         empty = torch.zeros(0, side, side, dtype=torch.bool, device=embedding.device)
         return Candidates(empty, torch.zeros(0, device=embedding.device))
     return Candidates(torch.cat(masks), torch.cat(ious))
+
+
+def everything(sam: Sam, embedding: Tensor, view: Squashed, count: int) -> Candidates:
+    """SAM's masks for a grid of count×count points, filtered as SAM's own generator does."""
+    return prompted(
+        sam,
+        embedding,
+        view,
+        grid(count, view.side).to(embedding.device),
+        None,
+        multimask=False,
+        iou=_GRID_IOU,
+        stability=_GRID_STABILITY,
+    )
+
+
+def kept(candidates: Candidates) -> dict[str, Tensor]:
+    """Candidates as tensors that take little memory: thousands of masks a megabyte or two.
+
+    `masks` are their bits, row after row and compressed by zlib, a byte each; `ious` are as given.
+    """
+    bits = np.packbits(candidates.masks.cpu().numpy()).tobytes()
+    masks = torch.frombuffer(bytearray(zlib.compress(bits, level=1)), dtype=torch.uint8)
+    return {"masks": masks.to(candidates.ious.device), "ious": candidates.ious}
+
+
+def restored(tensors: Mapping[str, Tensor], side: int) -> Candidates:
+    """The candidates, side×side, that `kept` was given."""
+    ious = tensors["ious"]
+    bits = np.frombuffer(zlib.decompress(tensors["masks"].cpu().numpy().tobytes()), dtype=np.uint8)
+    masks = np.unpackbits(bits, count=len(ious) * side**2).view(bool)
+    return Candidates(torch.from_numpy(masks).view(-1, side, side).to(ious.device), ious)
 
 
 def stabilities(logits: Tensor) -> Tensor:

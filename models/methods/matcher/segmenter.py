@@ -10,7 +10,14 @@ from pydantic import Field
 from torch import Tensor
 
 from models.methods.dino_sam import DinoSam, DinoSamOptions, dino_sam_card, load_dino_sam, stand_in
-from models.methods.matcher.masks import Candidates, distinct, grid, prompted
+from models.methods.matcher.masks import (
+    Candidates,
+    distinct,
+    everything,
+    kept,
+    prompted,
+    restored,
+)
 from models.methods.matcher.matching import foreground_patches, matches
 from models.methods.matcher.prompts import prompts
 from models.methods.matcher.selection import (
@@ -21,9 +28,7 @@ from models.methods.matcher.selection import (
 )
 from models.methods.matcher.settings import PRESETS, Settings
 from models.methods.sam.network import ENCODE_BATCH
-from models.segmenter import BaseSegmenter, Features, Supports, encode_parts
-
-_GRID_IOU, _GRID_STABILITY = 0.88, 0.95  # SAM's own, for the masks of a grid of points
+from models.segmenter import BaseSegmenter, Features, ImagePart, Supports, encode_parts
 
 
 class MatcherOptions(DinoSamOptions):
@@ -42,6 +47,9 @@ class Matcher(BaseSegmenter):
     solved only for masks that the other filters leave and that bounds do not rule out of the best,
     which changes no result. What differs: ties go to the first in order, and where no mask is left,
     on which their code fails, the prediction is empty.
+
+    The masks of the grid of points, with `preset=coco` nearly all that an episode costs, are the
+    query's alone: they are found once an image, whatever class is asked for and with what supports.
 
     Supports are matched together: their patches are one set. Where all are without foreground, a
     square of 14 pixels in the middle of each takes the masks' place, as there.
@@ -71,6 +79,9 @@ class Matcher(BaseSegmenter):
         self.sam = networks.sam
         self.geometry = networks.geometry
         self.image_parts = networks.image_parts
+        if settings.grid:
+            key = f"{self.sam.key}:grid{settings.grid}"
+            self.image_parts += (ImagePart(key, self._gridded, after=True, supports=False),)
         self.config = {**networks.config, "preset": preset}
         self.weights_digest = networks.weights_digest
         self.parameters = networks.parameters
@@ -94,8 +105,16 @@ class Matcher(BaseSegmenter):
         return cls(networks, settings, options.preset)
 
     def encode_image(self, images: Tensor) -> list[Features]:
-        """Per image, DINOv2's `patches` and SAM's `embedding`; see `DinoSam.image_parts`."""
+        """Per image, the parts that `DinoSam.image_parts` names, and those of `_gridded`."""
         return encode_parts(self.image_parts, images)
+
+    def _gridded(self, images: Tensor, features: Sequence[Features]) -> list[Features]:
+        """Per image the `masks` of the grid of points and their `ious`, as `kept` gives them."""
+        count, view = self.settings.grid, self.networks.view
+        return [
+            Features(kept(everything(self.sam, image["embedding"], view(image), count)))
+            for image in features
+        ]
 
     def encode_support(
         self, images: Tensor, masks: Tensor, features: Sequence[Features]
@@ -171,18 +190,7 @@ class Matcher(BaseSegmenter):
             for own in drawn
         ]
         if settings.grid:
-            found.append(
-                prompted(
-                    self.sam,
-                    query["embedding"],
-                    view,
-                    grid(settings.grid, view.side).to(points.device),
-                    None,
-                    multimask=False,
-                    iou=_GRID_IOU,
-                    stability=_GRID_STABILITY,
-                )
-            )
+            found.append(restored(query.tensors, view.side))
         united = Candidates(
             torch.cat([part.masks for part in found]), torch.cat([part.ious for part in found])
         )

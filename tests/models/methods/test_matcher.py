@@ -22,13 +22,17 @@ from models.methods.matcher.masks import (
     boxes,
     distinct,
     grid,
+    kept,
     prompted,
+    restored,
     stabilities,
     suppressed,
 )
 from models.methods.matcher.prompts import kmeans, prompts
 from models.methods.matcher.selection import chosen, coarse, purity_and_coverage
 from models.methods.matcher.transport import Distances
+from models.methods.sam import Sam
+from models.segmenter import encode_parts
 from tests.models.methods.test_matcher_matching import full_emd
 
 SIDE, PATCH, ACROSS = 112, 14, 8
@@ -290,8 +294,41 @@ def test_duplicates_are_suppressed_by_what_is_kept() -> None:
     masks = torch.zeros(2, 4, 4, dtype=torch.bool)
     masks[:, 1:, 1:] = True
     masks[0, 2, 2] = False
-    kept = distinct(Candidates(masks, torch.tensor([0.5, 0.9])), 0.65)
-    assert kept.ious.tolist() == pytest.approx([0.9]) and kept.masks[0, 2, 2]
+    left = distinct(Candidates(masks, torch.tensor([0.5, 0.9])), 0.65)
+    assert left.ious.tolist() == pytest.approx([0.9]) and left.masks[0, 2, 2]
+
+
+@pytest.mark.parametrize("count", [0, 1, 200])
+def test_candidates_that_are_kept_come_back_as_they_were(count: int) -> None:
+    masks = torch.zeros(count, 28, 28, dtype=torch.bool)
+    masks[:, 3:20, 5:] = True
+    masks[::3, torch.arange(28), torch.arange(28)] = True
+    found = Candidates(masks, torch.rand(count))
+    tensors = kept(found)
+    assert tensors["masks"].nbytes < max(masks.nbytes / 8, 50)
+    again = restored(tensors, 28)
+    assert torch.equal(again.masks, masks) and torch.equal(again.ious, found.ious)
+
+
+def test_the_grid_is_prompted_once_an_image(tiny: Matcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    decode = Sam.decode
+
+    def counted(sam: Sam, embedding: Tensor, sparse: Tensor, *rest: Any) -> Any:
+        asked.append(len(sparse))
+        return decode(sam, embedding, sparse, *rest)
+
+    monkeypatch.setattr(Sam, "decode", counted)
+    model = Matcher(tiny.networks, replace(FEW["coco"], grid=5), "coco")
+    images, masks = episode(2)
+    (query,) = model.encode_image(images[:1])
+    assert sum(asked) == 25
+    for support in (1, 2):
+        features = encode_parts(model.image_parts[:1], images[[support]])
+        shots = model.encode_support(images[[support]], masks[[support]], features)
+        asked.clear()
+        model.segment([query], [shots], seeds=[0])
+        assert 0 < sum(asked) < 25
 
 
 def test_a_grid_has_the_centres_of_its_cells() -> None:
