@@ -56,8 +56,9 @@ class ImagePart:
     Attributes:
         key: names what is computed (network, weights, options); no two models' keys may clash.
         encode: computes it: B×3×H×W in 0..1 to B features.
-        after: whether `encode` is given, beside the images, what the parts before this one made of
-            them: B features.
+        after: whether `encode` is given, in place of images, what the parts before this one made of
+            them, B features. Then it is called for one image at a time, whatever `encode_batch`
+            says: meant for what has a batch of its own, such as prompts.
         supports: False where `encode_support` has no need of it, so that it is not given it, and an
             image that is a support alone is spared the encode.
     """
@@ -82,8 +83,8 @@ def encode_each(parts: Sequence[ImagePart], images: Tensor) -> list[list[Feature
     """Of each of `parts` the features of every image."""
     encoded: list[list[Features]] = []
     for part in parts:
-        before = [[joined(own) for own in zip(*encoded, strict=True)]] if part.after else []
-        encoded.append(part.encode(images, *before))
+        before = [joined(own) for own in zip(*encoded, strict=True)]
+        encoded.append(part.encode(before if part.after else images))
     return encoded
 
 

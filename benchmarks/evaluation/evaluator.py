@@ -276,11 +276,10 @@ class Evaluator:
         keys = {image_id: (*scope, image_id) for image_id in before}
         found, missing = self._held(keys)
         reads = trait(self.model, "image_reads_pixels")
-        for chunk in self._chunks(missing, self.grid_of):
-            pixels = self._pixels(chunk, reads)
-            after = [self._filled([before[i] for i in chunk])] if part.after else []
+        for chunk in self._chunks(missing, self.grid_of, 1 if part.after else self.encode_batch):
+            given = [before[i] for i in chunk] if part.after else self._pixels(chunk, reads)
             with self._stage("encode_images"):
-                features = part.encode(pixels, *after)[: len(chunk)]
+                features = part.encode(given)[: len(chunk)]
             self.encodes.images += len(chunk)
             self._keep(chunk, features, keys, found)
         return found
@@ -292,7 +291,7 @@ class Evaluator:
         reads = trait(self.model, "support_reads_pixels")
         uses = self.model.support_uses_features
         images = self._images(dict.fromkeys(p[0] for p in missing), self._support_parts)
-        for part in self._chunks(missing, lambda pair: self.grid_of(pair[0])):
+        for part in self._chunks(missing, lambda pair: self.grid_of(pair[0]), self.encode_batch):
             ids = [pair[0] for pair in part]
             pixels, masks = self._pixels(ids, reads), self._filled(self._masks(part, self._prompt))
             with self._stage("encode_supports"):
@@ -325,12 +324,15 @@ class Evaluator:
             self.cache.put(keys[item], feature)
             found[item] = feature
 
-    def _chunks(self, items: Iterable[Any], grid: Callable[[Any], Size]) -> Iterator[list[Any]]:
-        """Items in parts of at most `encode_batch` that share a grid size."""
+    @staticmethod
+    def _chunks(
+        items: Iterable[Any], grid: Callable[[Any], Size], most: int
+    ) -> Iterator[list[Any]]:
+        """Items in parts of at most so many that share a grid size."""
         for _, group in groupby(items, key=grid):
             same = list(group)
-            for start in range(0, len(same), self.encode_batch):
-                yield same[start : start + self.encode_batch]
+            for start in range(0, len(same), most):
+                yield same[start : start + most]
 
     def _filled(self, items: Any) -> Any:
         """A tensor or list filled up to `encode_batch` with copies of its last item."""

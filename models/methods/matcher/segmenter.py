@@ -108,12 +108,12 @@ class Matcher(BaseSegmenter):
         """Per image, the parts that `DinoSam.image_parts` names, and those of `_gridded`."""
         return encode_parts(self.image_parts, images)
 
-    def _gridded(self, images: Tensor, features: Sequence[Features]) -> list[Features]:
+    def _gridded(self, images: Sequence[Features]) -> list[Features]:
         """Per image the `masks` of the grid of points and their `ious`, as `kept` gives them."""
         count, view = self.settings.grid, self.networks.view
         return [
             Features(kept(everything(self.sam, image["embedding"], view(image), count)))
-            for image in features
+            for image in images
         ]
 
     def encode_support(

@@ -66,9 +66,8 @@ class Lit(Shaded):
         return super().segment(queries, supports)
 
     @staticmethod
-    def _dark(images: Tensor, features: Sequence[Features]) -> list[Features]:
-        assert len(images) == len(features)
-        return [Features({"dark": 1 - feature["light"]}) for feature in features]
+    def _dark(images: Sequence[Features]) -> list[Features]:
+        return [Features({"dark": 1 - image["light"]}) for image in images]
 
 
 @pytest.fixture(scope="module")
