@@ -1,15 +1,15 @@
 """Runs batches through one model: features from the cache, scores, counts. Writes nothing."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.evaluation.cache import FeatureCache, Key
+from benchmarks.evaluation.calls import chunks, filled
 from benchmarks.evaluation.counting import Counted, Segmented, Wanted, counted
 from benchmarks.evaluation.failure import out_of_memory, reason
 from benchmarks.evaluation.loader import Loader
@@ -276,7 +276,7 @@ class Evaluator:
         keys = {image_id: (*scope, image_id) for image_id in before}
         found, missing = self._held(keys)
         reads = trait(self.model, "image_reads_pixels")
-        for chunk in self._chunks(missing, self.grid_of, 1 if part.after else self.encode_batch):
+        for chunk in chunks(missing, self.grid_of, 1 if part.after else self.encode_batch):
             given = [before[i] for i in chunk] if part.after else self._pixels(chunk, reads)
             with self._stage("encode_images"):
                 features = part.encode(given)[: len(chunk)]
@@ -291,13 +291,13 @@ class Evaluator:
         reads = trait(self.model, "support_reads_pixels")
         uses = self.model.support_uses_features
         images = self._images(dict.fromkeys(p[0] for p in missing), self._support_parts)
-        for part in self._chunks(missing, lambda pair: self.grid_of(pair[0]), self.encode_batch):
+        for part in chunks(missing, lambda pair: self.grid_of(pair[0]), self.encode_batch):
             ids = [pair[0] for pair in part]
-            pixels, masks = self._pixels(ids, reads), self._filled(self._masks(part, self._prompt))
+            pixels = self._pixels(ids, reads)
+            masks = filled(self._masks(part, self._prompt), self.encode_batch)
+            seen = filled([images[i] for i in ids], self.encode_batch) if uses else []
             with self._stage("encode_supports"):
-                features = self.model.encode_support(
-                    pixels, masks, self._filled([images[i] for i in ids]) if uses else []
-                )[: len(part)]
+                features = self.model.encode_support(pixels, masks, seen)[: len(part)]
             self.encodes.supports += len(part)
             self._keep(part, features, keys, found)
         return found
@@ -324,31 +324,12 @@ class Evaluator:
             self.cache.put(keys[item], feature)
             found[item] = feature
 
-    @staticmethod
-    def _chunks(
-        items: Iterable[Any], grid: Callable[[Any], Size], most: int
-    ) -> Iterator[list[Any]]:
-        """Items in parts of at most so many that share a grid size."""
-        for _, group in groupby(items, key=grid):
-            same = list(group)
-            for start in range(0, len(same), most):
-                yield same[start : start + most]
-
-    def _filled(self, items: Any) -> Any:
-        """A tensor or list filled up to `encode_batch` with copies of its last item."""
-        short = self.encode_batch - len(items)
-        if short == 0:
-            return items
-        if isinstance(items, Tensor):
-            return torch.cat([items, items[-1:].expand(short, *items.shape[1:])])
-        return [*items, *[items[-1]] * short]
-
     def _pixels(self, image_ids: Sequence[str], reads: bool) -> Tensor:
         if not reads:
             return torch.zeros(()).expand(self.encode_batch, 3, *self.grid_of(image_ids[0]))
         with self._stage("load"), self._loading():
             pixels = [self.loader.image(image_id, self.model.geometry) for image_id in image_ids]
-            stacked: Tensor = self._filled(torch.stack(pixels))
+            stacked: Tensor = filled(torch.stack(pixels), self.encode_batch)
             return stacked.to(self.device).float().div_(255)
 
     def _masks(self, pairs: Sequence[tuple[str, int]], prompt: str) -> Tensor:

@@ -1,13 +1,13 @@
 """A plan through a segmenter with the feature cache, on generated images."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from itertools import groupby
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from benchmarks.evaluation.cache import FeatureCache, Tier
+from benchmarks.evaluation.calls import chunks
 from benchmarks.evaluation.plan import Batch, Plan
 from benchmarks.speed.generated import GeneratedImages
 from models.segmenter import Features, Segmenter
@@ -90,14 +90,11 @@ class CachedPath:
                 missing.append(item)
             else:
                 found[item] = features
-        for _, group in groupby(missing, key=grid):
-            same = list(group)
-            for start in range(0, len(same), self.encode_batch):
-                part = same[start : start + self.encode_batch]
-                for item, features in zip(part, encode(part), strict=True):
-                    self.cache.put((kind, item), features)
-                    self.feature_bytes[kind] = features.nbytes
-                    found[item] = features
+        for part in chunks(missing, grid, self.encode_batch):
+            for item, features in zip(part, encode(part), strict=True):
+                self.cache.put((kind, item), features)
+                self.feature_bytes[kind] = features.nbytes
+                found[item] = features
         return found
 
 
