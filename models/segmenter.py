@@ -76,7 +76,8 @@ def joined(parts: Sequence[Features]) -> Features:
 
 def encode_parts(parts: Sequence[ImagePart], images: Tensor) -> list[Features]:
     """All `parts` of each image's features, joined: what `encode_image` is to give."""
-    return [joined(own) for own in zip(*encode_each(parts, images), strict=True)]
+    none = [Features({})] * len(images)  # so that of no part there are as many results, too
+    return [joined(own) for own in zip(none, *encode_each(parts, images), strict=True)]
 
 
 def encode_each(parts: Sequence[ImagePart], images: Tensor) -> list[list[Features]]:
@@ -226,6 +227,16 @@ class BaseSegmenter:
     def binarize(self, scores: Tensor) -> Tensor:
         """Foreground where the score is positive."""
         return scores > 0
+
+
+def seen_by_supports(model: Segmenter, images: Tensor) -> list[Features]:
+    """What `encode_support` is given of images (B×3×H×W in 0..1): B features, or none at all."""
+    if not model.support_uses_features:
+        return []
+    parts = trait(model, "image_parts")
+    if not parts:
+        return model.encode_image(images)
+    return encode_parts([part for part in parts if part.supports], images)
 
 
 def trait(model: Segmenter, name: str) -> Any:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.geometry import Size
-from models.segmenter import Features, Segmenter, encode_parts, trait
+from models.segmenter import Features, Segmenter, seen_by_supports, trait
 
 SHOTS = 5  # an ordinary mask, a second one, an empty one, a full one, a single pixel
 
@@ -72,13 +72,8 @@ class Trial:
 
     def seen_by_supports(self, indices: Iterable[int]) -> list[Features]:
         """What `encode_support` is given of some images, each encoded alone."""
-        if not self.model.support_uses_features:
-            return []
-        parts = self.trait("image_parts")
-        if all(part.supports for part in parts):
-            return [self.features[index] for index in indices]
-        kept = [part for part in parts if part.supports]
-        return [encode_parts(kept, self.images[[index]])[0] for index in indices]
+        alone = (seen_by_supports(self.model, self.images[[index]]) for index in indices)
+        return [features for one in alone for features in one]
 
     def segment(self, queries: Sequence[int], shots: Sequence[Sequence[int]]) -> Tensor:
         """Scores of some images as queries; each query's seed and truth are its own."""

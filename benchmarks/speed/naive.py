@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from models.methods.diffews import DiffewS
-from models.segmenter import Features, Segmenter
+from models.segmenter import Features, Segmenter, seen_by_supports
 
 # K supports, each an image (1×3×H×W) with its mask (1×H×W), and a query (1×3×H×W), to scores
 # (1×H×W). Grids may differ.
@@ -22,8 +22,7 @@ def naive_path(model: Segmenter) -> NaivePath:
     def run(supports: Sequence[tuple[Tensor, Tensor]], query: Tensor) -> Tensor:
         encoded: list[Features] = []
         for image, mask in supports:
-            features = model.encode_image(image) if model.support_uses_features else []
-            encoded += model.encode_support(image, mask, features)
+            encoded += model.encode_support(image, mask, seen_by_supports(model, image))
         return model.segment(model.encode_image(query), [encoded])
 
     return run

@@ -193,6 +193,12 @@ def test_parts_that_do_not_make_the_whole_are_found(
     assert detail in broken(model)["the parts of image features make the whole"]
 
 
+def test_supports_that_need_what_they_are_not_given_are_found():
+    model = Steady()
+    model.image_parts = [ImagePart("a", model.encode_image, supports=False)]
+    assert "'colours'" in "".join(broken(model).values())
+
+
 def test_a_part_that_changes_the_images_is_found():
     model = Steady()
     model.image_parts = [
