@@ -1,5 +1,6 @@
 """`bench leaderboard`: from a results store to boards."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,6 +11,7 @@ from tabulate import tabulate
 from benchmarks import BenchError, Gallery, write_whole
 from leaderboards.committed.collect import LeftOut, Places, collect
 from leaderboards.committed.files import find_committed
+from leaderboards.committed.gallery import GALLERY, add_to_gallery, gallery_data, read_gallery
 from leaderboards.committed.sample import read_verified
 from leaderboards.literature.numbers import reported
 from leaderboards.literature.table import PAGE, reported_page
@@ -60,8 +62,9 @@ def build(
         results_root: the results store.
         output: where the boards go.
         groups: names of datasets that have a page together too, with their mean, by its name.
-        plots: draw PNGs too, and show them in `pictures.md`; it takes matplotlib.
-        gallery: episodes as the models see them, for `index.html` and `pictures.md`.
+        plots: draw PNGs anew, for `pictures.md`; it takes matplotlib.
+        gallery: episodes as the models see them, for `index.html` and `pictures.md`; they are added
+            to those that `output` keeps from earlier builds.
 
     Raises:
         BenchError: if `output` cannot be written.
@@ -75,6 +78,7 @@ def build(
         frozenset(find_committed(output / "results")),
         training(boards, output),
     )
+    shown = add_to_gallery(read_gallery(output / BOARDS), gallery or {})
     drawn = board_plots(boards) if plots else {}
     pages: dict[str, str | bytes] = {
         PAGE: reported_page(numbers, boards),
@@ -85,17 +89,27 @@ def build(
         )
     data = page.board_data(boards, numbers, known)
     pages["board.json"] = page.to_json(data) + "\n"
-    pages |= drawn | pictures(boards, gallery or {}, drawn.keys())
+    pages |= drawn | pictures(boards, shown, drawn.keys() if plots else _plots(output / BOARDS))
+    if gallery:
+        pages[GALLERY] = json.dumps(gallery_data(shown), indent=1) + "\n"
     top: dict[str, str | bytes] = {
         "README.md": markdown.overview(boards, found.left_out, numbers)
         + speed_section(results_root),
-        "index.html": page.html(data, gallery or {}),
+        "index.html": page.html(data, shown),
     }
     files = []
     for name, content in (top | {f"{BOARDS}/{name}": own for name, own in pages.items()}).items():
         files.append(output / name)
         _write(files[-1], content)
+    if plots:
+        for stale in _plots(output / BOARDS) - drawn.keys():
+            (output / BOARDS / stale).unlink()
     return Built(_terminal(boards, found.left_out), tuple(files), tuple(boards), found.left_out)
+
+
+def _plots(boards: Path) -> set[str]:
+    """The plots that were drawn before, by `plot_name`."""
+    return {path.relative_to(boards).as_posix() for path in boards.glob("plots/*.png")}
 
 
 def _write(path: Path, content: str | bytes) -> None:

@@ -29,13 +29,14 @@ from benchmarks.cli.options.params import PATH, data_root, option, quiet, result
     "--plots",
     is_flag=True,
     group="Output",
-    help="Draw plots for pictures.md (pip install 'fss-bench[plots]').",
+    help="Draw the plots of pictures.md anew (pip install 'fss-bench[plots]').",
 )
 @option(
     "--gallery",
     is_flag=True,
     group="Output",
-    help="Show episodes in index.html and pictures.md, from runs with --save-predictions.",
+    help="Add episodes of runs with --save-predictions to index.html and pictures.md; "
+    "what was drawn before stays.",
 )
 @data_root
 @quiet

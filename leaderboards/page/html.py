@@ -2,12 +2,12 @@
 
 import json
 import re
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import Figure, Gallery
+from leaderboards.committed.gallery import gallery_data
 from leaderboards.literature.numbers import Reported
 from leaderboards.page.provenance import NOTHING, Known, provenance
 from leaderboards.statistics.across import Across, across
@@ -44,24 +44,7 @@ def html(data: Mapping[str, Any], gallery: Gallery) -> str:
     """The page with its styles, scripts, data and pictures in it."""
     scripts = (_read("plots.js").strip(), _read("board.js").strip())
     parts = {"SCRIPT": "\n".join(scripts), "DATA": to_json(data)}
-    return fill("index.html", parts | {"GALLERY": to_json(_pictures(gallery))})
-
-
-def _pictures(gallery: Gallery) -> dict[str, Any]:
-    """The pictures by place, each as [label, model or null, data URI]."""
-    return {
-        "/".join(map(str, place)): [
-            {
-                "title": shown.title,
-                "panels": [
-                    [own.label, own.model, "data:image/jpeg;base64," + b64encode(own.jpeg).decode()]
-                    for own in shown.panels
-                ],
-            }
-            for shown in episodes
-        ]
-        for place, episodes in sorted(gallery.items())
-    }
+    return fill("index.html", parts | {"GALLERY": to_json(gallery_data(gallery))})
 
 
 def fill(template: str, parts: Mapping[str, str]) -> str:

@@ -1,0 +1,78 @@
+"""`gallery.json`: episodes as the models see them, beside the boards that show them.
+
+They are drawn from photographs and masks that only the machine has that measured. Kept as pictures,
+they stay where the boards are built again without them.
+"""
+
+import json
+from base64 import b64decode, b64encode
+from pathlib import Path
+from typing import Any
+
+from benchmarks import BenchError, Gallery, Panel, Shown
+
+GALLERY = "gallery.json"
+_URI = "data:image/jpeg;base64,"
+
+
+def read_gallery(boards: Path) -> Gallery:
+    """What is kept; nothing where there is no file.
+
+    Raises:
+        BenchError: if the file is damaged.
+    """
+    path = boards / GALLERY
+    if not path.is_file():
+        return {}
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        return {_place(name): list(map(_shown, own)) for name, own in body.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BenchError(f"{path} is damaged ({error}); take it from the repository") from None
+
+
+def add_to_gallery(kept: Gallery, drawn: Gallery) -> Gallery:
+    """Both: an episode's new picture of a model takes the place of its old one."""
+    every = dict(kept)
+    for place, episodes in drawn.items():
+        before = {shown.title: shown for shown in kept.get(place, ())}
+        every[place] = [_together(before.get(shown.title), shown) for shown in episodes]
+    return every
+
+
+def gallery_data(gallery: Gallery) -> dict[str, Any]:
+    """The pictures by place, each as [label, model or null, data URI]."""
+    return {
+        "/".join(map(str, place)): [
+            {
+                "title": shown.title,
+                "panels": [
+                    [own.label, own.model, _URI + b64encode(own.jpeg).decode()]
+                    for own in shown.panels
+                ],
+            }
+            for shown in episodes
+        ]
+        for place, episodes in sorted(gallery.items())
+    }
+
+
+def _together(kept: Shown | None, drawn: Shown) -> Shown:
+    """The drawn episode, and behind its panels those of further models that were kept."""
+    models = {panel.model for panel in drawn.panels}
+    further = [panel for panel in kept.panels if panel.model not in models] if kept else []
+    return Shown(drawn.title, (*drawn.panels, *further))
+
+
+def _place(name: str) -> tuple[str, str, int]:
+    dataset, protocol, shots = name.split("/")
+    return dataset, protocol, int(shots)
+
+
+def _shown(own: dict[str, Any]) -> Shown:
+    panels = []
+    for label, model, uri in own["panels"]:
+        if not uri.startswith(_URI):
+            raise ValueError("a picture that is no JPEG")
+        panels.append(Panel(label, b64decode(uri[len(_URI) :], validate=True), model))
+    return Shown(own["title"], tuple(panels))
