@@ -39,8 +39,10 @@ def pictures(
         drawn |= set(images)
         folder = protocol_folder(setting.protocol.name, setting.limit)
         episodes = gallery.get((setting.dataset, folder, setting.shots), ())
-        models = [row.model.name for row in setting.rows if row.competes]
-        if episodes and models:
+        kept = {panel.model for own in episodes for panel in own.panels}
+        competing = [row.model.name for row in setting.rows if row.competes]
+        models = [name for name in competing if name in kept]
+        if models:
             name = f"pictures/{setting.dataset}-{folder}-{setting.shots}shot.jpg"
             sheets[name] = sheet(episodes, models)
             images[name] = f"Episodes of {setting.dataset} with the masks of {', '.join(models)}"

@@ -60,11 +60,12 @@ def test_the_page_shows_models_best_first_and_no_floors(tmp_path: Path) -> None:
     ):
         write_model(tmp_path / "r", name, skill=skill, kind=kind)
     write_run(tmp_path / "r", name="alone", skill=0.9, trained_fold=0)
+    write_model(tmp_path / "r", "undrawn", skill=0.9)
     gallery = {("toy", "fixed-v1", 1): [EPISODE], ("gone", "fixed-v1", 1): [EPISODE]}
     built = build(tmp_path / "r", tmp_path / "boards", gallery=gallery)
     text = (tmp_path / "boards/boards/pictures.md").read_text()
     assert re.findall(r"!\[(.+)\]\((.+)\)", text) == [
-        ("Episodes of toy with the masks of beta, alpha, alone", "pictures/toy-fixed-v1-1shot.jpg")
+        ("Episodes of toy with the masks of beta, alpha", "pictures/toy-fixed-v1-1shot.jpg")
     ]
     drawn = tmp_path / "boards/boards/pictures/toy-fixed-v1-1shot.jpg"
     assert drawn in built.files
