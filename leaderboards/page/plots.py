@@ -136,10 +136,11 @@ class _Plot(Canvas):
         )
 
     def plain_numbers(self) -> None:
-        """Write 1, 3, 10, 30 where a logarithmic axis would write a power of ten now and then."""
+        """Write 1, 3, 10, 30 on a logarithmic axis, and powers of ten alone on a long one."""
         from matplotlib.ticker import LogLocator
 
-        self.axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        low, high = self.axes.get_xlim()
+        self.axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if high < 1e4 * low else (1,)))
         self.axes.xaxis.set_major_formatter("{x:g}")
         self.axes.xaxis.set_minor_formatter("")
 
