@@ -53,6 +53,21 @@ def test_plots_have_fixed_sizes_and_equal_bytes() -> None:
 
 
 @pytest.mark.usefixtures("matplotlib")
+@pytest.mark.parametrize(
+    ("limits", "marked"),
+    [((0.8, 40), [1, 3, 10, 30]), ((0.005, 20000), [0.01, 0.1, 1, 10, 100, 1000, 10000])],
+)
+def test_a_long_axis_has_room_for_its_numbers(
+    limits: tuple[float, float], marked: list[float]
+) -> None:
+    with plots._Plot(7, 4) as plot:
+        plot.axes.set(xscale="log", xlim=limits)
+        plot.plain_numbers()
+        ticks = [tick for tick in plot.axes.get_xticks() if limits[0] <= tick <= limits[1]]
+    assert ticks == pytest.approx(marked)
+
+
+@pytest.mark.usefixtures("matplotlib")
 def test_a_plot_leaves_the_users_settings_alone() -> None:
     import matplotlib
 
