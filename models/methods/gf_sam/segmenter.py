@@ -9,6 +9,7 @@ from torch import Tensor
 from models.methods.dino_sam import DinoSam, DinoSamOptions, dino_sam_card, load_dino_sam, stand_in
 from models.methods.gf_sam.alignment import aligned, merged
 from models.methods.gf_sam.graph import clusters, coarse, consistent, unions
+from models.methods.gf_sam.point_masks import PointMasks
 from models.methods.gf_sam.priors import (
     averaged,
     coarse_masks,
@@ -19,9 +20,6 @@ from models.methods.gf_sam.priors import (
 )
 from models.methods.sam.network import ENCODE_BATCH
 from models.segmenter import BaseSegmenter, Features, Supports, encode_parts
-
-_PROMPTS = 64  # decoded at once
-_MAPS = 4  # brought to full size at once: more leave a CPU's cache
 
 
 class GFSAM(BaseSegmenter):
@@ -55,6 +53,7 @@ class GFSAM(BaseSegmenter):
     def __init__(self, networks: DinoSam) -> None:
         self.networks = networks
         self.sam = networks.sam
+        self.points = PointMasks(networks.sam)
         self.geometry = networks.geometry
         self.image_parts = networks.image_parts
         self.config = networks.config
@@ -117,7 +116,7 @@ class GFSAM(BaseSegmenter):
         if len(places) == 0:
             return torch.zeros(size, size, dtype=torch.bool, device=rows.device)
         pixels = places * size // side
-        found = self._prompted(query, pixels)
+        found = self.points.masks(query["embedding"], self.networks.view(query), pixels)
 
         labels = clusters(found[:, pixels[:, 1], pixels[:, 0]])
         middle = (foreground.mean.max() + foreground.mean.min()) / 2
@@ -127,13 +126,3 @@ class GFSAM(BaseSegmenter):
         own = rows[places[:, 1] * side + places[:, 0]]
         resemblance = torch.stack([prior(rows @ own.T, area).mean for area in areas])
         return merged(found, taken, consistent(places, labels, resemblance), scores)
-
-    def _prompted(self, query: Features, pixels: Tensor) -> Tensor:
-        """SAM's single mask for each (x, y) on the squashed image: bool P×size×size."""
-        view, found = self.networks.view(query), []
-        for chunk in torch.split(pixels, _PROMPTS):
-            labels = torch.ones(len(chunk), 1, device=chunk.device)
-            prompt = self.sam.prompt(view.points(chunk[:, None].float()), labels)
-            logits, _ = self.sam.decode(query["embedding"], *prompt)
-            found += [view.restored(some) > 0 for some in torch.split(logits[:, 0], _MAPS)]
-        return torch.cat(found)

@@ -4,15 +4,14 @@ After SAM's automatic mask generator as Matcher has it (Kirillov et al. 2023, ap
 mask generation).
 """
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from models.methods.sam import Sam
+from models.methods.sam.bits import packed, unpacked
 from models.methods.sam.frame import Squashed
 
 _PROMPTS = 64  # decoded at once
@@ -94,19 +93,17 @@ def everything(sam: Sam, embedding: Tensor, view: Squashed, count: int) -> Candi
 def kept(candidates: Candidates) -> dict[str, Tensor]:
     """Candidates as tensors that take little memory: thousands of masks a megabyte or two.
 
-    `masks` are their bits, row after row and compressed by zlib, a byte each; `ious` are as given.
+    `masks` are what `packed` makes of them, a byte each; `ious` are as given.
     """
-    bits = np.packbits(candidates.masks.cpu().numpy()).tobytes()
-    masks = torch.frombuffer(bytearray(zlib.compress(bits, level=1)), dtype=torch.uint8)
+    masks = torch.frombuffer(bytearray(packed(candidates.masks)), dtype=torch.uint8)
     return {"masks": masks.to(candidates.ious.device), "ious": candidates.ious}
 
 
 def restored(tensors: Mapping[str, Tensor], side: int) -> Candidates:
     """The candidates, side×side, that `kept` was given."""
     ious = tensors["ious"]
-    bits = np.frombuffer(zlib.decompress(tensors["masks"].cpu().numpy().tobytes()), dtype=np.uint8)
-    masks = np.unpackbits(bits, count=len(ious) * side**2).view(bool)
-    return Candidates(torch.from_numpy(masks).view(-1, side, side).to(ious.device), ious)
+    masks = unpacked(tensors["masks"].cpu().numpy().tobytes(), (len(ious), side, side))
+    return Candidates(masks.to(ious.device), ious)
 
 
 def stabilities(logits: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ from models.weights.source import fetched, fill, read_weights, torch_dtype
 
 # A ViT-H keeps a GPU busy with one image, whose attention with relative positions takes gigabytes.
 ENCODE_BATCH = 1
-_AT_ONCE = 2  # prompts decoded together on a CPU, where more only drive each other from its cache
+# Prompts decoded together on a CPU, where more only drive each other from its cache.
+DECODED_TOGETHER = 2
 PUBLISHED = "facebook/sam-vit-huge"
 _DECODER_EPS = 1e-5  # of the original's layer norms in the decoder; transformers has 1e-6
 LICENCE = "Apache-2.0 (as the hub says)"
@@ -167,7 +168,7 @@ class Sam:
         """
         network = self.pretrained.network
         places = network.get_image_wide_positional_embeddings()[0]
-        prompts = len(sparse) if places.is_cuda else _AT_ONCE
+        prompts = len(sparse) if places.is_cuda else DECODED_TOGETHER
         maps = torch.split(dense, prompts) if len(dense) > 1 else repeat(dense)
         decoded = [
             decode(network.mask_decoder, embedding.to(places), places, some, own, guidance)

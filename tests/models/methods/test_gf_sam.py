@@ -1,5 +1,6 @@
 """GF-SAM against the authors' procedure, spelled out with loops, and its steps by hand."""
 
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ from models.methods.dino_sam import stand_in
 from models.methods.gf_sam import GFSAM
 from models.methods.gf_sam.alignment import aligned, merged
 from models.methods.gf_sam.graph import clusters, consistent
+from models.methods.gf_sam.point_masks import PointMasks
 from models.methods.gf_sam.priors import Priors, averaged, directions, point_map, points, prior
+from models.methods.sam import Sam
 
 SIZE, SIDE = 64, 8
 
@@ -295,3 +298,57 @@ def test_weights_must_be_named_and_not_beside_random() -> None:
         load_model("gf-sam", {"random": "tiny", "sam": "somewhere"})
     model = load_model("gf-sam", {"random": "tiny"})
     assert not model.comparable and model.card.sees_test_classes == {"*": "no"}
+
+
+class Counted:
+    """How many prompts SAM decoded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.prompts = 0
+        decode = Sam.decode
+
+        def counted(sam: Sam, embedding: Tensor, sparse: Tensor, *rest: Any) -> Any:
+            self.prompts += len(sparse)
+            return decode(sam, embedding, sparse, *rest)
+
+        monkeypatch.setattr(Sam, "decode", counted)
+
+
+def test_a_point_is_decoded_once_an_image(gf_sam: GFSAM, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counted(monkeypatch)
+    images, masks = episode(3)
+    features = gf_sam.encode_image(images)
+    supports = gf_sam.encode_support(images[1:], masks[1:], features[1:])
+    first = gf_sam.segment(features[:1], [supports])
+    once = counted.prompts
+    assert once > 2
+    assert torch.equal(gf_sam.segment(features[:1], [supports]), first)
+    assert counted.prompts == once
+    gf_sam.segment(features[1:2], [supports])  # another image
+    assert counted.prompts > once
+
+
+def test_a_mask_does_not_depend_on_what_was_asked_before(gf_sam: GFSAM) -> None:
+    (query,) = gf_sam.encode_image(episode(4)[0][:1])
+    view = gf_sam.networks.view(query)
+    points = torch.cartesian_prod(torch.arange(0, SIZE, 16), torch.arange(0, SIZE, 16))[:15]
+
+    def masks(asked: Tensor, embedding: Tensor) -> Tensor:
+        return gf_sam.points.masks(embedding, view, asked)
+
+    expected = masks(points, query["embedding"].clone())
+    assert 0 < expected.sum() < expected.numel()
+    embedding = query["embedding"]
+    masks(points[3:4], embedding)
+    masks(points[[9, 0, 4]], embedding)
+    assert torch.equal(masks(points.flip(0), embedding), expected.flip(0))
+
+
+def test_masks_are_kept_as_long_as_the_embedding(gf_sam: GFSAM) -> None:
+    (query,) = gf_sam.encode_image(episode(5)[0][:1])
+    points = PointMasks(gf_sam.sam)
+    points.masks(query["embedding"], gf_sam.networks.view(query), torch.tensor([[8, 8]]))
+    assert len(points._kept) == 1
+    del query
+    gc.collect()
+    assert len(points._kept) == 0
