@@ -31,7 +31,7 @@ class PointMasks:
         self._sam = sam
         self._kept: MutableMapping[Tensor, dict[tuple[int, int], bytes]] = WeakTensorKeyDictionary()
 
-    def masks(self, embedding: Tensor, view: Squashed, points: Tensor) -> Tensor:
+    def of(self, embedding: Tensor, view: Squashed, points: Tensor) -> Tensor:
         """The masks of some points.
 
         Args:

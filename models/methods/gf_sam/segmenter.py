@@ -53,7 +53,7 @@ class GFSAM(BaseSegmenter):
     def __init__(self, networks: DinoSam) -> None:
         self.networks = networks
         self.sam = networks.sam
-        self.points = PointMasks(networks.sam)
+        self.point_masks = PointMasks(networks.sam)
         self.geometry = networks.geometry
         self.image_parts = networks.image_parts
         self.config = networks.config
@@ -116,7 +116,7 @@ class GFSAM(BaseSegmenter):
         if len(places) == 0:
             return torch.zeros(size, size, dtype=torch.bool, device=rows.device)
         pixels = places * size // side
-        found = self.points.masks(query["embedding"], self.networks.view(query), pixels)
+        found = self.point_masks.of(query["embedding"], self.networks.view(query), pixels)
 
         labels = clusters(found[:, pixels[:, 1], pixels[:, 0]])
         middle = (foreground.mean.max() + foreground.mean.min()) / 2

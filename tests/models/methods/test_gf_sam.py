@@ -334,7 +334,7 @@ def test_a_mask_does_not_depend_on_what_was_asked_before(gf_sam: GFSAM) -> None:
     points = torch.cartesian_prod(torch.arange(0, SIZE, 16), torch.arange(0, SIZE, 16))[:15]
 
     def masks(asked: Tensor, embedding: Tensor) -> Tensor:
-        return gf_sam.points.masks(embedding, view, asked)
+        return gf_sam.point_masks.of(embedding, view, asked)
 
     expected = masks(points, query["embedding"].clone())
     assert 0 < expected.sum() < expected.numel()
@@ -346,9 +346,9 @@ def test_a_mask_does_not_depend_on_what_was_asked_before(gf_sam: GFSAM) -> None:
 
 def test_masks_are_kept_as_long_as_the_embedding(gf_sam: GFSAM) -> None:
     (query,) = gf_sam.encode_image(episode(5)[0][:1])
-    points = PointMasks(gf_sam.sam)
-    points.masks(query["embedding"], gf_sam.networks.view(query), torch.tensor([[8, 8]]))
-    assert len(points._kept) == 1
+    kept = PointMasks(gf_sam.sam)
+    kept.of(query["embedding"], gf_sam.networks.view(query), torch.tensor([[8, 8]]))
+    assert len(kept._kept) == 1
     del query
     gc.collect()
-    assert len(points._kept) == 0
+    assert len(kept._kept) == 0

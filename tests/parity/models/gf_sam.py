@@ -52,7 +52,7 @@ def stages(case: Case, state: State, folder: Path) -> Mapping[str, Any]:
     values = point_map(foreground, background)
     places = points(values, side)
     pixels = places * model.sam.size // side
-    found = model.points.masks(query["embedding"], model.networks.view(query), pixels)
+    found = model.point_masks.of(query["embedding"], model.networks.view(query), pixels)
     labels = clusters(found[:, pixels[:, 1], pixels[:, 0]])
     middle = (foreground.mean.max() + foreground.mean.min()) / 2
     gain = foreground.mean**2 - background.mean * middle
