@@ -7,6 +7,7 @@ from typing import Literal
 from benchmarks.config.schema import BenchConfig
 from benchmarks.evaluation.plan import make_plan
 from benchmarks.protocols.catalog import Protocol, get_protocol
+from benchmarks.protocols.ways import check_ways
 from benchmarks.results.journal import is_begun, is_complete
 from benchmarks.results.records import EpisodesRecord
 from benchmarks.results.store import RunKey, protocol_folder
@@ -67,19 +68,25 @@ def open_datasets(config: BenchConfig) -> dict[str, PreparedDataset]:
 
 
 def cells(config: BenchConfig) -> Iterator[Cell]:
-    """Every cell of the matrix, its episode list read and checked.
+    """Every cell of the matrix once, its episode list read and checked.
 
     Raises:
         BenchError, DatasetError: for an unknown protocol, or a dataset, fold or list that is not
             prepared.
     """
     prepared = open_datasets(config)
+    known = set()
     for wanted in config.datasets:
         dataset = prepared[wanted.name]
         protocol = get_protocol(wanted.protocol)
+        check_ways(protocol, dataset)
         folds = wanted.folds if wanted.folds is not None else dataset.folds.tested
         for fold in folds:
             for shots in wanted.shots:
+                place = (dataset.name, protocol.name, fold, shots)
+                if place in known:
+                    continue
+                known.add(place)
                 dataset.folds.fold(fold)
                 episodes = dataset.episodes(protocol.recipe, fold, shots)
                 limit = config.limit and -(-config.limit // protocol.ways) * protocol.ways
@@ -90,11 +97,6 @@ def cells(config: BenchConfig) -> Iterator[Cell]:
                     count=len(kept),
                     limit=limit if len(kept) < len(episodes) else None,
                 )
-                if protocol.ways > 1 and not dataset.has_label_maps:
-                    raise DatasetError(
-                        f"classes of {dataset.name} overlap, and {protocol.name} gives a pixel to "
-                        f"one class alone"
-                    )
                 yield Cell(dataset, protocol, fold, shots, kept, record)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -29,7 +30,7 @@ def parse_bytes(value: Any) -> Any:
     unit = value.strip()[len(digits) :].strip().upper()
     try:
         return int(float(digits) * _UNITS[unit])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         raise ValueError(f"{value!r} is not a size such as 512MiB or 2GB") from None
 
 
@@ -42,6 +43,11 @@ def _metrics(value: Any) -> Any:
     """Names of metrics, each once and sorted, so that the same ones make the same setup."""
     listed = _listed(value)
     return tuple(sorted({*listed})) if isinstance(listed, (list, tuple)) else listed
+
+
+def _once(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """Each number once, in the order of the first: twice it would count twice in a mean."""
+    return tuple(dict.fromkeys(numbers))
 
 
 def _kind(value: Any) -> Any:
@@ -68,10 +74,10 @@ class DatasetConfig(_Config):
 
     name: str
     protocol: str = DEFAULT_PROTOCOL
-    folds: Annotated[tuple[int, ...], Field(min_length=1)] | None = Field(
+    folds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_once)] | None = Field(
         None, description="all folds where there are none"
     )
-    shots: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 5)
+    shots: Annotated[tuple[PositiveInt, ...], Field(min_length=1), AfterValidator(_once)] = (1, 5)
 
 
 class ModelConfig(_Config):

@@ -261,6 +261,12 @@ def test_entries_that_become_equal_run_once() -> None:
     assert len(apply(twice, Overrides()).datasets) == 2
 
 
+def test_a_fold_or_a_number_of_shots_counts_once() -> None:
+    twice = DatasetConfig(name="a", folds=(0, 0, 1), shots=(5, 1, 5))
+    assert (twice.folds, twice.shots) == ((0, 1), (5, 1))
+    assert apply(BASE, Overrides(folds=(2, 2))).datasets[0].folds == (2,)
+
+
 def test_chosen_models_keep_their_options_and_groups_open() -> None:
     changed = apply(BASE, Overrides(models=("floors", "prototype")))
     assert [m.name for m in changed.models] == [*GROUPS["floors"], "prototype"]
@@ -312,6 +318,7 @@ def test_wrong_options_are_refused(option: str, said: str) -> None:
         (Overrides(models=("prototyp",)), "unknown model 'prototyp'; did you mean prototype"),
         (Overrides(protocol="hsnt"), "unknown protocol 'hsnt'; did you mean hsnet"),
         (Overrides(cache_size="much"), "--cache: 'much' is not a size"),
+        (Overrides(cache_size="inf"), "--cache: 'inf' is not a size"),
         (Overrides(fields={"batch_size": "x"}), "--batch-size: Input should be a valid integer"),
     ],
 )
