@@ -2,7 +2,8 @@
 
 One PNG an episode, `000123.png`: a single channel with two values, of which 0 is background, or as
 a `Reading` says; at the query's original size or on the protocol's grid. Or one table of run
-lengths, as `kept_masks` writes it. All are checked before any is scored.
+lengths, as `kept_masks` writes it. All are checked before any is scored. Under N-way protocols a
+pixel goes to one class of a query or to none, so that masks which overlap are refused.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from benchmarks.errors import BenchError
 from benchmarks.evaluation.border import count_further
 from benchmarks.evaluation.metrics import Metric, count
 from benchmarks.protocols.catalog import Protocol
+from benchmarks.protocols.ways import check_ways
 from benchmarks.results.describe import course_here, dataset_record, make_record, protocol_record
 from benchmarks.results.journal import Journal, Row
 from benchmarks.results.kept_masks import Mask, file_name, mask_of, read_masks
@@ -90,15 +92,16 @@ def score(predictions: Predictions, results_root: Path, progress: Progress = SIL
 
     Raises:
         BenchError: naming every file that is missing, too much, unreadable or of another size,
-            values that leave in doubt what is foreground, or a measured model's result that would
-            be overwritten; nothing is scored then.
-        DatasetError: if the dataset has no such list.
+            values that leave in doubt what is foreground, masks of N classes that overlap, or a
+            measured model's result that would be overwritten; nothing is scored then.
+        DatasetError: if the dataset has no such list, or is none for the protocol.
     """
     folder = predictions.key.folder(results_root)
     before = previous_setup(folder)
     if before is not None and before.model.kind != "predictions":
         raise BenchError(f"{folder} holds what `bench run` measured; choose another --name")
     dataset, protocol = predictions.dataset, predictions.protocol
+    check_ways(protocol, dataset)
     episodes = dataset.episodes(protocol.recipe, predictions.fold, predictions.shots)
     checksum = check(predictions, episodes, progress)
     setup = Setup(
@@ -142,7 +145,8 @@ def check(
     """Look at every file before anything is scored; returns a sha256 over all of them.
 
     Raises:
-        BenchError: naming every file that is missing, too much, unreadable or of another size.
+        BenchError: naming every file that is missing, too much, unreadable or of another size, or
+            all queries whose masks overlap where they must not.
     """
     place = predictions.place
     if place.is_file():
@@ -151,6 +155,7 @@ def check(
         problems, checksum = _check_files(predictions, episodes, progress)
     else:
         raise BenchError(f"{place} is neither a folder nor a file")
+    problems = problems or list(_overlapping(predictions, episodes))
     if problems:
         more = len(problems) - _NAMED
         listed = "\n".join(f"  {problem}" for problem in problems[:_NAMED])
@@ -170,6 +175,10 @@ def _check_table(predictions: Predictions, episodes: Sequence[Episode]) -> tuple
     for number in sorted(wanted.keys() & there.keys()):
         name = f"episode {number}"
         problems += predictions.wrong_size(name, tuple(there[number]["size"]), wanted[number])
+        try:
+            mask_of(there[number])
+        except BenchError as error:
+            problems.append(f"{name}: {error}")
     return problems, hashlib.sha256(predictions.place.read_bytes()).hexdigest()
 
 
@@ -202,6 +211,24 @@ def _wrong(predictions: Predictions, path: Path, episode: Episode, values: Value
         return [str(error)]
     values.add(path.name, mask)
     return predictions.wrong_size(path.name, mask.shape, episode)
+
+
+def _overlapping(predictions: Predictions, episodes: Sequence[Episode]) -> Iterator[str]:
+    """The queries of an N-way list of which masks of several classes claim the same pixel."""
+    ways = predictions.protocol.ways
+    if ways == 1:
+        return
+    read = _reader(predictions)
+    for begin in range(0, len(episodes), ways):
+        group = episodes[begin : begin + ways]
+        target = predictions.protocol.target(predictions.dataset.size(group[0].query))
+        masks = [on_grid(read(own.index).astype(np.uint8), target) for own in group]
+        shared = int((np.sum(masks, axis=0) > 1).sum())
+        if shared:
+            yield (
+                f"episodes {group[0].index} to {group[-1].index} ask for {ways} classes of "
+                f"{group[0].query}, and their masks share {shared} pixels"
+            )
 
 
 def _size(size: tuple[int, ...]) -> str:

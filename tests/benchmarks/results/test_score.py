@@ -2,11 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
@@ -18,10 +20,10 @@ from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import EpisodeCounts, fb_iou, miou
 from benchmarks.protocols.catalog import get_protocol
 from benchmarks.results.figures import answers
-from benchmarks.results.kept_masks import file_name
+from benchmarks.results.kept_masks import file_name, write_masks
 from benchmarks.results.mask_values import Reading
 from benchmarks.results.outside_masks import Predictions, score
-from benchmarks.results.store import RunKey, read_result
+from benchmarks.results.store import RunKey, find_runs, read_result
 from datasets_prep.prepared.dataset import PreparedDataset
 from tests.tiny import tiny_config, tiny_dataset
 
@@ -233,6 +235,45 @@ def test_many_problems_are_counted(measured: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     message = refusal(answer(measured, tmp_path / "empty"), tmp_path / "results")
     assert message.count("is missing") == 10 and message.endswith("and 990 more")
+
+
+def test_run_lengths_are_checked_before_an_earlier_result_is_lost(
+    measured: Path, tmp_path: Path
+) -> None:
+    dataset = PreparedDataset(measured / "data", "tiny")
+    every = dataset.episodes("fixed-v1", 0, 1)
+    table = tmp_path / "masks.parquet"
+    write_masks(table, ((e.index, dataset.mask(e.query, e.class_index) == 1) for e in every))
+    score(answer(measured, table), tmp_path / "results")
+    whole = pq.read_table(table)
+    rows = whole.to_pylist()
+    rows[-1]["counts"] = [5]
+    pq.write_table(pa.Table.from_pylist(rows, schema=whole.schema), table)
+    with pytest.raises(BenchError, match="nothing was scored:\n  episode 999: the run lengths"):
+        score(answer(measured, table), tmp_path / "results")
+    (key,) = find_runs(tmp_path / "results")
+    assert read_result(tmp_path / "results", key).record.miou == 1.0
+
+
+def test_masks_of_several_classes_may_not_overlap(tmp_path: Path) -> None:
+    dataset = tiny_dataset(tmp_path / "data", images=32, shots=(1,))
+    protocol = get_protocol("nway2-v1")
+    every = dataset.episodes(protocol.recipe, 0, 1)
+    truths = [dataset.mask(own.query, own.class_index) == 1 for own in every]
+    table = tmp_path / "masks.parquet"
+    outside = Predictions(table, dataset, protocol, 0, 1, "outside")
+
+    def written(masks: Iterable[NDArray[np.bool_]]) -> Predictions:
+        write_masks(table, ((own.index, mask) for own, mask in zip(every, masks, strict=True)))
+        return outside
+
+    assert score(written(truths), tmp_path / "results").miou == 1.0
+    greedy = [np.ones_like(truth) if n < 2 else truth for n, truth in enumerate(truths)]
+    message = refusal(written(greedy), tmp_path / "elsewhere")
+    assert message.endswith(
+        f"episodes 0 to 1 ask for 2 classes of {every[0].query}, and their masks share "
+        f"{truths[0].size} pixels"
+    )
 
 
 def test_a_measured_result_is_never_overwritten(measured: Path, masks: Path) -> None:
