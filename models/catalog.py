@@ -52,9 +52,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 class Options(BaseModel):
-    """Base of every model's options: frozen, and unknown keys are refused."""
+    """Base of every model's options: frozen, and unknown keys are refused.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    A number is taken where a text is wanted: a folder may be called `14000`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 Tiny = Annotated[

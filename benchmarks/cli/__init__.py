@@ -37,6 +37,7 @@ from models.errors import ModelError
 USER_ERROR = 2
 INTERRUPTED = 130
 _WRITE_ELSEWHERE = "choose a place that you may write to"
+_ANOTHER_PLACE = "choose another place"
 _FREE = "free some space, or choose another --data-root or --results-root"
 _DISK_ERRORS = {
     errno.ENOSPC: _FREE,
@@ -45,6 +46,9 @@ _DISK_ERRORS = {
     errno.EACCES: _WRITE_ELSEWHERE,
     errno.EPERM: _WRITE_ELSEWHERE,
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: _ANOTHER_PLACE,
+    errno.ENOTDIR: _ANOTHER_PLACE,
+    errno.EEXIST: _ANOTHER_PLACE,
 }
 _RESUMABLE = ("prepare", "run", "export")
 

@@ -129,19 +129,21 @@ def _print(comparisons: Sequence["Comparison"]) -> None:
 def _draw(comparison: "Comparison", folder: Path, data_root: Path | None, store: Path) -> None:
     """One picture for each model and episode, as `bench show` draws them."""
     from benchmarks import load_dataset
+    from benchmarks.evaluation.again import same_episodes
     from benchmarks.evaluation.episode_mask import kept_mask
     from benchmarks.pictures.episode import Prediction, draw
-    from benchmarks.protocols.catalog import get_protocol
+    from benchmarks.results.records import read_record
     from benchmarks.results.store import RunKey
 
     dataset = load_dataset(comparison.dataset, data_root)
-    recipe = get_protocol(comparison.protocol).recipe
     folder.mkdir(parents=True, exist_ok=True)
     for found in comparison.episodes:
-        episode = dataset.episodes(recipe, found.fold, comparison.shots)[found.episode]
         for model in (comparison.a, comparison.b):
             key = RunKey(comparison.dataset, comparison.folder, model, found.fold, comparison.shots)
+            record = read_record(key.folder(store) / "run.json")
+            episode = same_episodes(record, dataset)[found.episode]
             mask = kept_mask(store, key, found.episode)
-            name = f"{key.dataset}_{key.shots}shot_fold{key.fold}_{found.episode:06d}_{model}.png"
+            place = f"{key.dataset}_{key.protocol}_{key.shots}shot_fold{key.fold}"
+            name = f"{place}_{found.episode:06d}_{model}.png"
             draw(dataset, episode, Prediction(model, mask)).save(folder / name, format="PNG")
             click.echo(f"wrote {folder / name}", err=True)

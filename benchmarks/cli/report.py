@@ -8,6 +8,8 @@ import click
 
 from benchmarks.cli.options.layout import Verb
 from benchmarks.cli.options.params import PATH, argument, boards, data_root, option, results_root
+from benchmarks.errors import BenchError
+from datasets_prep.runtime.whole import write_whole
 
 if TYPE_CHECKING:
     from benchmarks.results.store import Result
@@ -93,7 +95,7 @@ def _write(
     for (fold, episode), png in pictures.items():
         (folder / f"fold{fold}_{episode:06d}.png").write_bytes(png)
     page = folder / "report.html"
-    page.write_text(report_page(results, drawn, pictures, curve), encoding="utf-8", newline="\n")
+    write_whole(page, report_page(results, drawn, pictures, curve))
     return page
 
 
@@ -124,9 +126,9 @@ def _pictures(
     """The telling episodes, as `bench show` draws them, where the run kept its masks."""
     import io
 
+    from benchmarks.evaluation.again import same_episodes
     from benchmarks.evaluation.episode_mask import kept_mask
     from benchmarks.pictures.episode import Prediction, draw
-    from benchmarks.protocols.catalog import get_protocol
     from benchmarks.results.kept_masks import keeps
     from leaderboards.page.report import episodes_of, telling
 
@@ -137,9 +139,11 @@ def _pictures(
             result = by_fold[found.fold]
             if not keeps(result.key.folder(store)):
                 continue
-            setup = result.record.setup
-            recipe = get_protocol(setup.protocol.name).recipe
-            episode = data.episodes(recipe, found.fold, setup.shots)[found.number]
+            try:
+                episode = same_episodes(result.record, data)[found.number]
+            except BenchError as error:
+                click.echo(f"without pictures: {error}", err=True)
+                return {}
             mask = kept_mask(store, result.key, found.number)
             buffer = io.BytesIO()
             draw(data, episode, Prediction(result.key.model, mask)).save(buffer, format="PNG")

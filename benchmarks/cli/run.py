@@ -1,5 +1,6 @@
 """`bench run`: the run matrix."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -249,8 +250,12 @@ def _overrides(given: dict[str, Any]) -> "Overrides":
     from benchmarks.config.overrides import Overrides
 
     options = list(given.pop("options"))
+    paths = {key: given.pop(key) for key in ("checkpoint", "unet")}
+    # As JSON, so that no name is read as YAML's numbers, dates or comments.
     options += [
-        f"{key}={value}" for key in ("checkpoint", "unet") if (value := given.pop(key)) is not None
+        f"{key}={json.dumps(path, ensure_ascii=False)}"
+        for key, path in paths.items()
+        if path is not None
     ]
     names = ["datasets", "protocol", "prompt", "folds", "shots", "models", "model_from", "name"]
     names += ["trained_on", "cache_size"]

@@ -89,9 +89,11 @@ def show(
     """
     from benchmarks import load_dataset
     from benchmarks.config.file import root
+    from benchmarks.evaluation.again import same_episodes
     from benchmarks.evaluation.episode_mask import find_run, kept_mask
     from benchmarks.pictures.episode import Prediction, draw
     from benchmarks.results.records import read_record
+    from datasets_prep.runtime.whole import whole_file
 
     if run_key and model:
         raise click.UsageError("--run and --model exclude each other")
@@ -100,12 +102,13 @@ def show(
     prepared = load_dataset(dataset, data_root)
     store = root("results_root", results_root)
     kept = None
+    by = get_protocol(given["protocol"])
+    episodes: Sequence[Episode]
     if run_key:
         kept = find_run(store, dataset, run_key)
-        setup = read_record(kept.folder(store) / "run.json").setup
-        given |= {"protocol": setup.protocol.name, "fold": kept.fold, "shots": kept.shots}
-    by = get_protocol(given["protocol"])
-    episodes = prepared.episodes(by.recipe, given["fold"], given["shots"])
+        episodes = same_episodes(read_record(kept.folder(store) / "run.json"), prepared)
+    else:
+        episodes = prepared.episodes(by.recipe, given["fold"], given["shots"])
     if episode >= len(episodes):
         raise click.UsageError(f"the list has episodes 0 to {len(episodes) - 1}, not {episode}")
     if kept and best is not None:
@@ -116,7 +119,8 @@ def show(
     elif model:
         prediction = _predicted(model, given, prepared, by, episodes, episode)
     path = out or Path(f"{dataset}_{episode}.png")
-    draw(prepared, episodes[episode], prediction).save(path, format="PNG")
+    with whole_file(path) as partial:
+        draw(prepared, episodes[episode], prediction).save(partial, format="PNG")
     click.echo(f"wrote {path}")
 
 

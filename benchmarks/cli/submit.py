@@ -8,6 +8,7 @@ import click
 from benchmarks.cli.options.layout import Argument, Verb
 from benchmarks.cli.options.params import PATH, number, option, quiet
 from benchmarks.cli.run import run
+from datasets_prep.runtime.whole import write_whole
 
 _ASK, _SPREAD = "What to ask for", "How to spread it"
 _OURS = ("--shard", "--engine", "--address", "--workers", "--device")
@@ -100,7 +101,7 @@ def submit(
     if str(out) == "-":
         click.echo(text, nl=False)
         return
-    out.write_text(text, encoding="utf-8")
+    write_whole(out, text)
     if not quiet:
         click.echo(f"wrote {out}; submit it with: sbatch {out}{then}")
 

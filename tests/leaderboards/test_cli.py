@@ -94,7 +94,9 @@ def test_pictures_need_the_dataset_and_kept_masks(tmp_path: Path) -> None:
     assert "kept no mask of episode" in refused("compare", *names)
     bench(*run, "--models", "random", "--limit", "12", "--save-predictions", "--fresh")
     bench("compare", *names)
-    assert len(list((tmp_path / "pictures").glob("*.png"))) == 20
+    drawn = sorted(path.name for path in (tmp_path / "pictures").glob("*.png"))
+    assert len(drawn) == 20
+    assert drawn[0].startswith("tiny_fixed-v1-first12_1shot_fold0_0000")
 
 
 # power

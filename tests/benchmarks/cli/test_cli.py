@@ -193,6 +193,31 @@ def test_show_finds_the_best_and_the_worst_support_of_a_query() -> None:
     assert "--best and --worst need --run" in bench("show", "tiny", "3", "--best", code=2).stderr
 
 
+def test_show_draws_no_mask_over_other_data(tmp_path: Path) -> None:
+    run("--limit", "5", "--folds", "0", "--shots", "1", "--save-predictions", "-q")
+    record = tmp_path / "results/tiny/fixed-v1-first5/ColourModel/fold0_1shot/run.json"
+    body = json.loads(record.read_text())
+    body["setup"]["episodes"]["digest"] = 64 * "0"
+    record.write_text(json.dumps(body))
+    said = refused("show", "tiny", "3", "--run", "ColourModel/fold0_1shot")
+    assert "measured on episode list 0000000000000000, tiny has" in said
+    assert not Path("tiny_3.png").exists()
+
+
+def test_pictures_and_batch_files_go_where_they_are_wanted() -> None:
+    bench("show", "tiny", "3", "--out", "new/folder/three.png")
+    assert Image.open("new/folder/three.png").format == "PNG"
+    assert refused("show", "tiny", "3", "--out", "new").endswith("choose another place")
+    bench("submit", "--slurm", "--shards", "2", "--out", "jobs/two.sbatch")
+    assert Path("jobs/two.sbatch").read_text().startswith("#!")
+
+
+@pytest.mark.parametrize("folder", ["14000", "2024-01-01", "a #b", "no"])
+def test_a_checkpoint_may_be_called_anything(folder: str) -> None:
+    shown = bench("run", "--models", "diffews", "--checkpoint", folder, "--show-config").stdout
+    assert yaml.safe_load(shown)["models"][0]["options"] == {"checkpoint": folder}
+
+
 def test_show_says_what_is_there_instead() -> None:
     run("--limit", "5", "--folds", "0", "--shots", "1", "-q")
     unknown = refused("show", "tiny", "3", "--run", "nobody/fold0_1shot")
