@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ValidationError
+
 from benchmarks.config.file import check_name, root
-from benchmarks.config.schema import BenchConfig, DatasetConfig, ModelConfig
+from benchmarks.config.schema import BenchConfig
 from benchmarks.errors import BenchError
 from benchmarks.evaluation import intervals, metrics, questions
 from benchmarks.evaluation.intervals import ClassClusters, Draws, Figure, Interval
@@ -198,28 +200,28 @@ def evaluate(
     label = name or (model if isinstance(model, str) else type(model).__name__)
     check_name(label)
     with tempfile.TemporaryDirectory() as scratch:
-        config = BenchConfig(
+        config = _config(
             data_root=prepared.root.parent,
             results_root=Path(results_root or scratch),
             device=device or ("auto" if own is None else "cpu"),
             dtype=dtype,
             limit=limit,
             metrics=known_metrics(metrics),
-            datasets=(
-                DatasetConfig(
-                    name=prepared.name,
-                    protocol=get_protocol(protocol).name,
-                    folds=None if folds is None else tuple(folds),
-                    shots=(shots,),
-                ),
-            ),
-            models=(
-                ModelConfig(
-                    name=label,
-                    model=model if isinstance(model, str) else None,
-                    options=dict(options or {}),
-                ),
-            ),
+            datasets=[
+                {
+                    "name": prepared.name,
+                    "protocol": get_protocol(protocol).name,
+                    "folds": None if folds is None else tuple(folds),
+                    "shots": (shots,),
+                }
+            ],
+            models=[
+                {
+                    "name": label,
+                    "model": model if isinstance(model, str) else None,
+                    "options": dict(options or {}),
+                }
+            ],
         )
         if own is None:
             executor = make_executor(config)
@@ -318,6 +320,15 @@ def load_results(results_root: Path | str | None = None) -> list[Evaluation]:
     """
     store = root("results_root", _path(results_root))
     return evaluations(read_result(store, key) for key in find_runs(store))
+
+
+def _config(**fields: Any) -> BenchConfig:
+    try:
+        return BenchConfig(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = [part for part in first["loc"] if isinstance(part, str)][-1]
+        raise BenchError(f"{field}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _path(given: Path | str | None) -> Path | None:

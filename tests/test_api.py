@@ -3,6 +3,7 @@
 import doctest
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +85,20 @@ def test_results_are_kept_where_asked_and_read_again() -> None:
     again = load_results("store")
     assert [str(scores) for scores in again] == [str(kept)]
     assert load_results("elsewhere") == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"shots": 0}, "^shots: Input should be greater than 0"),
+        ({"limit": 0}, "^limit: Input should be greater than 0"),
+        ({"folds": []}, "^folds: Tuple should have at least 1 item"),
+        ({"dtype": "int8"}, "^dtype: Input should be 'fp32', 'bf16' or 'fp16'"),
+    ],
+)
+def test_wrong_arguments_are_named(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(BenchError, match=said):
+        evaluate("random", "shapes", **wrong)
 
 
 class Broken(MeanColour):
