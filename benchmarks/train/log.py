@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchError
+from datasets_prep.runtime.whole import whole_file
 
 COLUMNS = ("step", "loss", "rate", "gradient_norm", "seconds")
 _SMOOTH = 0.02  # weight of a new loss in the curve's moving average
@@ -77,10 +78,13 @@ def _truncate(path: Path, last: int) -> None:
     if not path.exists():
         return
     with path.open(encoding="utf-8", newline="") as file:
-        header, *rows = list(csv.reader(file))
-    whole = [row for row in rows if len(row) == len(header) and int(row[0]) <= last]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *whole])
+        lines = list(csv.reader(file))
+    whole = [row for row in lines[1:] if len(row) == len(lines[0]) and int(row[0]) <= last]
+    if not whole:  # the header may be torn
+        path.unlink()
+        return
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([lines[0], *whole])
 
 
 def _summary_writer(folder: Path, first_step: int) -> Any:

@@ -111,7 +111,7 @@ def _members(file: zipfile.ZipFile, path: Path) -> Iterator[zipfile.ZipInfo]:
     seen: set[str] = set()
     for info in file.infolist():
         name = PurePosixPath(info.filename)
-        folder, inside = name.parts[0], PurePosixPath(*name.parts[1:])
+        folder, inside = "".join(name.parts[:1]), PurePosixPath(*name.parts[1:])
         suffixes = {"results": (".json", ".parquet"), "masks": (".jsonl",)}.get(folder, ())
         key = RunKey.parse(inside.with_suffix("").as_posix()) if inside.parts else None
         known = key is not None and inside.suffix in suffixes and ".." not in name.parts

@@ -1,5 +1,6 @@
 """Committed results as an older state of the repository has them."""
 
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -86,6 +87,8 @@ def _git(boards: Path, arguments: Sequence[str], ref: str) -> bytes:
             capture_output=True,
             timeout=60,
             check=True,
+            # Git would obey GIT_DIR and its kin rather than the folder that it is given.
+            env={name: value for name, value in os.environ.items() if name[:4] != "GIT_"},
         )
     except FileNotFoundError:
         raise BenchError(f"git is needed to compare with {ref}; install it") from None

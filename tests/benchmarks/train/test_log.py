@@ -34,6 +34,14 @@ def test_what_an_interrupted_run_wrote_beyond_its_state_is_dropped(tmp_path: Pat
     assert scores == ["step,mIoU", "1,0.1", "2,0.2"]
 
 
+@pytest.mark.parametrize("left", ["", "step,lo", "step,loss,rate,gradient_norm,seconds\r\n"])
+def test_a_log_without_a_whole_row_begins_anew(left: str, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(left, newline="")
+    TrainLog(tmp_path, 0).step(1, 0.5, 0.1, 1.0, 0.5)
+    with (tmp_path / "log.csv").open(newline="") as file:
+        assert [(row["step"], row["loss"]) for row in csv.DictReader(file)] == [("1", "0.5")]
+
+
 def test_tensorboard_hears_the_same_and_forgets_what_is_beyond(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

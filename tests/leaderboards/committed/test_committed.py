@@ -261,6 +261,15 @@ def test_a_result_that_vanished_is_named_until_a_line_explains_it(boards: Path) 
     assert list(unexplained(boards, "HEAD~1")) == []
 
 
+def test_a_repository_in_the_environment_hides_nothing(
+    boards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "-q", "another")
+    vanish(boards)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "another/.git"))
+    assert len(list(unexplained(boards, "HEAD"))) == 1
+
+
 def test_an_old_line_does_not_explain_a_new_change(boards: Path) -> None:
     (boards / "CHANGES.md").write_text("- toy/fixed-v1/alpha: an earlier change\n")
     commit(boards)

@@ -187,7 +187,7 @@ def test_what_is_no_archive_is_refused(place: Path, measured: Path) -> None:
     assert "a.zip is not an archive of bench results pack" in bench(
         "results", "add", "a.zip", code=2
     ).stderr  # fmt: skip
-    for name in ("results/../../evil.json", "notes.txt", "results/a/b/c/fold0_1shot.py"):
+    for name in ("results/../../evil.json", "notes.txt", "./", "results/a/b/c/fold0_1shot.py"):
         with zipfile.ZipFile("b.zip", "w") as file:
             file.writestr(name, "{}")
         assert "never writes" in bench("results", "add", "b.zip", code=2).stderr
