@@ -69,6 +69,8 @@ def _read(
     import transformers
 
     state = renamed(tensors, (*_DECODER, *_CLIP))
+    if _TRANSPOSED[0] in state and clip is not None:
+        raise ModelError(f"{filename} holds its own CLIP; leave the option clip out")
     if _TRANSPOSED[0] in state:
         state |= {name: state[name].T.contiguous() for name in _TRANSPOSED}
     elif clip is not None:

@@ -4,6 +4,7 @@ After timojl/clipseg: images and masks are those of its PASCAL-5i evaluation
 (`experiments/pascal_1shot.yaml`), which takes them from PFENet's loader.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Self
 
@@ -12,11 +13,13 @@ from pydantic import Field
 from torch import Tensor
 
 from models.catalog import Card
+from models.errors import ModelError
 from models.methods.clipseg.checkpoint import CLIP, original
 from models.methods.clipseg.geometry import PFENetSquare
 from models.methods.clipseg.network import tiny_network
 from models.methods.clipseg.prompt import visual_prompt
 from models.segmenter import Features, Supports
+from models.weights.local import local
 from models.weights.pretrained import (
     OverTransformers,
     Pretrained,
@@ -87,20 +90,35 @@ class CLIPSeg(OverTransformers):
         super().__init__(pretrained, size=size, threshold=threshold, clip=clip)
         self.geometry = PFENetSquare(size)
         self.threshold = threshold
-        self.image_key = f"clipseg@{pretrained.digest[:16]}:{self.network.dtype}"
+        self._call(pretrained.digest)
 
     @classmethod
     def load(cls, options: PretrainedOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
         """CLIPSeg with the weights, and for a file of the decoder alone the CLIP, of `options`.
 
         Raises:
-            ModelError: for weights that are not named, missing or do not fit.
+            ModelError: for weights that are not named, missing or do not fit, or a CLIP beside
+                weights that bring their own.
         """
         if not isinstance(options, CLIPSegOptions) or options.clip is None:
             return cls.load_with(original(None), options, device=device, dtype=dtype)
+        path = local(options.weights or "")
+        if path is None or not path.is_file():
+            raise ModelError(
+                "clipseg: the option clip is for an authors' file (rd64-uni*.pth), which holds the "
+                "decoder alone; other weights bring their CLIP, so leave it out"
+            )
         clip = read_weights(options.clip, hint=f"give clip={CLIP}, or a folder with its weights")
         options = options.model_copy(update={"clip": clip.source})
-        return cls.load_with(original(clip.tensors), options, device=device, dtype=dtype)
+        model = cls.load_with(original(clip.tensors), options, device=device, dtype=dtype)
+        both = f"{model.weights_digest} {clip.digest}"
+        model._call(hashlib.sha256(both.encode()).hexdigest())
+        return model
+
+    def _call(self, digest: str) -> None:
+        """Name the weights, and what they compute of an image."""
+        self.weights_digest = digest
+        self.image_key = f"clipseg@{digest[:16]}:{self.network.dtype}"
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> list[Features]:

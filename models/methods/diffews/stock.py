@@ -13,8 +13,10 @@ from models.methods.diffews.generation import BETAS
 from models.methods.diffews.parts import Parts, load_parts
 from models.methods.diffews.prompt import PromptTokens
 from models.methods.diffews.synthetic import random_parts
+from models.methods.diffews.tokens import FOLDER as ENCODER
 from models.methods.diffews.unet import build_unet
 from models.weights.source import Weights, file_digest, fill, read_tensors
+from models.weights.trained_on import record_of, told, united
 
 TIMESTEPS = 1000
 _PROMPT_TOKENS: PromptTokens = 77
@@ -58,8 +60,14 @@ def stock_parts(
     fill(module, weights, name=f"the U-Net of {Path(checkpoint).name}")
     module.requires_grad_(False).eval()
     # What the checkpoint was trained on says nothing of weights that replace its own.
-    digest = joined([str(parts.digest), weights.digest])
-    return replace(parts, unet=module, digest=digest, trained={})
+    encoder = Path(checkpoint) / ENCODER
+    return replace(
+        parts,
+        unet=module,
+        digest=joined([str(parts.digest), weights.digest]),
+        trained=record_of(apart.parent),
+        trained_on=united((*told(apart), *(told(encoder) if encoder.is_dir() else ()))),
+    )
 
 
 def retained(timesteps: int = TIMESTEPS) -> Tensor:

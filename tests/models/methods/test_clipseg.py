@@ -226,9 +226,18 @@ def test_a_file_of_the_decoder_alone_takes_clip_from_elsewhere(tmp_path: Path) -
     expected = network.state_dict()
     assert all(torch.equal(t, expected[k]) for k, t in read.network.state_dict().items())
     assert read.config["clip"] == f"{tmp_path.name}/model.safetensors"
+    save_file({k: 2 * t for k, t in clip.items()}, tmp_path / "model.safetensors")
+    other = load_model("clipseg", {"weights": str(path), "clip": str(tmp_path)})
+    assert other.weights_digest != read.weights_digest and other.image_key != read.image_key
     torch.save(state, path)
     whole = load_model("clipseg", {"weights": str(path)})
     assert whole.config["clip"] is None
+    with pytest.raises(
+        ModelError, match=r"rd64-uni\.pth holds its own CLIP; leave the option clip"
+    ):
+        load_model("clipseg", {"weights": str(path), "clip": str(tmp_path)})
+    with pytest.raises(ModelError, match="other weights bring their CLIP"):
+        load_model("clipseg", {"random": "tiny", "clip": str(tmp_path)})
 
 
 def wide_network(layers: list[int]) -> Any:

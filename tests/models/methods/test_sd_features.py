@@ -11,6 +11,8 @@ from models.errors import ModelError
 from models.methods.diffews.parts import save_parts
 from models.methods.diffews.shipped import WEIGHTS
 from models.methods.diffews.synthetic import untrained_parts
+from models.weights.source import write_tensors
+from models.weights.trained_on import TrainedOn
 
 
 @pytest.mark.parametrize("matcher", ["dense-nn", "prototype"])
@@ -45,6 +47,23 @@ def test_random_weights_are_not_comparable() -> None:
 def test_a_unet_that_was_trained_on_a_fold_is_kept_to_it() -> None:
     model = load_model("sd-features", {"checkpoint": str(WEIGHTS), "block": "up0", "size": 64})
     assert [(entry.dataset, entry.fold) for entry in model.trained_on] == [("shapes", 0)]
+
+
+@pytest.mark.parametrize("checkpoint", ["plain", "coco_fold0"])
+def test_a_unet_in_a_file_says_itself_what_it_was_trained_on(
+    tmp_path: Path, checkpoint: str
+) -> None:
+    parts = untrained_parts("tiny", 0, 77)
+    save_parts(parts, None, tmp_path / checkpoint)
+    state = parts.unet.state_dict()
+    write_tensors(tmp_path / "told.safetensors", state, [TrainedOn("coco", 1, "")])
+    write_tensors(tmp_path / "untold.safetensors", state)
+    options = {"checkpoint": str(tmp_path / checkpoint), "size": 64}
+    for name, expected in (("told", [("coco", 1)]), ("untold", [])):
+        model = load_model(
+            "sd-features", {**options, "unet": str(tmp_path / f"{name}.safetensors")}
+        )
+        assert [(entry.dataset, entry.fold) for entry in model.trained_on] == expected
 
 
 def test_two_sources_of_weights_are_refused() -> None:
