@@ -40,6 +40,8 @@ def load_custom(
     factory = getattr(module, name, None) if name else _only_segmenter(module, place)
     if factory is None:
         raise ModelError(f"{place} defines no {name!r}")
+    if not callable(factory):
+        raise ModelError(f"{name!r} of {place} is no class and no function that makes a segmenter")
     if hasattr(factory, "Options") and hasattr(factory, "load"):
         parsed = parse_options(spec, factory, options or {})
         model = factory.load(parsed, device=device, dtype=dtype)
@@ -109,6 +111,8 @@ def _from_module(name: str, spec: str) -> ModuleType:
 
     if ":" not in spec:
         raise ModelError(unknown("model", name, MODELS))
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ModelError(f"{spec} is no model: expected MODULE:NAME, as in package.module:Name")
     try:
         found = importlib.util.find_spec(name)
         if found is not None and (found.origin or "").endswith(".py"):

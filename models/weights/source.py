@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from models.errors import ModelError
 from models.weights.hub import refusal
+from models.weights.local import local
 from models.weights.trained_on import TrainedOn, header
 
 INDEX = ".index.json"  # of weights in parts: which file has which tensor
@@ -76,16 +77,16 @@ def locate(spec: str, *, hint: str, filenames: Sequence[str] = FILENAMES) -> Loc
     Raises:
         ModelError: where nothing is found.
     """
-    path = Path(spec).expanduser()
-    if path.is_file():
+    path = local(spec)
+    if path is not None and path.is_file():
         return Located(path, path.name)
-    if path.is_dir():
+    if path is not None and path.is_dir():
         for name in filenames:
             if (path / name).is_file():
                 return Located(path / name, f"{path.name}/{name}")
         raise ModelError(f"no {_spelled(filenames)} in the folder {spec}; {hint}")
     match = _HUB_ID.fullmatch(spec)
-    if match is None or path.suffix in _SUFFIXES:
+    if match is None or Path(spec).suffix in _SUFFIXES:
         raise ModelError(f"no weights at {spec}; {hint}")
     return _from_hub(match["repo"], match["revision"], filenames, hint)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ModelError
+from models.weights.local import local
 
 RECORD = "training.json"
 HEADER = "trained_on"  # in the metadata of a safetensors file
@@ -171,7 +172,7 @@ def of_record(record: Mapping[str, Any], source: str) -> tuple[TrainedOn, ...]:
 
 
 def _told_of(name: str) -> Iterable[TrainedOn]:
-    if (place := Path(name).expanduser()).exists():
+    if (place := local(name)) is not None:
         return told(place)
     match = _HUB_ID.fullmatch(name)
     return _in_name(match["name"], "hub id") if match else ()

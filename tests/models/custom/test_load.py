@@ -47,6 +47,7 @@ def test_a_module_is_found_by_its_name(tmp_path: Path) -> None:
     [
         (":Others", {}, "defines no 'Others'"),
         (":nothing", {}, "is not a segmenter: it needs geometry"),
+        (":__name__", {}, "'__name__' of .* is no class and no function"),
         (":Mine", {"path": 8}, "path"),
         (":tuned", {"batch_size": 0}, "batch_size is 0, but a call takes one episode or more"),
         (":tuned", {"batch_size": "8"}, "batch_size is '8', but"),
@@ -71,6 +72,8 @@ def test_two_in_a_file_have_to_be_told_apart(tmp_path: Path) -> None:
         ("absent.py", "no such file: absent.py"),
         ("absent_module:Name", "cannot import 'absent_module'"),
         ("prototpye", "did you mean prototype"),
+        (":Name", "^:Name is no model: expected MODULE:NAME"),
+        (".module:Name", r"^\.module:Name is no model: expected MODULE:NAME"),
     ],
 )
 def test_what_is_not_there_is_named(spec: str, said: str) -> None:

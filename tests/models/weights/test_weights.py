@@ -20,6 +20,7 @@ from models.weights.source import (
     tensor_digest,
     without_prefix,
 )
+from models.weights.trained_on import told_by
 
 HINT = "download it from somewhere"
 
@@ -200,3 +201,10 @@ def test_tensor_digest_sees_values_names_and_all_dtypes():
 def test_file_digest_of_nothing(tmp_path: Path):
     (tmp_path / "empty").touch()
     assert file_digest(tmp_path / "empty").startswith("e3b0c44298fc1c14")
+
+
+@pytest.mark.parametrize("spec", ["~nobody-of-this-name/w.pth", 300 * "a", "a\0b"])
+def test_what_can_be_no_path_is_named_too(spec: str):
+    with pytest.raises(ModelError, match="no weights at "):
+        locate(spec, hint=HINT)
+    assert told_by({"weights": spec}) == ()
