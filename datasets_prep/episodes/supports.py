@@ -1,7 +1,8 @@
 """`supports-v1`: how much hangs on the support? Fixed queries, each with ten single supports.
 
 Every novel class has the same number of queries, so that a fold has 1000 episodes or a little more.
-Queries and supports are drawn as in `fixed-v1`: shuffled, distinct, none related to the other.
+Queries and supports are drawn as in `fixed-v1`: shuffled, distinct, none related to the other, and
+no copies.
 """
 
 from datasets_prep.episodes import fixed
@@ -33,13 +34,12 @@ def draw(pool: EpisodePool, shots: int) -> list[Episode]:
     return episodes
 
 
-def _queries(pool: EpisodePool, class_index: int) -> list[tuple[str, list[str]]]:
+def _queries(pool: EpisodePool, class_index: int) -> list[tuple[str, tuple[str, ...]]]:
     images = pool.images(class_index)
     random = fixed.generator("supports-v1", pool.dataset, pool.fold.index, class_index)
     count = min(-(-QUERIES // len(pool.fold.novel)), len(images))
     drawn = []
     for query in [images[place] for place in random.permutation(len(images))[:count]]:
         order = (images[place] for place in random.permutation(len(images)))
-        others = (image for image in order if not pool.related(query, image))
-        drawn.append((query, [next(others) for _ in range(SUPPORTS)]))
+        drawn.append((query, fixed.unrelated(pool, query, order, SUPPORTS)))
     return drawn

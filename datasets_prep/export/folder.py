@@ -49,9 +49,14 @@ def export(
         False if `out` held this very export already.
 
     Raises:
-        DatasetError: if `out` holds anything else, an image is not as prepared, or the disk is
-            too small.
+        DatasetError: if `out` holds anything else, the dataset has no images or one that is not as
+            prepared, or the disk is too small.
     """
+    if not dataset.has_images:
+        raise DatasetError(
+            f"{dataset.name} was prepared with --no-images, and there is nothing to export; "
+            f"prepare it with its images first"
+        )
     stamp = _stamp(dataset, format, shard_bytes)
     if out.exists():
         if _read_stamp(out) == stamp:

@@ -119,9 +119,11 @@ class Folder:
             if entry.image_id not in bad
         ]
         overlap = any(summary.overlap for _, summary in checked)
-        if overlap:
+        as_masks = overlap or len(classes) > LABEL_CLASSES
+        if as_masks:
+            why = "overlapping masks" if overlap else f"masks of over {LABEL_CLASSES} classes"
             problems += [
-                Problem("--ignore value, which overlapping masks cannot keep", str(entry.image))
+                Problem(f"--ignore value, which {why} cannot keep", str(entry.image))
                 for entry, summary in checked
                 if summary.ignored
             ]
@@ -136,7 +138,7 @@ class Folder:
         convert = partial(
             _record,
             scheme=scheme,
-            as_masks=overlap or len(classes) > LABEL_CLASSES,
+            as_masks=as_masks,
             raw=None if workspace.embed_images or turned else workspace.raw / "images",
             as_bytes=turned,
         )

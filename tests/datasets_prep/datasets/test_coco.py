@@ -16,6 +16,7 @@ from datasets_prep.datasets.coco.release import COCO2014, Release
 from datasets_prep.episodes import pfenet
 from datasets_prep.episodes.recipes import USUAL
 from datasets_prep.errors import DatasetError
+from datasets_prep.export.folder import export
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
 from tests.datasets_prep.coco_fixture import (
@@ -356,6 +357,9 @@ def test_labels_alone_share_a_digest_with_the_whole(
     assert np.array_equal(labels.labels(image), prepared.labels(image))
     with pytest.raises(DatasetError, match="prepared with --no-images"):
         labels.image(image)
+    with pytest.raises(DatasetError, match="there is nothing to export; prepare it with"):
+        export(labels, tmp_path / "out", "parquet")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_part_of_coco_needs_enough_photographs_of_a_class(tiny: Tiny, tmp_path: Path) -> None:

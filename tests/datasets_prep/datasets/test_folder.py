@@ -149,6 +149,19 @@ def test_more_classes_than_a_label_map_can_hold(top: Path, tmp_path: Path) -> No
     assert np.array_equal(np.flatnonzero(dataset.mask(image, 299).any(axis=1)), [299 % HEIGHT])
 
 
+def test_ignored_pixels_cannot_stand_beside_so_many_classes(top: Path, tmp_path: Path) -> None:
+    shutil.rmtree(top / "labels")
+    for index in range(255):
+        for place, image in enumerate((index, index + 1)):
+            mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
+            mask.flat[2 * (image // 12) + place] = 1  # none of an image's masks overlap
+            mask[-1, -1] = 128 if (index, place) == (0, 0) else 0
+            write(top / f"masks/c{index:03d}/{names(top)[image % 12]}.png", mask)
+    said = rf"masks of over 254 classes cannot keep \(1\)[^(]*{names(top)[0]}"
+    with pytest.raises(DatasetError, match=said):
+        make(top, tmp_path / "data", classes=None, ignore=(128,))
+
+
 def test_ignored_pixels_cannot_stand_beside_overlapping_masks(top: Path, tmp_path: Path) -> None:
     write_masks(top, {name: index for index, name in enumerate(CLASSES)}, overlap=True)
     mask = np.asarray(Image.open(top / "masks/cat/s0_00.png")).copy()

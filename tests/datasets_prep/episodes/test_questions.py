@@ -1,6 +1,7 @@
 """The lists of `mini-v1`, and of the protocols with a question: `absent-v1`, `supports-v1`."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -73,6 +74,19 @@ def test_each_query_has_ten_supports_and_each_class_as_many_queries() -> None:
         assert len({e.supports for e in own}) == 10
     queries = [(e.class_index, e.query) for e in episodes[::10]]
     assert len(set(queries)) == len(queries)
+
+
+def test_copies_of_an_image_do_not_support_it_or_each_other() -> None:
+    pool = simple_pool(images=60)
+    images = pool.images(0)
+    copy = {image: images[0] for image in images[:5]}
+    pool = replace(pool, folds=replace(pool.folds, copies=copy))
+    episodes = supports.draw(pool, 1)
+    assert any(episode.query in copy for episode in episodes)
+    for start in range(0, len(episodes), 10):
+        own = episodes[start : start + 10]
+        shown = [own[0].query, *(support for episode in own for support in episode.supports)]
+        assert len({copy.get(image, image) for image in shown}) == 11
 
 
 def test_small_classes_have_the_queries_that_they_have() -> None:
