@@ -34,7 +34,9 @@ _HOW_TO_READ = """\
   episodes of all folds. Floors and oracles, which learn nothing or know the answer, stand beside
   them for scale; so do previews and models with random weights, marked *not comparable*.
 - **Strict** and **generalist** models have tables of their own: whoever saw the test classes in
-  training, or may have seen them, does not compete with those who did not.
+  training, or may have seen them, does not compete with those who did not. A matcher of a frozen
+  backbone (`prototype`, `dense-nn`) counts as strict whatever weights it is given, unless these or
+  `--trained-on` say what masks they saw: a row whose name tells of weights is as strict as they.
 - **Test classes seen** is the share of the tested classes, judged by their names, of which the
   weights' training held masks: of all its sets whose classes are known. Where it is not recorded
   what they were trained on, there is a word instead.
