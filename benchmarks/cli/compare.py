@@ -19,6 +19,7 @@ from benchmarks.cli.options.params import (
 )
 
 if TYPE_CHECKING:
+    from datasets_prep.episodes.episode import Episode
     from leaderboards.statistics.comparison import Comparison
 
 
@@ -136,12 +137,14 @@ def _draw(comparison: "Comparison", folder: Path, data_root: Path | None, store:
     from benchmarks.results.store import RunKey
 
     dataset = load_dataset(comparison.dataset, data_root)
+    lists: dict[RunKey, Sequence[Episode]] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for found in comparison.episodes:
         for model in (comparison.a, comparison.b):
             key = RunKey(comparison.dataset, comparison.folder, model, found.fold, comparison.shots)
-            record = read_record(key.folder(store) / "run.json")
-            episode = same_episodes(record, dataset)[found.episode]
+            if key not in lists:
+                lists[key] = same_episodes(read_record(key.folder(store) / "run.json"), dataset)
+            episode = lists[key][found.episode]
             mask = kept_mask(store, key, found.episode)
             place = f"{key.dataset}_{key.protocol}_{key.shots}shot_fold{key.fold}"
             name = f"{place}_{found.episode:06d}_{model}.png"

@@ -132,20 +132,21 @@ def _pictures(
     from benchmarks.results.kept_masks import keeps
     from leaderboards.page.report import episodes_of, telling
 
-    by_fold = {result.key.fold: result for result in results}
+    by_fold = {result.key.fold: result for result in results if keeps(result.key.folder(store))}
+    try:
+        lists = {fold: same_episodes(result.record, data) for fold, result in by_fold.items()}
+    except BenchError as error:
+        click.echo(f"without pictures: {error}", err=True)
+        return {}
     pictures = {}
     for episodes in telling(episodes_of(results)).values():
         for found in episodes:
-            result = by_fold[found.fold]
-            if not keeps(result.key.folder(store)):
+            if found.fold not in by_fold:
                 continue
-            try:
-                episode = same_episodes(result.record, data)[found.number]
-            except BenchError as error:
-                click.echo(f"without pictures: {error}", err=True)
-                return {}
-            mask = kept_mask(store, result.key, found.number)
+            key = by_fold[found.fold].key
+            episode = lists[found.fold][found.number]
+            mask = kept_mask(store, key, found.number)
             buffer = io.BytesIO()
-            draw(data, episode, Prediction(result.key.model, mask)).save(buffer, format="PNG")
+            draw(data, episode, Prediction(key.model, mask)).save(buffer, format="PNG")
             pictures[found.key] = buffer.getvalue()
     return pictures

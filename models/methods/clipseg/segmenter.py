@@ -90,7 +90,7 @@ class CLIPSeg(OverTransformers):
         super().__init__(pretrained, size=size, threshold=threshold, clip=clip)
         self.geometry = PFENetSquare(size)
         self.threshold = threshold
-        self._call(pretrained.digest)
+        self._identify(pretrained.digest)
 
     @classmethod
     def load(cls, options: PretrainedOptions, *, device: str = "cpu", dtype: str = "fp32") -> Self:
@@ -112,10 +112,10 @@ class CLIPSeg(OverTransformers):
         options = options.model_copy(update={"clip": clip.source})
         model = cls.load_with(original(clip.tensors), options, device=device, dtype=dtype)
         both = f"{model.weights_digest} {clip.digest}"
-        model._call(hashlib.sha256(both.encode()).hexdigest())
+        model._identify(hashlib.sha256(both.encode()).hexdigest())
         return model
 
-    def _call(self, digest: str) -> None:
+    def _identify(self, digest: str) -> None:
         """Name the weights, and what they compute of an image."""
         self.weights_digest = digest
         self.image_key = f"clipseg@{digest[:16]}:{self.network.dtype}"
