@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from models.methods.sam import Sam
+from models.methods.sam import SINGLE_MASK, Sam
 from models.methods.sam.bits import packed, unpacked
 from models.methods.sam.frame import Squashed
 from models.methods.sam.network import DECODED_TOGETHER
@@ -59,6 +59,6 @@ class PointMasks:
         for chunk in torch.split(points, _PROMPTS):
             labels = torch.ones(len(chunk), 1, device=chunk.device)
             prompt = self._sam.prompt(view.points(chunk[:, None].float()), labels)
-            logits, _ = self._sam.decode(embedding, *prompt)
+            logits, _ = self._sam.decode(embedding, *prompt, which=SINGLE_MASK)
             found += [view.restored(some) > 0 for some in torch.split(logits[:, 0], _MAPS)]
         return torch.cat(found)

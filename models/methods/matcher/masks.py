@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.methods.sam import Sam
+from models.methods.sam import SINGLE_MASK, THREE_MASKS, Sam
 from models.methods.sam.bits import packed, unpacked
 from models.methods.sam.frame import Squashed
 
@@ -53,12 +53,13 @@ def prompted(
     """
     side = view.side
     corners = None if box is None else view.points(box.float().view(2, 2)).flatten()
-    which = slice(1, 4) if multimask else slice(0, 1)
+    which = THREE_MASKS if multimask else SINGLE_MASK
     masks, ious = [], []
     for chunk in torch.split(view.points(points.float()), _PROMPTS):
         boxes = None if corners is None else corners.expand(len(chunk), -1)
         prompt = sam.prompt(chunk, torch.ones(chunk.shape[:2], device=chunk.device), boxes)
-        logits, scores = (part[:, which].flatten(0, 1) for part in sam.decode(embedding, *prompt))
+        decoded = sam.decode(embedding, *prompt, which=which)
+        logits, scores = (part.flatten(0, 1) for part in decoded)
         if iou > 0:
             logits, scores = logits[scores > iou], scores[scores > iou]
         for part, own in zip(torch.split(logits, _MAPS), torch.split(scores, _MAPS), strict=True):

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.methods.persam.common import OverSam, persam_card
 from models.methods.persam.refine import best, refined
 from models.methods.persam.target import peak, similarity, target_rows
-from models.methods.sam import Guidance
+from models.methods.sam import SINGLE_MASK, Guidance
 from models.segmenter import Features
 
 
@@ -48,7 +48,8 @@ class PerSAM(OverSam):
         points = torch.stack([peak(found), peak(-found)])[None]
         labels = points.new_tensor([[1, 0]])
         guidance = Guidance(attention_similarity(found, embedding.shape[-2:]), target)
-        logits, _ = sam.decode(embedding, *sam.prompt(frame.points(points), labels), guidance)
+        prompt = sam.prompt(frame.points(points), labels)
+        logits, _ = sam.decode(embedding, *prompt, guidance, SINGLE_MASK)
         logits = best(sam, query, points, labels, logits[:, 0])
         return frame.restored(refined(sam, query, points, labels, logits))[0]
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from models.methods.persam.target import box
-from models.methods.sam.network import Sam
+from models.methods.sam import THREE_MASKS, Sam
 from models.segmenter import Features
 
 _NOTHING = -1.0  # the score everywhere where no support has foreground
@@ -25,8 +25,8 @@ def best(
     frame = sam.frame(query)
     boxes = None if corners is None else frame.points(corners).flatten(1)
     prompt = sam.prompt(frame.points(points), labels, boxes, logits)
-    masks, scores = sam.decode(query["embedding"], *prompt)
-    return masks[:, 1 + int(scores[0, 1:].argmax())]
+    masks, scores = sam.decode(query["embedding"], *prompt, which=THREE_MASKS)
+    return masks[:, int(scores[0].argmax())]
 
 
 def refined(sam: Sam, query: Features, points: Tensor, labels: Tensor, logits: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from models.methods.persam.common import OverSam, persam_card
 from models.methods.persam.mixture import trained_mixture
 from models.methods.persam.refine import refined
 from models.methods.persam.target import peak, similarity, target_rows
-from models.methods.sam import Sam
+from models.methods.sam import THREE_MASKS, Sam
 from models.methods.sam.network import SamOptions
 from models.segmenter import Features
 
@@ -82,7 +82,6 @@ class PerSAMF(OverSam):
         found = frame.restored(similarity(image["embedding"], target)[None])[0]
         points = peak(found)[None, None]
         labels = points.new_ones(1, 1)
-        logits, _ = self.sam.decode(
-            image["embedding"], *self.sam.prompt(frame.points(points), labels)
-        )
-        return logits[0, 1:], points, labels
+        prompt = self.sam.prompt(frame.points(points), labels)
+        logits, _ = self.sam.decode(image["embedding"], *prompt, which=THREE_MASKS)
+        return logits[0], points, labels

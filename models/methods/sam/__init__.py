@@ -4,7 +4,7 @@ Models with the same weights share the image embeddings: `Sam.encode_framed` und
 images in their own size (`Native(1)`).
 """
 
-from models.methods.sam.decoder import Guidance
+from models.methods.sam.decoder import SINGLE_MASK, THREE_MASKS, Guidance
 from models.methods.sam.network import Sam, load_sam
 
-__all__ = ["Guidance", "Sam", "load_sam"]
+__all__ = ["SINGLE_MASK", "THREE_MASKS", "Guidance", "Sam", "load_sam"]

@@ -13,7 +13,7 @@ from models.backbones.base import freeze
 from models.catalog import Options
 from models.errors import ModelError
 from models.methods.sam.checkpoint import bare_network, is_original, renamed
-from models.methods.sam.decoder import Guidance, decode
+from models.methods.sam.decoder import ALL_MASKS, Guidance, decode
 from models.methods.sam.frame import Frame
 from models.segmenter import Features
 from models.weights.pretrained import Pretrained, chosen_weights, hint, load_pretrained, normalised
@@ -153,6 +153,7 @@ class Sam:
         sparse: Tensor,
         dense: Tensor,
         guidance: Guidance | None = None,
+        which: slice = ALL_MASKS,
     ) -> tuple[Tensor, Tensor]:
         """Decode P encoded prompts on one image.
 
@@ -161,17 +162,17 @@ class Sam:
             sparse: P×M×C tokens, from `prompt` or a model's own.
             dense: P×C×h×w or 1×C×h×w, from `prompt`.
             guidance: see `decoder.Guidance`.
+            which: see `decoder.decode`.
 
         Returns:
-            float32: mask logits P×4×4h×4w and predicted IoU P×4, the single mask first and then
-            the three for ambiguous prompts.
+            float32: mask logits P×M×4h×4w and predicted IoU P×M.
         """
         network = self.pretrained.network
         places = network.get_image_wide_positional_embeddings()[0]
         prompts = len(sparse) if places.is_cuda else DECODED_TOGETHER
         maps = torch.split(dense, prompts) if len(dense) > 1 else repeat(dense)
         decoded = [
-            decode(network.mask_decoder, embedding.to(places), places, some, own, guidance)
+            decode(network.mask_decoder, embedding.to(places), places, some, own, guidance, which)
             for some, own in zip(torch.split(sparse, prompts), maps, strict=False)
         ]
         masks, scores = (torch.cat(parts).float() for parts in zip(*decoded, strict=True))

@@ -14,7 +14,7 @@ from models.backbones.base import RANDOM, freeze, seeded
 from models.catalog import Card, Options
 from models.errors import ModelError
 from models.geometry import Geometry, LongestSide, Native, SquashAs
-from models.methods.sam import Sam, load_sam
+from models.methods.sam import SINGLE_MASK, Sam, load_sam
 from models.methods.sam.frame import Frame
 from models.methods.sam.network import ENCODE_BATCH, PUBLISHED, SamInput
 from models.methods.vrp_sam.backbone import backbone_name, bare_layers, resnet_layers
@@ -198,8 +198,9 @@ class VRPSAM(BaseSegmenter):
         _, dense = self.sam.pretrained.network.prompt_encoder(
             input_points=None, input_labels=None, input_boxes=None, input_masks=None
         )
-        masks, _ = self.sam.decode(query["embedding"], torch.cat(prompts)[None], dense)
-        return masks[0, :1]
+        tokens = torch.cat(prompts)[None]
+        masks, _ = self.sam.decode(query["embedding"], tokens, dense, which=SINGLE_MASK)
+        return masks[0]
 
 
 def _encoder(weights: str | None, width: int) -> tuple[ReferenceEncoder, str, str]:

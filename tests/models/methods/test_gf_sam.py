@@ -307,9 +307,9 @@ class Counted:
         self.prompts = 0
         decode = Sam.decode
 
-        def counted(sam: Sam, embedding: Tensor, sparse: Tensor, *rest: Any) -> Any:
+        def counted(sam: Sam, embedding: Tensor, sparse: Tensor, *rest: Any, **which: slice) -> Any:
             self.prompts += len(sparse)
-            return decode(sam, embedding, sparse, *rest)
+            return decode(sam, embedding, sparse, *rest, **which)
 
         monkeypatch.setattr(Sam, "decode", counted)
 

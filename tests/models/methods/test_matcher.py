@@ -32,6 +32,7 @@ from models.methods.matcher.prompts import kmeans, prompts
 from models.methods.matcher.selection import chosen, coarse, purity_and_coverage
 from models.methods.matcher.transport import Distances
 from models.methods.sam import Sam
+from models.methods.sam.decoder import ALL_MASKS
 from models.segmenter import encode_parts
 from tests.models.methods.test_matcher_matching import full_emd
 
@@ -55,7 +56,9 @@ class Discs:
         assert labels.shape == points.shape[:2] and labels.eq(1).all()
         return points, boxes
 
-    def decode(self, embedding: Tensor, points: Tensor, boxes: Tensor | None) -> Any:
+    def decode(
+        self, _: Tensor, points: Tensor, boxes: Tensor | None, which: slice = ALL_MASKS
+    ) -> Any:
         x, y = (points.mean(1)[:, i, None, None] / 4 for i in (0, 1))
         places = torch.arange(16.0)
         distance = torch.sqrt((places - x) ** 2 + (places[:, None] - y) ** 2)
@@ -66,7 +69,7 @@ class Discs:
             outside = (places < left) | (places > right)
             outside = outside | (places[:, None] < top) | (places[:, None] > bottom)
             logits = logits.masked_fill(outside, -9)
-        return logits, 0.8 + (radii * 0.37) % 0.2
+        return logits[:, which], (0.8 + (radii * 0.37) % 0.2)[:, which]
 
 
 @pytest.fixture(scope="module")
@@ -314,9 +317,9 @@ def test_the_grid_is_prompted_once_an_image(tiny: Matcher, monkeypatch: pytest.M
     asked: list[int] = []
     decode = Sam.decode
 
-    def counted(sam: Sam, embedding: Tensor, sparse: Tensor, *rest: Any) -> Any:
+    def counted(sam: Sam, embedding: Tensor, sparse: Tensor, *rest: Any, **which: slice) -> Any:
         asked.append(len(sparse))
-        return decode(sam, embedding, sparse, *rest)
+        return decode(sam, embedding, sparse, *rest, **which)
 
     monkeypatch.setattr(Sam, "decode", counted)
     model = Matcher(tiny.networks, replace(FEW["coco"], grid=5), "coco")

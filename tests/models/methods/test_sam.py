@@ -13,7 +13,7 @@ from torch import Tensor
 from models.catalog import MODELS
 from models.errors import ModelError
 from models.methods.persam.target import box, peak, similarity, target_rows
-from models.methods.sam import Guidance, Sam, load_sam
+from models.methods.sam import SINGLE_MASK, THREE_MASKS, Guidance, Sam, load_sam
 from models.methods.sam.checkpoint import bare_network, renamed
 from models.methods.sam.frame import NEUTRAL, Frame
 from models.methods.sam.network import PUBLISHED
@@ -64,6 +64,25 @@ def test_decoding_is_transformers_without_guidance(
             )
             torch.testing.assert_close(logits[one, kept], expected.pred_masks[0])
             torch.testing.assert_close(scores[one, kept], expected.iou_scores[0])
+
+
+@pytest.mark.parametrize("which", [SINGLE_MASK, THREE_MASKS])
+def test_masks_that_are_not_asked_for_are_left_out(sam: Sam, which: slice) -> None:
+    embedding, prompt = gaussian(16, 4, 4), sam.prompt(POINTS, LABELS)
+    logits, scores = sam.decode(embedding, *prompt)
+    some, own = sam.decode(embedding, *prompt, which=which)
+    torch.testing.assert_close(some, logits[:, which])
+    torch.testing.assert_close(own, scores[:, which])
+
+
+def test_the_image_in_blocks_is_the_image(sam: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedding, prompt = gaussian(16, 4, 4), sam.prompt(POINTS, LABELS, masks=gaussian(2, 16, 16))
+    guidance = Guidance(torch.rand(16), gaussian(16, seed=2))
+    logits, scores = sam.decode(embedding, *prompt, guidance)
+    monkeypatch.setattr("models.methods.sam.decoder._ROWS", 5)  # the last block has one row
+    again, own = sam.decode(embedding, *prompt, guidance)
+    torch.testing.assert_close(again, logits)
+    torch.testing.assert_close(own, scores)
 
 
 def authors_attention(

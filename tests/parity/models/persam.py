@@ -50,12 +50,11 @@ class Watched(Sam):
         self.calls.append({name: given for name, given in asked.items() if given is not None})
         return super().prompt(points, labels, boxes, masks)
 
-    def decode(self, *args: Any) -> tuple[Tensor, Tensor]:
-        """As of any SAM; the masks that the authors ask for, a quarter of their pixels."""
-        masks, scores = super().decode(*args)
+    def decode(self, *args: Any, **which: slice) -> tuple[Tensor, Tensor]:
+        """As of any SAM; of the masks a quarter of their pixels."""
+        masks, scores = super().decode(*args, **which)
         guided = len(args) > 3
-        kept = slice(0, 1) if guided else slice(1, None)
-        self.calls[-1] |= {"low": masks[0, kept, ::2, ::2], "scores": scores[0, kept]}
+        self.calls[-1] |= {"low": masks[0, :, ::2, ::2], "scores": scores[0]}
         if guided:
             self.calls[-1]["attention"] = args[3].similarity
         return masks, scores
