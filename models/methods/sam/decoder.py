@@ -34,10 +34,9 @@ class Guidance:
 
 def decode(
     decoder: Any,
-    embedding: Tensor,
+    image: Tensor,
     places: Tensor,
     sparse: Tensor,
-    dense: Tensor,
     guidance: Guidance | None = None,
     which: slice = ALL_MASKS,
 ) -> tuple[Tensor, Tensor]:
@@ -45,10 +44,9 @@ def decode(
 
     Args:
         decoder: a `SamMaskDecoder`.
-        embedding: of the image, C×h×w.
-        places: position encoding of the image, C×h×w.
+        image: its embedding plus the prompts' maps, P×h×w×C, or 1×h×w×C for all prompts.
+        places: position encoding of the image, h×w×C.
         sparse: the prompts' tokens, P×N×C.
-        dense: the prompts' maps, P×C×h×w or 1×C×h×w.
         guidance: steers the attention to a target; None for SAM as it is.
         which: of the four masks, M; the others are not computed.
 
@@ -57,15 +55,12 @@ def decode(
     """
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse.to(own.dtype)], dim=1)
-    image = _blocks((embedding + dense).flatten(2).mT)
-    answers = 1 + which.stop
-    tokens, image = _two_way(
-        decoder.transformer, tokens, answers, image, _blocks(places.flatten(1).T), guidance
-    )
+    rows, key_places = _blocks(image.flatten(1, 2)), _blocks(places.flatten(0, 1))
+    tokens, rows = _two_way(decoder.transformer, tokens, 1 + which.stop, rows, key_places, guidance)
     networks = list(enumerate(decoder.output_hypernetworks_mlps))[which]
     filters = torch.stack([network(tokens[:, 1 + i]) for i, network in networks], dim=1)
-    height, width = embedding.shape[1:]
-    cells = torch.cat([_fine(decoder, rows) @ filters.mT for rows in image], dim=1)
+    height, width = image.shape[1:3]
+    cells = torch.cat([_fine(decoder, block) @ filters.mT for block in rows], dim=1)
     cells = torch.unflatten(cells, 1, (height, width, 2, 2, 2, 2))
     masks = cells.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(len(tokens), -1, 4 * height, 4 * width)
     return masks, decoder.iou_prediction_head(tokens[:, 0])[:, which]

@@ -169,11 +169,13 @@ class Sam:
         """
         network = self.pretrained.network
         places = network.get_image_wide_positional_embeddings()[0]
+        image = (embedding.to(places) + dense).permute(0, 2, 3, 1).contiguous()
+        places = places.permute(1, 2, 0).contiguous()
         prompts = len(sparse) if places.is_cuda else DECODED_TOGETHER
-        maps = torch.split(dense, prompts) if len(dense) > 1 else repeat(dense)
+        images = torch.split(image, prompts) if len(image) > 1 else repeat(image)
         decoded = [
-            decode(network.mask_decoder, embedding.to(places), places, some, own, guidance, which)
-            for some, own in zip(torch.split(sparse, prompts), maps, strict=False)
+            decode(network.mask_decoder, own, places, some, guidance, which)
+            for some, own in zip(torch.split(sparse, prompts), images, strict=False)
         ]
         masks, scores = (torch.cat(parts).float() for parts in zip(*decoded, strict=True))
         return masks, scores
