@@ -48,7 +48,7 @@ def decode(
         places: position encoding of the image, h×w×C.
         sparse: the prompts' tokens, P×N×C.
         guidance: steers the attention to a target; None for SAM as it is.
-        which: of the four masks, M; the others are not computed.
+        which: `ALL_MASKS`, `SINGLE_MASK` or `THREE_MASKS`, M of them; the others are not computed.
 
     Returns:
         Mask logits P×M×4h×4w and predicted IoU P×M.

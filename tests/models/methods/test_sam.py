@@ -70,17 +70,31 @@ def test_decoding_is_transformers_without_guidance(
 def test_masks_that_are_not_asked_for_are_left_out(sam: Sam, which: slice) -> None:
     embedding, prompt = gaussian(16, 4, 4), sam.prompt(POINTS, LABELS)
     logits, scores = sam.decode(embedding, *prompt)
+    networks = sam.pretrained.network.mask_decoder.output_hypernetworks_mlps
+    asked: list[int] = []
+    hooks = [
+        network.register_forward_hook(lambda *_, i=i: asked.append(i))
+        for i, network in enumerate(networks)
+    ]
     some, own = sam.decode(embedding, *prompt, which=which)
+    for hook in hooks:
+        hook.remove()
+    assert asked == list(range(4))[which]
     torch.testing.assert_close(some, logits[:, which])
     torch.testing.assert_close(own, scores[:, which])
 
 
 def test_the_image_in_blocks_is_the_image(sam: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
     embedding, prompt = gaussian(16, 4, 4), sam.prompt(POINTS, LABELS, masks=gaussian(2, 16, 16))
-    guidance = Guidance(torch.rand(16), gaussian(16, seed=2))
+    guidance = Guidance(gaussian(16, seed=1).sigmoid(), gaussian(16, seed=2))
     logits, scores = sam.decode(embedding, *prompt, guidance)
     monkeypatch.setattr("models.methods.sam.decoder._ROWS", 5)  # the last block has one row
+    blocks: list[int] = []
+    norm = sam.pretrained.network.mask_decoder.transformer.layers[1].layer_norm4
+    hook = norm.register_forward_hook(lambda _, __, rows: blocks.append(rows.shape[1]))
     again, own = sam.decode(embedding, *prompt, guidance)
+    hook.remove()
+    assert blocks == [5, 5, 5, 1]
     torch.testing.assert_close(again, logits)
     torch.testing.assert_close(own, scores)
 
