@@ -1,6 +1,5 @@
 """A journal cut, damaged or left by a killed writer still ends in the same result."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -337,65 +336,3 @@ def test_find_runs_lists_whole_runs_in_order_and_nothing_else(tmp_path: Path) ->
     (tmp_path / "toy" / "fixed-v1" / "alpha" / "foldx_1shot" / "run.json").write_text("{}")
     assert find_runs(tmp_path) == sorted(keys)
     assert find_runs(tmp_path / "nowhere") == []
-
-
-def rewrite(path: Path, change: object) -> None:
-    pq.write_table(change(pq.read_table(path)), path)  # type: ignore[operator]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda table: table.drop_columns(["bg_union"]), "columns of a result"),
-        (lambda table: table.slice(1), "does not hold the 20 episodes"),
-        (lambda table: table.take([0, *range(19)]), "does not hold the 20 episodes"),
-        (
-            lambda table: table.set_column(
-                3, "fg_intersection", pa.array([float("nan")] * 20, pa.float64())
-            ),
-            "columns of a result",
-        ),
-        (
-            lambda table: table.set_column(3, "fg_intersection", pa.array([None] * 20, pa.int64())),
-            "columns of a result",
-        ),
-        (
-            lambda table: table.set_column(3, "fg_intersection", pa.array([-1] * 20, pa.int64())),
-            "counts below 0",
-        ),
-        (
-            lambda table: table.set_column(1, "class_id", pa.array([7] * 20, pa.int64())),
-            "classes that its record does not name",
-        ),
-    ],
-)
-def test_a_damaged_parquet_is_refused_by_name(
-    tmp_path: Path, folder: Path, change: object, said: str
-) -> None:
-    go_on(folder)
-    rewrite(folder / "episodes.parquet", change)
-    with pytest.raises(BenchError, match=said) as error:
-        read_result(tmp_path, KEY)
-    assert "episodes.parquet" in str(error.value)
-
-
-def test_a_damaged_or_moved_record_is_refused_by_name(tmp_path: Path, folder: Path) -> None:
-    go_on(folder)
-    path = folder / "run.json"
-    record = json.loads(path.read_text())
-    for change, said in (
-        ({"miou": "high"}, "miou"),
-        ({"surprise": 1}, "surprise"),
-        ({"setup": {**record["setup"], "fold": 1}}, "another run"),
-    ):
-        path.write_text(json.dumps({**record, **change}))
-        with pytest.raises(BenchError, match=said) as error:
-            read_result(tmp_path, KEY)
-        assert "run.json" in str(error.value)
-    path.write_text("{")
-    with pytest.raises(BenchError, match=r"run\.json is not a result"):
-        read_result(tmp_path, KEY)
-    (folder / "episodes.parquet").write_bytes(b"PAR1")
-    path.write_text(json.dumps(record))
-    with pytest.raises(BenchError, match=r"cannot read .*episodes\.parquet"):
-        read_result(tmp_path, KEY)
