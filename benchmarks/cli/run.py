@@ -215,7 +215,8 @@ def run(
     configuration.
 
     An episode on which a model fails is named and kept apart: its run has no score, the command
-    ends with exit code 3, and the same command tries the episode again.
+    ends with exit code 3, and the same command tries the episode again. A model that cannot be
+    loaded is left out, and after the others the command says why and ends with exit code 2.
     """
     from benchmarks.config.file import load_config, to_yaml
     from benchmarks.config.overrides import apply, check_address

@@ -77,6 +77,19 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class NotLoaded:
+    """A model cannot be loaded before the user mends something.
+
+    Attributes:
+        number: as in `Load`.
+        error: what to mend.
+    """
+
+    number: int
+    error: Exception
+
+
+@dataclass(frozen=True)
 class Measured:
     """Episodes of one batch are measured.
 
@@ -110,7 +123,7 @@ class NoMemory:
     attempt: int
 
 
-Answer = Loaded | Measured | NoMemory
+Answer = Loaded | NotLoaded | Measured | NoMemory
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from benchmarks.config.schema import BenchConfig, ModelConfig
 from benchmarks.engines import Executor, make_executor
 from benchmarks.engines.leases import Lease, LoadModel, OpenRun
 from benchmarks.engines.listener import Listener
-from benchmarks.engines.messages import Done, Event, Load, Loaded, Lost, Measured
+from benchmarks.engines.messages import Done, Event, Load, Loaded, Lost, Measured, NotLoaded
 from benchmarks.engines.run import Outcome, Run
 from benchmarks.engines.scheduler import Schedule
 from benchmarks.errors import BenchError
@@ -44,7 +44,8 @@ def run_matrix(
         One outcome per (model, dataset, fold, shots), in that order.
 
     Raises:
-        BenchError, DatasetError, ModelError: what the user has to mend.
+        BenchError, DatasetError, ModelError: what the user has to mend. Where that is a model which
+            cannot be loaded, the others are measured first.
     """
     every = list(cells(config))
     loads = list(_loads(config, every))
@@ -102,6 +103,7 @@ class _Dispatcher:
             [[(run.number, len(run.cell.episodes)) for run in own] for own in runs], executor.size
         )
         self._loaded: dict[int, Loaded] = {}
+        self._not_loaded: dict[int, Exception] = {}
         self._hardware: dict[int, str] = {}
         self._numbers = itertools.count()
         self._attempts: dict[int, int] = {}  # the run of each attempt that still counts
@@ -109,7 +111,7 @@ class _Dispatcher:
         self._outcomes: dict[int, Outcome] = {}
 
     def work(self) -> list[Outcome]:
-        """Everything, to the end."""
+        """Everything, to the end; then what could not be loaded is raised."""
         try:
             while True:
                 busy = [self._busy(worker) for worker in range(self._executor.size)]
@@ -120,6 +122,7 @@ class _Dispatcher:
         finally:
             for run in self._runs.values():
                 run.close()
+        self._raise_not_loaded()
         return [self._outcomes[number] for number in sorted(self._outcomes)]
 
     def _busy(self, worker: int) -> bool:
@@ -163,6 +166,10 @@ class _Dispatcher:
             self._hardware[worker] = answer.hardware
             self._schedule.loaded(worker, answer.seconds)
             return
+        if isinstance(answer, NotLoaded):
+            self._schedule.loaded(worker, 0.0)
+            self._leave_out(answer)
+            return
         seconds = answer.seconds if isinstance(answer, Measured) else 0.0
         if self._schedule.measured(worker, seconds) is None or answer.attempt not in self._attempts:
             return
@@ -175,6 +182,35 @@ class _Dispatcher:
             self._schedule.withdraw(run.number)
         if self._schedule.is_over(run.number):
             self._finish(run)
+
+    def _leave_out(self, answer: NotLoaded) -> None:
+        """Take a model's runs off the schedule, so that it costs the other models nothing.
+
+        Raises:
+            BenchError, DatasetError, ModelError: the answer's, if another worker could load it.
+        """
+        if answer.number in self._loaded:
+            raise answer.error
+        if answer.number in self._not_loaded:
+            return
+        self._not_loaded[answer.number] = answer.error
+        runs = [run for run in self._runs.values() if self._load_of[run.number] == answer.number]
+        for run in runs:
+            self._schedule.opened(run.number, ())
+        if self._schedule.over:
+            return
+        self._listener.note(f"{runs[0].key.model} is left out: {answer.error}")
+        for run in runs:
+            self._listener.run_started(run.key, len(run.cell.episodes), len(run.cell.episodes))
+            self._listener.run_finished(Outcome(run.key, "left out", None))
+
+    def _raise_not_loaded(self) -> None:
+        errors = self._not_loaded
+        if len(errors) == 1:
+            raise next(iter(errors.values()))
+        if errors:
+            each = (f"{self._models[number].name}: {errors[number]}" for number in sorted(errors))
+            raise BenchError("\n  ".join(("these could not be loaded:", *each)))
 
     def _check(self, loaded: Loaded) -> None:
         """All workers must have loaded the same model and see the same data.

@@ -8,7 +8,17 @@ import torch
 
 from benchmarks.config.loading import load_segmenter
 from benchmarks.config.schema import BenchConfig
-from benchmarks.engines.messages import Answer, Load, Loaded, Measure, Measured, NoMemory, Task
+from benchmarks.engines.messages import (
+    Answer,
+    Load,
+    Loaded,
+    Measure,
+    Measured,
+    NoMemory,
+    NotLoaded,
+    Task,
+)
+from benchmarks.errors import BenchError
 from benchmarks.evaluation.cache import FeatureCache, Tier
 from benchmarks.evaluation.evaluator import Evaluator
 from benchmarks.evaluation.loader import Loader
@@ -18,6 +28,7 @@ from benchmarks.results.describe import model_record, training
 from benchmarks.results.records import CacheRecord
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.dataset import PreparedDataset
+from models.errors import ModelError
 from models.segmenter import Segmenter, trait
 
 
@@ -68,7 +79,13 @@ class Worker:
         Raises:
             BenchError, DatasetError, ModelError: what the user has to mend.
         """
-        return self._load(task) if isinstance(task, Load) else self._measure(task)
+        if isinstance(task, Measure):
+            return self._measure(task)
+        try:
+            return self._load(task)
+        except (BenchError, DatasetError, ModelError) as error:
+            # Without the frames, which may hold a half-loaded model.
+            return NotLoaded(task.number, error.with_traceback(None))
 
     def _free(self) -> None:
         for evaluator in self._evaluators.values():
