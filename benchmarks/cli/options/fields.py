@@ -97,7 +97,7 @@ def _bare(annotation: Any) -> Any:
 def _help(field: FieldInfo) -> str:
     text = field.description or ""
     default = field.default
-    if field.is_required() or default is None or default == ():
+    if field.is_required() or default in (None, (), "") or "[default:" in text:
         return text
     if isinstance(default, bool):
         default = "yes" if default else "no"

@@ -26,7 +26,9 @@ class FolderOptions(BuilderOptions):
         "masks/ all, sorted.",
     )
     ignore: tuple[int, ...] | None = Field(
-        None, description="Values to ignore in label files; for labels/ 255 unless given; or none."
+        None,
+        description="Values to ignore in label files; for labels/ 255 unless given; or none. A "
+        "pixel that one of masks/ ignores and another marks is the latter's, and no other's.",
     )
     background: bool = Field(
         True, description="Label 0 is background and classes count from 1, else from 0."
