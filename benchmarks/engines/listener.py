@@ -14,7 +14,7 @@ class Listener(Protocol):
         """So many runs of so many episodes in all will be there."""
 
     def run_started(self, key: RunKey, total: int, done: int) -> None:
-        """A run of `total` episodes begins, `done` of them are there already."""
+        """A run of `total` episodes begins, `done` of them are there or are of other shards."""
 
     def advanced(self, episodes: int) -> None:
         """So many more episodes are through."""
@@ -36,21 +36,26 @@ class ProgressListener:
     def __init__(self, shown: Progress) -> None:
         self._shown = shown
         self._runs = self._finished = 0
-        self._done = self._total = 0
+        self._done = self._every = 0
+        self._spared: dict[RunKey, int] = {}
 
     def matrix_started(self, runs: int, episodes: int) -> None:
         """The bar begins."""
-        self._runs, self._total = runs, episodes
+        self._runs, self._every = runs, episodes
 
     def run_started(self, key: RunKey, total: int, done: int) -> None:
         """A run begins, or goes on: what is done already is no progress."""
-        self._total -= done
+        self._spared[key] = done
         self._shown.update(self._label, self._done, self._total)
 
     def advanced(self, episodes: int) -> None:
         """Some more episodes are through."""
         self._done += episodes
         self._shown.update(self._label, self._done, self._total)
+
+    @property
+    def _total(self) -> int:
+        return self._every - sum(self._spared.values())
 
     @property
     def _label(self) -> str:

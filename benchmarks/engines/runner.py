@@ -253,7 +253,8 @@ class _Dispatcher:
         self._attempts[attempt] = run.number
         self._attempt_of[run.number] = attempt
         self._schedule.opened(run.number, batches)
-        self._listener.run_started(run.key, run.total, run.done)
+        every = len(run.cell.episodes)
+        self._listener.run_started(run.key, every, every - (run.total - run.done))
         if not batches:
             self._finish(run)
 

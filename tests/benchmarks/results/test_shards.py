@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.config.schema import BenchConfig
+from benchmarks.engines.listener import ProgressListener
 from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.plan import Batch
@@ -58,6 +59,21 @@ def test_all_parts_make_the_plan_with_nothing_twice(count: int, batches: int) ->
 def test_what_is_no_shard_is_refused(text: str) -> None:
     with pytest.raises(BenchError, match="is no shard; the second of eight is 2/8"):
         Shard.parse(text)
+
+
+def test_the_bar_of_a_shard_ends_with_its_episodes(root: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+
+    class Spy:
+        def update(self, label: str, done: int, total: int | None) -> None:
+            seen.append((done, total))
+
+        def note(self, message: str) -> None: ...
+
+    wanted = config(root, tmp_path, datasets=TWO_RUNS)
+    run_matrix(wanted, listener=ProgressListener(Spy()), shard=Shard(1, 3))
+    done, total = seen[-1]
+    assert done == total and 0 < done < 100
 
 
 def test_merged_shards_are_the_result_of_one_process(root: Path, tmp_path: Path) -> None:
