@@ -77,7 +77,8 @@ class Worker:
         """Answer a task.
 
         Raises:
-            BenchError, DatasetError, ModelError: what the user has to mend.
+            BenchError, DatasetError, ModelError: what the user has to mend, unless it is a model
+                that cannot be loaded, which is answered.
         """
         if isinstance(task, Measure):
             return self._measure(task)
