@@ -216,10 +216,12 @@ def run(
 
     An episode on which a model fails is named and kept apart: its run has no score, the command
     ends with exit code 3, and the same command tries the episode again. A model that cannot be
-    loaded is left out, and after the others the command says why and ends with exit code 2.
+    loaded is left out, and so is a run that was begun with other code or options, or that does not
+    fit into memory: after the others the command says why and ends with exit code 2.
     """
     from benchmarks.config.file import load_config, to_yaml
     from benchmarks.config.overrides import apply, check_address
+    from benchmarks.engines.runner import LeftOut
     from benchmarks.results.shards import Shard
 
     overrides = _overrides(given)
@@ -232,8 +234,14 @@ def run(
         _print_plan(matrix, as_json)
         return
     check_address(matrix, overrides)
+    left_out = None
     part = Shard.parse(shard) if shard is not None else None
-    outcomes = _measure(matrix, resume, part, quiet)
+    try:
+        outcomes = _measure(matrix, resume, part, quiet)
+    except LeftOut as error:
+        if all(outcome.status == "left out" for outcome in error.outcomes):
+            raise
+        outcomes, left_out = error.outcomes, error
     if as_json:
         print_json([outcome_json(outcome, matrix.results_root) for outcome in outcomes])
     elif part is not None:
@@ -244,6 +252,9 @@ def run(
     unfinished = [outcome.unfinished for outcome in outcomes if outcome.unfinished]
     if unfinished:
         click.echo("\n".join(map(failures, unfinished)), err=True)
+    if left_out is not None:
+        raise left_out
+    if unfinished:
         sys.exit(EPISODES_FAILED)
 
 

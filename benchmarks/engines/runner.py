@@ -23,6 +23,23 @@ _PATIENCE = 1.0  # seconds after which idle workers are asked again
 _QUICK = 0.2  # seconds: where batches take less, a worker gets the next before it is through
 
 
+class LeftOut(BenchError):
+    """What the user has to mend before the rest of a matrix can be measured.
+
+    Args:
+        reasons: the names of models and runs that were left out, and what to mend.
+        outcomes: of all runs, those left out among them.
+    """
+
+    def __init__(
+        self, reasons: Sequence[tuple[str, Exception]], outcomes: Sequence[Outcome]
+    ) -> None:
+        each = dict.fromkeys(f"{name}: {error}" for name, error in reasons)
+        alone = str(reasons[0][1])
+        super().__init__(alone if len(each) == 1 else "\n  ".join(("left out:", *each)))
+        self.outcomes = list(outcomes)
+
+
 def run_matrix(
     config: BenchConfig,
     *,
@@ -44,8 +61,9 @@ def run_matrix(
         One outcome per (model, dataset, fold, shots), in that order.
 
     Raises:
-        BenchError, DatasetError, ModelError: what the user has to mend. Where that is a model which
-            cannot be loaded, the others are measured first.
+        LeftOut: after all other runs, what the user has to mend of models that cannot be loaded,
+            and of runs that do not fit what was measured of them, or memory.
+        BenchError, DatasetError, ModelError: what the user has to mend for any run.
     """
     every = list(cells(config))
     loads = list(_loads(config, every))
@@ -103,7 +121,7 @@ class _Dispatcher:
             [[(run.number, len(run.cell.episodes)) for run in own] for own in runs], executor.size
         )
         self._loaded: dict[int, Loaded] = {}
-        self._not_loaded: dict[int, Exception] = {}
+        self._reasons: list[tuple[str, Exception]] = []  # why models and runs are left out
         self._hardware: dict[int, str] = {}
         self._numbers = itertools.count()
         self._attempts: dict[int, int] = {}  # the run of each attempt that still counts
@@ -111,7 +129,7 @@ class _Dispatcher:
         self._outcomes: dict[int, Outcome] = {}
 
     def work(self) -> list[Outcome]:
-        """Everything, to the end; then what could not be loaded is raised."""
+        """Everything, to the end; then why anything was left out is raised."""
         try:
             while True:
                 busy = [self._busy(worker) for worker in range(self._executor.size)]
@@ -122,8 +140,10 @@ class _Dispatcher:
         finally:
             for run in self._runs.values():
                 run.close()
-        self._raise_not_loaded()
-        return [self._outcomes[number] for number in sorted(self._outcomes)]
+        outcomes = [self._outcomes[number] for number in sorted(self._outcomes)]
+        if self._reasons:
+            raise LeftOut(self._reasons, outcomes) from self._reasons[0][1]
+        return outcomes
 
     def _busy(self, worker: int) -> bool:
         """Give a worker what it can do; whether it has anything."""
@@ -168,7 +188,7 @@ class _Dispatcher:
             return
         if isinstance(answer, NotLoaded):
             self._schedule.loaded(worker, 0.0)
-            self._leave_out(answer)
+            self._not_loaded(answer)
             return
         seconds = answer.seconds if isinstance(answer, Measured) else 0.0
         if self._schedule.measured(worker, seconds) is None or answer.attempt not in self._attempts:
@@ -183,34 +203,28 @@ class _Dispatcher:
         if self._schedule.is_over(run.number):
             self._finish(run)
 
-    def _leave_out(self, answer: NotLoaded) -> None:
-        """Take a model's runs off the schedule, so that it costs the other models nothing.
+    def _not_loaded(self, answer: NotLoaded) -> None:
+        """Leave a model out.
 
         Raises:
             BenchError, DatasetError, ModelError: the answer's, if another worker could load it.
         """
         if answer.number in self._loaded:
             raise answer.error
-        if answer.number in self._not_loaded:
-            return
-        self._not_loaded[answer.number] = answer.error
         runs = [run for run in self._runs.values() if self._load_of[run.number] == answer.number]
+        if all(run.number in self._outcomes for run in runs):  # another worker said so before
+            return
+        self._leave_out(self._models[answer.number].name, runs, answer.error)
+
+    def _leave_out(self, name: str, runs: Sequence[Run], error: Exception) -> None:
+        """Take runs off the schedule, so that what is wrong with them costs the others nothing."""
+        self._reasons.append((name, error))
         for run in runs:
             self._schedule.opened(run.number, ())
-        if self._schedule.over:
-            return
-        self._listener.note(f"{runs[0].key.model} is left out: {answer.error}")
+        if not self._schedule.over:
+            self._listener.note(f"{name} is left out: {error}")
         for run in runs:
-            self._listener.run_started(run.key, len(run.cell.episodes), len(run.cell.episodes))
-            self._listener.run_finished(Outcome(run.key, "left out", None))
-
-    def _raise_not_loaded(self) -> None:
-        errors = self._not_loaded
-        if len(errors) == 1:
-            raise next(iter(errors.values()))
-        if errors:
-            each = (f"{self._models[number].name}: {errors[number]}" for number in sorted(errors))
-            raise BenchError("\n  ".join(("these could not be loaded:", *each)))
+            self._end_at_once(run, Outcome(run.key, "left out", None))
 
     def _check(self, loaded: Loaded) -> None:
         """All workers must have loaded the same model and see the same data.
@@ -237,14 +251,17 @@ class _Dispatcher:
 
     def _open(self, run: Run) -> None:
         loaded = self._loaded[self._load_of[run.number]]
-        before = run.finished_before(loaded, self._resume)
-        self._say(run)
+        try:
+            before = run.finished_before(loaded, self._resume)
+            self._say(run)
+            if before is None:
+                self._attempt(run, self._resume)
+        except BenchError as error:
+            self._leave_out(str(run.key), [run], error)
+            return
         if before is not None:
             self._schedule.opened(run.number, ())
-            self._listener.run_started(run.key, len(run.cell.episodes), len(run.cell.episodes))
-            self._end(run, before)
-            return
-        self._attempt(run, self._resume)
+            self._end_at_once(run, before)
 
     def _attempt(self, run: Run, resume: Resume) -> None:
         batches = run.open(resume)
@@ -259,12 +276,21 @@ class _Dispatcher:
             self._finish(run)
 
     def _begin_anew(self, run: Run) -> None:
-        run.halve()
+        try:
+            run.halve()
+        except BenchError as error:
+            self._leave_out(str(run.key), [run], error)
+            return
         self._say(run)
         self._attempt(run, "fresh")
 
     def _finish(self, run: Run) -> None:
         self._end(run, run.finish(self._executor.name))
+
+    def _end_at_once(self, run: Run, outcome: Outcome) -> None:
+        every = len(run.cell.episodes)
+        self._listener.run_started(run.key, every, every)
+        self._end(run, outcome)
 
     def _end(self, run: Run, outcome: Outcome) -> None:
         self._outcomes[run.number] = outcome

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.config.schema import BenchConfig
-from benchmarks.engines.runner import run_matrix
+from benchmarks.engines.runner import LeftOut, run_matrix
 from benchmarks.results.store import Result, read_result
 from datasets_prep.builder import Content, Workspace
-from datasets_prep.errors import DatasetError
 from datasets_prep.prepared.prepare import PrepareOptions, prepare
 from leaderboards.committed.collect import agreeing
 from leaderboards.statistics.comparison import compare
@@ -82,6 +81,6 @@ def _on_other_labels(result: Result) -> Result:
 
 def test_what_reads_pixels_is_refused_in_one_line(tmp_path: Path) -> None:
     wanted = config(tmp_path, Labels, COLOUR)
-    with pytest.raises(DatasetError, match="colour reads pixels, but dataset 'tiny'") as raised:
+    with pytest.raises(LeftOut, match="colour reads pixels, but dataset 'tiny'") as raised:
         run_matrix(wanted, listener=Quiet())
     assert "\n" not in str(raised.value)

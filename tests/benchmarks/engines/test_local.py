@@ -14,11 +14,10 @@ from benchmarks.config.schema import BenchConfig
 from benchmarks.engines.executor import _devices, _share
 from benchmarks.engines.local import LocalExecutor
 from benchmarks.engines.run import Outcome
-from benchmarks.engines.runner import run_matrix
+from benchmarks.engines.runner import LeftOut, run_matrix
 from benchmarks.engines.worker_process import Place
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.evaluator import episode_seed
-from models.errors import ModelError
 from tests.benchmarks.evaluation.test_evaluator import Quiet, areas_of
 from tests.tiny import tiny_config, tiny_dataset
 
@@ -141,7 +140,7 @@ def test_memory_that_runs_out_in_one_worker_halves_the_batches_of_all(
 
 def test_what_the_user_has_to_mend_comes_through(root: Path, tmp_path: Path) -> None:
     wrong = [{"name": "wrong", "model": "tests.tiny:ColourModel", "options": {"loss": 1}}]
-    with pytest.raises(ModelError, match="loss"):
+    with pytest.raises(LeftOut, match="loss"):
         run_matrix(config(root, tmp_path, workers=2, models=wrong), listener=Quiet())
 
 
