@@ -23,6 +23,7 @@ from benchmarks.pictures.panel import Gallery, Panel, Shown
 from benchmarks.protocols.catalog import DEFAULT_PROTOCOL, get_protocol
 from benchmarks.protocols.lists import expected_digest
 from benchmarks.results import figures
+from benchmarks.results.agreement import other_option, without_paths
 from benchmarks.results.evaluation import Evaluation, evaluations
 from benchmarks.results.journal import is_complete
 from benchmarks.results.kept_masks import Mask, line_of, write_masks
@@ -86,6 +87,7 @@ __all__ = [
     "load_dataset",
     "load_results",
     "metrics",
+    "other_option",
     "protocol_folder",
     "questions",
     "read_result",
@@ -93,6 +95,7 @@ __all__ = [
     "repeat_command",
     "score_masks",
     "shared_classes",
+    "without_paths",
     "write_masks",
     "write_table",
     "write_whole",

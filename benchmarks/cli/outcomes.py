@@ -1,5 +1,6 @@
 """What `bench run` says of its outcomes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ def print_answers(outcomes: list["Outcome"], results_root: Path) -> None:
     from benchmarks.results.store import read_result
 
     asked = [o.key for o in outcomes if o.record and figures.asked(o.record)]
+    partial = {replace(o.key, fold=0) for o in outcomes if not o.record}
     questions: dict[object, list[Evaluation]] = {}
     for own in evaluations(read_result(results_root, key) for key in asked):
         recipe = own.results[0].record.setup.episodes.recipe
@@ -58,13 +60,12 @@ def print_answers(outcomes: list["Outcome"], results_root: Path) -> None:
     for every in questions.values():
         # Not every model answers all of a question.
         shown = [name for name in HEADS if any(name in own.answers for own in every)]
-        rows = [
-            (
-                *(own.dataset, own.protocol, own.model, own.shots),
-                *(f"{100 * own.answers[n]:.1f}" if n in own.answers else "–" for n in shown),
-            )
-            for own in every
-        ]
+        rows = []
+        for own in every:
+            lacks_folds = replace(own.results[0].key, fold=0) in partial
+            means = {} if lacks_folds else own.answers
+            cells = (f"{100 * means[name]:.1f}" if name in means else "–" for name in shown)
+            rows.append((own.dataset, own.protocol, own.model, own.shots, *cells))
         heads = [HEADS[name] for name in shown]
         keys = ("dataset", "protocol", "model", "shots")
         print_table((*keys, *heads), rows, right=("shots", *heads))

@@ -55,7 +55,8 @@ class ProgressListener:
 
     @property
     def _total(self) -> int:
-        return self._every - sum(self._spared.values())
+        # What ran out of memory was begun twice, or is left out with some of it done.
+        return max(self._every - sum(self._spared.values()), self._done)
 
     @property
     def _label(self) -> str:

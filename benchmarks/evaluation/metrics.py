@@ -46,6 +46,12 @@ class EpisodeCounts:
         return len(self.episode)
 
     @property
+    def ious(self) -> NDArray[np.float64]:
+        """N IoU of single episodes in 0..1; 1 where the class is neither there nor found."""
+        intersections, unions = self.areas[:, 0], self.areas[:, 1]
+        return np.where(unions == 0, 1.0, intersections / np.maximum(unions, 1))
+
+    @property
     def beside(self) -> dict[str, NDArray[Any]]:
         """What there is beside the areas, by the names of its columns."""
         return {**self.further, **({} if self.presence is None else {"presence": self.presence})}

@@ -1,10 +1,12 @@
-"""What differs between two runs that have to be one."""
+"""What differs between two runs that have to be one, or of which a mean is taken."""
 
+import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from benchmarks.errors import BenchError
+from benchmarks.results.records import Setup
 
 
 def check_same(folder: Path, before: Any, now: Any) -> None:
@@ -27,3 +29,44 @@ def differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, Any, Any]
             yield from differences(a.get(key), b.get(key), f"{name}.{key}".lstrip("."))
     elif a != b:
         yield name, a, b
+
+
+def other_option(a: Setup, b: Setup) -> tuple[str, Any, Any] | None:
+    """The first option of the model in which two folds of one row differ, with both values.
+
+    Each fold may have files of its own: any where its weights were trained for it, and otherwise
+    those that are named by its number, as `{fold}` fills it in. Masks of another program are each
+    fold's own.
+    """
+    here, there = (without_paths(setup.model.config) for setup in (a, b))
+    for name, mine, others in differences(here, there):
+        if name == "predictions_sha256":
+            continue
+        if not (isinstance(mine, str) and isinstance(others, str)):
+            return name, mine, others
+        trained = a.model.trained_fold == a.fold and b.model.trained_fold == b.fold
+        files = trained and _FILE.search(mine) and _FILE.search(others)
+        if not files and _by_fold(mine, a.fold) != _by_fold(others, b.fold):
+            return name, mine, others
+    return None
+
+
+_FILE = re.compile(r"[/\\.]")
+
+
+def _by_fold(value: str, fold: int) -> str:
+    return re.sub(rf"(?<!\d){fold}(?!\d)", "{fold}", value)
+
+
+def without_paths(value: object) -> object:
+    """The value with every absolute path in it cut down to its last part."""
+    if isinstance(value, dict):
+        return {key: without_paths(own) for key, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_paths(own) for own in value]
+    if isinstance(value, str):
+        for flavour in (PurePosixPath, PureWindowsPath):
+            path = flavour(value)
+            if path.is_absolute() or value.startswith("~"):
+                return path.name
+    return value

@@ -1,6 +1,6 @@
 """One model on one dataset as a value: its folds put together, with intervals and all counts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks.evaluation.intervals import Draws, Figure, interval, over_folds
 from benchmarks.evaluation.metrics import COUNTS
 from benchmarks.results import figures
+from benchmarks.results.agreement import other_option
 from benchmarks.results.store import Result
 
 if TYPE_CHECKING:
@@ -111,11 +112,23 @@ class Evaluation:
 
 
 def evaluations(results: Iterable[Result]) -> list[Evaluation]:
-    """Results put together by dataset, protocol, model and shots, in that order."""
+    """Results put together by dataset, protocol, model and shots, in that order.
+
+    Folds that were measured with other options stand by themselves: a mean would be no model's.
+    """
 
     def setting(result: Result) -> tuple[str, str, str, int]:
         key = result.key
         return key.dataset, key.protocol, key.model, key.shots
 
     ordered = sorted(results, key=lambda result: (*setting(result), result.key.fold))
-    return [Evaluation(tuple(own)) for _, own in groupby(ordered, setting)]
+    return [Evaluation(own) for _, row in groupby(ordered, setting) for own in _alike(list(row))]
+
+
+def _alike(row: list[Result]) -> Iterator[tuple[Result, ...]]:
+    """A row's folds, apart where their options differ."""
+    while row:
+        first = row[0].record.setup
+        own = [r for r in row if other_option(first, r.record.setup) is None]
+        row = [r for r in row if other_option(first, r.record.setup) is not None]
+        yield tuple(own)

@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import BenchError, Mask, Result, RunKey, RunRecord, write_masks
+from benchmarks import BenchError, Mask, Result, RunKey, RunRecord, other_option, write_masks
 from leaderboards.committed.collect import LeftOut, agreeing
 from leaderboards.committed.files import (
     committed_json,
@@ -95,6 +95,8 @@ def check_whole(results: Sequence[Result]) -> None:
             )
     for problem in missing_folds(results):
         raise BenchError(f"{problem}; run the other folds first")
+    for problem in other_options(results):
+        raise BenchError(f"{problem}; measure them alike")
 
 
 def check(root: Path) -> Check:
@@ -102,7 +104,7 @@ def check(root: Path) -> Check:
     sound, problems = _read(root, set())
     kept, strangers = agreeing(sound)
     problems += _lines(strangers)
-    problems += missing_folds(kept)
+    problems += [*missing_folds(kept), *other_options(kept)]
     problems += [
         f"{path}: belongs to no result; delete it, or add its other half" for path in _stray(root)
     ]
@@ -111,21 +113,39 @@ def check(root: Path) -> Check:
 
 def missing_folds(results: Iterable[Result]) -> list[str]:
     """One line for every (model, shots) that lacks folds of its dataset and could have them."""
-    found: dict[RunKey, list[RunRecord]] = defaultdict(list)
-    for result in results:
-        key = result.key
-        name = RunKey(key.dataset, key.protocol, key.model, 0, key.shots)
-        found[name].append(result.record)
     lines = []
-    for name, records in sorted(found.items()):
+    for name, records in _rows(results):
         tested = records[0].setup.dataset.tested
         lacking = sorted(set(tested) - {record.setup.fold for record in records})
         if lacking and trained_alone(records) is None:
-            lines.append(
-                f"{name.dataset}/{name.protocol}/{name.model}, {name.shots}-shot, lacks "
-                f"fold {', '.join(map(str, lacking))} of {len(tested)}"
-            )
+            lines.append(f"{name} lacks fold {', '.join(map(str, lacking))} of {len(tested)}")
     return lines
+
+
+def other_options(results: Iterable[Result]) -> list[str]:
+    """One line for every (model, shots) whose folds were measured with different options."""
+    lines = []
+    for name, records in _rows(results):
+        first, *others = (record.setup for record in records)
+        for other in others:
+            found = other_option(first, other)
+            if found is not None:
+                option, mine, theirs = found
+                lines.append(
+                    f"{name} was measured with {option} = {mine!r} on fold {first.fold}, with "
+                    f"{theirs!r} on fold {other.fold}"
+                )
+                break
+    return lines
+
+
+def _rows(results: Iterable[Result]) -> Iterator[tuple[str, list[RunRecord]]]:
+    """The records of every (model, shots) with what to call it, in order."""
+    found: dict[RunKey, list[RunRecord]] = defaultdict(list)
+    for result in results:
+        found[replace(result.key, fold=0)].append(result.record)
+    for key, records in sorted(found.items()):
+        yield f"{key.dataset}/{key.protocol}/{key.model}, {key.shots}-shot,", records
 
 
 def _read(root: Path, without: set[RunKey]) -> tuple[list[Result], list[str]]:

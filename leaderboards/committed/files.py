@@ -8,7 +8,7 @@ every episode, so that any two rows can be compared later by anyone, and where t
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
@@ -21,6 +21,7 @@ from benchmarks import (
     RunRecord,
     check_key,
     read_table,
+    without_paths,
     write_table,
     write_whole,
 )
@@ -149,20 +150,6 @@ def further_digest(counts: EpisodeCounts) -> str | None:
     rows = zip(*(own.tolist() for own in counts.beside.values()), strict=True)
     lines = ("\t".join(map(str, row)) + "\n" for row in (tuple(counts.beside), *rows))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def without_paths(value: object) -> object:
-    """The value with every absolute path in it cut down to its last part."""
-    if isinstance(value, dict):
-        return {key: without_paths(own) for key, own in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_paths(own) for own in value]
-    if isinstance(value, str):
-        for flavour in (PurePosixPath, PureWindowsPath):
-            path = flavour(value)
-            if path.is_absolute() or value.startswith("~"):
-                return path.name
-    return value
 
 
 def _class_counts(result: Result) -> dict[int, Areas]:

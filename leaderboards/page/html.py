@@ -15,7 +15,7 @@ from leaderboards.statistics.scores import Row, Setting
 from leaderboards.statistics.shots import Curves, shot_curves
 from leaderboards.statistics.sizes import BANDS, miou_by_size
 from leaderboards.tables import wording
-from leaderboards.tables.across import averaged, cell, mean_rank
+from leaderboards.tables.across import averaged, cell, mean_rank, named
 from leaderboards.tables.shots import HEADS, READ_PLAIN, answers
 
 _MARK = re.compile(r"/\* ([A-Z]+) \*/")
@@ -149,7 +149,7 @@ def _across(found: Across) -> dict[str, Any]:
         "note": averaged(found),
         "rows": [
             {
-                "name": row.name,
+                "name": named(row),
                 "rank": mean_rank(row),
                 "cells": {name: cell(row, name) for name in found.datasets},
             }

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from benchmarks import Result, RunKey, repeat_command
-from leaderboards.committed.files import counts_digest, without_paths
+from benchmarks import Result, RunKey, repeat_command, without_paths
+from leaderboards.committed.files import counts_digest
 from leaderboards.committed.sample import Verification, verified_by
 from leaderboards.statistics.scores import Row
 from leaderboards.statistics.seen import Training, seen

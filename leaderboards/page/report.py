@@ -47,15 +47,13 @@ def episodes_of(results: Iterable[Result]) -> list[Episode]:
     found = []
     for result in results:
         names = result.record.setup.dataset.classes
-        areas = result.counts.areas
-        ious = (areas[:, 0] / np.maximum(areas[:, 1], 1)).tolist()
         found += [
             Episode(result.key.fold, number, names[index], query, iou)
             for number, index, query, iou in zip(
                 result.counts.episode.tolist(),
                 result.counts.class_id.tolist(),
                 result.queries,
-                ious,
+                result.counts.ious.tolist(),
                 strict=True,
             )
         ]

@@ -14,7 +14,7 @@ from statistics import fmean
 
 import numpy as np
 
-from benchmarks import BenchError, Figure, Result, RunKey, figures, intervals
+from benchmarks import BenchError, Figure, Result, RunKey, figures, intervals, other_option
 from leaderboards.committed.collect import episodes_digest
 from leaderboards.statistics.significance import holm, permutation_test
 
@@ -128,7 +128,7 @@ def compare(a: Sequence[Result], b: Sequence[Result]) -> Comparison:
 
     Raises:
         BenchError: if they have no fold in common, or were not measured on the same episodes;
-            both digests are named.
+            both digests are named. Also if the folds of one have no mean, see `other_option`.
     """
     pairs = _pairs(a, b)
     differences = [_differ(pair) for pair in pairs.values()]
@@ -179,6 +179,8 @@ def setting_name(key: RunKey) -> str:
 
 
 def _pairs(a: Sequence[Result], b: Sequence[Result]) -> dict[int, Pair]:
+    _check_row(a)
+    _check_row(b)
     of_a = {result.key.fold: result for result in a}
     of_b = {result.key.fold: result for result in b}
     common = sorted(of_a.keys() & of_b.keys())
@@ -188,6 +190,21 @@ def _pairs(a: Sequence[Result], b: Sequence[Result]) -> dict[int, Pair]:
     for pair in pairs.values():
         check_same(*pair)
     return pairs
+
+
+def _check_row(results: Sequence[Result]) -> None:
+    """Refuse results that are not one model's, one a fold."""
+    first = results[0]
+    for number, other in enumerate(results[1:], 1):
+        if other.key in {result.key for result in results[:number]}:
+            raise BenchError(f"there are two results of {other.key}; give one another name")
+        found = other_option(first.record.setup, other.record.setup)
+        if found is not None:
+            name, mine, others = found
+            raise BenchError(
+                f"{first.key} was measured with {name} = {mine!r}, {other.key} with {others!r}; "
+                f"measure both alike, or one under another name"
+            )
 
 
 def _digest(result: Result) -> Hashable:
@@ -253,7 +270,7 @@ def _gap(models: intervals.Floats) -> intervals.Floats:
 def _episodes(pair: Pair) -> list[EpisodeDifference]:
     a, b = (result.counts for result in pair)
     setup = pair[0].record.setup
-    a_ious, b_ious = ((own.areas[:, 0] / np.maximum(own.areas[:, 1], 1)).tolist() for own in (a, b))
+    a_ious, b_ious = a.ious.tolist(), b.ious.tolist()
     return [
         EpisodeDifference(
             setup.fold, episode, setup.dataset.classes[index], query, a_ious[row], b_ious[row]

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
@@ -16,6 +16,7 @@ from benchmarks import (
     RunRecord,
     figures,
     intervals,
+    other_option,
 )
 from leaderboards.statistics.cost import uncached_milliseconds
 from leaderboards.statistics.ranking import Range, rank_ranges
@@ -39,7 +40,7 @@ class Row:
     Attributes:
         folds: the folds that were measured, by index.
         of: how many folds the dataset has to test.
-        miou: mean over folds; None while a fold is lacking.
+        miou: mean over folds; None while a fold is lacking, or where their options differ.
         fb_iou: likewise.
         parts: of a group of datasets, their names: they stand where folds stand.
     """
@@ -90,7 +91,7 @@ class Row:
         if self.miou is None and self.parts:
             lacking = [part for fold, part in enumerate(self.parts) if fold not in self.folds]
             marks.append(f"lacks {', '.join(lacking)}")
-        elif self.miou is None:
+        elif len(self.folds) < self.of:
             alone = trained_alone(self.records)
             some = f"{len(self.folds)} of {self.of} folds"
             marks.append(some if alone is None else f"trained for fold {alone}")
@@ -100,18 +101,13 @@ class Row:
     @property
     def mixed(self) -> tuple[str, ...]:
         """What is not the same in all folds and should be. Weights may differ, trained per fold."""
-        setups = [record.setup for record in self.records]
-        models = [setup.model for setup in setups]
-        fields: dict[str, set[object]] = {
-            "model": {(m.title, m.parameters, m.source_digest) for m in models},
-            "dtype": {setup.dtype for setup in setups},
-            "hardware": {record.hardware for record in self.records},
-        }
-        return tuple(name for name, values in fields.items() if len(values) > 1)
+        return mixed(own.record for score in self.folds.values() for own in score.results)
 
     @cached_property
     def answers(self) -> Mapping[str, float]:
-        """What was asked beside mIoU, in 0..1, the mean over the folds that there are."""
+        """What was asked beside mIoU, in 0..1, where there is a mean of it or a single fold."""
+        if self.miou is None and len(self.folds) > 1:
+            return {}
         return figures.mean_answers([r for score in self.folds.values() for r in score.results])
 
     @property
@@ -123,6 +119,21 @@ class Row:
     def date(self) -> str:
         """The day, UTC, on which the last fold was begun."""
         return max(record.started for record in self.records)[:10]
+
+
+def mixed(records: Iterable[RunRecord]) -> tuple[str, ...]:
+    """What is not the same in all of one model's records and should be, in a word each."""
+    every = list(records)
+    setups = [record.setup for record in every]
+    models = [setup.model for setup in setups]
+    fields: dict[str, set[object]] = {
+        "options": {other_option(setups[0], setup) is None for setup in setups},
+        "weights": {model.weights_digest for model in models if model.trained_fold is None},
+        "model": {(model.title, model.parameters, model.source_digest) for model in models},
+        "dtype": {setup.dtype for setup in setups},
+        "hardware": {record.hardware for record in every},
+    }
+    return tuple(name for name, values in fields.items() if len(values) > 1)
 
 
 def trained_alone(records: Sequence[RunRecord]) -> int | None:
@@ -241,17 +252,17 @@ def _score(result: Result, draws: Draws) -> FoldScore:
 def _row(model: str, folds: Mapping[int, FoldScore], draws: Mapping[tuple[str, int], Draws]) -> Row:
     tested = next(iter(folds.values())).record.setup.dataset.tested
     of = len(tested)
-    if not folds.keys() >= set(tested):
-        return Row(folds, of, None, None)
+    row = Row(folds, of, None, None)
+    if not folds.keys() >= set(tested) or "options" in row.mixed:
+        return row
     own = [draws[model, fold] for fold in folds]
-    return Row(
-        folds,
-        of,
-        Figure(
+    return replace(
+        row,
+        miou=Figure(
             fmean(score.miou.value for score in folds.values()),
             intervals.interval(intervals.over_folds([draw.miou for draw in own])),
         ),
-        Figure(
+        fb_iou=Figure(
             fmean(score.fb_iou.value for score in folds.values()),
             intervals.interval(intervals.over_folds([draw.fb_iou for draw in own])),
         ),

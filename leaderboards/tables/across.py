@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from leaderboards.statistics.across import Across, AcrossRow, across
-from leaderboards.statistics.scores import Setting
+from leaderboards.statistics.scores import Setting, mixed
 from leaderboards.tables import wording
 from leaderboards.tables.markdown import escape, table
 
@@ -38,8 +38,16 @@ def cell(row: AcrossRow, dataset: str) -> str:
     if own is None:
         return MISSING
     if own.miou is None:
-        return f"{len(own.folds)} of {own.of} folds"
+        some = len(own.folds) < own.of
+        return f"{len(own.folds)} of {own.of} folds" if some else ", ".join(own.marks)
     return wording.percent(own.miou)
+
+
+def named(row: AcrossRow) -> str:
+    """A model's name, and what its datasets differ in; their hardware may."""
+    records = (record for own in row.cells.values() for record in own.records)
+    other = [what for what in mixed(records) if what != "hardware"]
+    return row.name + (f" (datasets differ in {', '.join(other)})" if other else "")
 
 
 def mean_rank(row: AcrossRow) -> str:
@@ -53,7 +61,7 @@ def mean_rank(row: AcrossRow) -> str:
 def _table(found: Across) -> str:
     head = ["Model", "Mean rank (95%)", *found.datasets]
     body = [
-        [row.name, mean_rank(row), *(cell(row, name) for name in found.datasets)]
+        [named(row), mean_rank(row), *(cell(row, name) for name in found.datasets)]
         for row in found.rows
     ]
     return table(head, body, "l" + "r" * (len(head) - 1))

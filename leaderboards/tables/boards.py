@@ -41,7 +41,8 @@ _HOW_TO_READ = """\
   weights' training held masks: of all its sets whose classes are known. Where it is not recorded
   what they were trained on, there is a word instead.
 - A row that **lacks a fold** shows the folds it has and no mean. *Trained for fold 0* means that
-  the model's weights have seen the other folds' test classes, so that it cannot have more.
+  the model's weights have seen the other folds' test classes, so that it cannot have more. Nor is
+  there a mean of folds that were **measured with different options**; weights may be a fold's own.
 - Numbers of different **protocols**, datasets or shots are never comparable, nor are those of a
   list of which only the first episodes were run.
 - Results must have been measured on the same data and episode lists: the published ones, or those

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.errors import BenchError
+from benchmarks.results.agreement import without_paths
 from benchmarks.results.store import Result, RunKey, read_result
 from leaderboards.committed.collect import Places, collect
 from leaderboards.committed.curate import add, check
@@ -16,7 +17,6 @@ from leaderboards.committed.files import (
     committed_json,
     find_committed,
     read_committed,
-    without_paths,
     write_committed,
 )
 from leaderboards.committed.history import unexplained
@@ -185,6 +185,15 @@ def test_half_a_result_is_refused(committed: Path) -> None:
     assert "toy/fixed-v1/beta/fold1_1shot: cannot read" in text
     assert "fold0_1shot.parquet: belongs to no result" in text
     assert "toy/fixed-v1/alpha, 1-shot, lacks fold 0 of 4" in text
+
+
+def test_folds_of_other_options_are_not_committed(tmp_path: Path) -> None:
+    found = results(tmp_path)
+    key = write_run(tmp_path, fold=1, config={"backbone": "large"})
+    said = r"alpha, 1-shot, was measured with backbone = 'tiny' on fold 0, with 'large' on fold 1"
+    with pytest.raises(BenchError, match=f"{said}; measure them alike"):
+        add([found[0], read_result(tmp_path, key), *found[2:]], tmp_path / "c")
+    assert not (tmp_path / "c").exists()
 
 
 def test_missing_folds_are_not_committed(tmp_path: Path) -> None:

@@ -40,6 +40,15 @@ def test_ranks_are_averaged_over_the_datasets_that_all_compared_models_have(boar
     assert "over d0, d1, d2, which all compared models have; not averaged: d3." in text
 
 
+def test_what_differs_between_datasets_is_said(tmp_path: Path) -> None:
+    for name, place in product(("alpha", "beta"), range(2)):
+        write_model(tmp_path / "r", name, dataset=f"d{place}", config={"size": 64 + place})
+    build(tmp_path / "r", tmp_path)
+    text = section((tmp_path / "README.md").read_text(), "fixed-v1, 1-shot, strict")
+    names = [row["Model"] for row in cells(text, "Model")]
+    assert names == [f"{name} (datasets differ in options)" for name in ("alpha", "beta")]
+
+
 def test_missing_cells_are_seen_as_missing(boards: Path) -> None:
     text = section((boards / "README.md").read_text(), "fixed-v1, 1-shot, strict")
     rows = {row["Model"]: row for row in cells(text, "Model")}

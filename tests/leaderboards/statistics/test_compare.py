@@ -226,6 +226,28 @@ def test_different_measurements_are_refused_with_both_digests(
         compare(model(tmp_path, "alpha"), model(tmp_path, "beta", **changes))
 
 
+def test_folds_of_other_options_are_not_compared(tmp_path: Path) -> None:
+    results = [*model(tmp_path, "alpha"), *model(tmp_path, "beta")]
+    results[2] = read_result(tmp_path, write_run(tmp_path, fold=2, config={"backbone": "large"}))
+    with pytest.raises(BenchError, match=r"backbone = 'tiny', .*fold2_1shot with 'large'"):
+        compare_all(results)
+
+
+def test_two_models_of_one_name_are_not_compared(tmp_path: Path) -> None:
+    own, other = model(tmp_path / "a", "alpha"), model(tmp_path / "b", "beta")
+    with pytest.raises(BenchError, match=r"there are two results of .*alpha.*give one another"):
+        compare_all([*own, *own, *other])
+
+
+def test_nothing_marked_where_nothing_is_beats_all_marked() -> None:
+    a, b = (
+        EpisodeCounts(np.arange(2), np.zeros(2, np.int64), np.array(areas))
+        for areas in ([[0, 0, 9, 9], [4, 4, 5, 5]], [[0, 9, 0, 9], [4, 9, 0, 5]])
+    )
+    assert a.ious.tolist() == [1, 1]
+    assert b.ious.tolist() == [0, 4 / 9]
+
+
 def test_nothing_to_compare_says_so(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="no two models"):
         compare_all(model(tmp_path, "alpha") + model(tmp_path, "beta", shots=5))

@@ -137,7 +137,28 @@ def test_folds_measured_in_different_ways_say_so(tmp_path: Path) -> None:
     write_model(tmp_path, "alpha")
     write_run(tmp_path, fold=2, dtype="bf16", weights_digest="cd" * 32)
     write_run(tmp_path, fold=3, record={"hardware": "Toy GPU"}, parameters=7)
-    assert only_row(tmp_path).mixed == ("model", "dtype", "hardware")
+    assert only_row(tmp_path).mixed == ("weights", "model", "dtype", "hardware")
+
+
+def test_weights_of_each_fold_are_no_difference(tmp_path: Path) -> None:
+    for fold in range(4):
+        write_run(tmp_path, fold=fold, trained_fold=fold, weights_digest=f"{fold}" * 64)
+    assert only_row(tmp_path).mixed == () and only_row(tmp_path).miou is not None
+
+
+def test_folds_of_other_options_have_no_mean(tmp_path: Path) -> None:
+    write_model(tmp_path, "alpha")
+    write_run(tmp_path, fold=3, config={"backbone": "large"})
+    row = only_row(tmp_path)
+    assert (row.miou, row.fb_iou, row.ranked) == (None, None, False)
+    assert row.marks == ("folds differ in options",)
+
+
+def test_nor_is_there_one_of_what_was_asked_beside_mIoU(tmp_path: Path) -> None:
+    write_model(tmp_path, "alpha", protocol="absent-v1")
+    assert only_row(tmp_path).answers
+    write_run(tmp_path, fold=3, config={"backbone": "large"}, protocol="absent-v1")
+    assert not only_row(tmp_path).answers
 
 
 def test_folds_of_different_code_of_the_user_say_so(tmp_path: Path) -> None:
