@@ -47,7 +47,7 @@ class EpisodeCounts:
 
     @property
     def ious(self) -> NDArray[np.float64]:
-        """N IoU of single episodes in 0..1; 1 where the class is neither there nor found."""
+        """IoU of each of the n episodes, 0..1; 1 where the class is neither there nor found."""
         intersections, unions = self.areas[:, 0], self.areas[:, 1]
         return np.where(unions == 0, 1.0, intersections / np.maximum(unions, 1))
 
