@@ -180,8 +180,9 @@ def evaluate(
         progress: hears how it comes along.
 
     Raises:
-        BenchError: for what the user can mend, episodes that failed among it.
-        DatasetError, ModelError: likewise, by dataset or model.
+        BenchError: for what the user can mend, a model that cannot be loaded and episodes that
+            failed among it.
+        DatasetError: likewise, by dataset.
 
     >>> scores = evaluate("all-foreground", "shapes", folds=[0, 1], limit=40)
     >>> print(f"{100 * scores.miou.value:.1f}, 95% in {100 * scores.miou.interval.low:.1f} to ...")

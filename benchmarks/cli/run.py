@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from benchmarks.config.overrides import Overrides
     from benchmarks.config.schema import BenchConfig
     from benchmarks.engines.run import Outcome
+    from benchmarks.engines.runner import LeftOut
+    from benchmarks.results.journal import Resume
     from benchmarks.results.shards import Shard
 
 
@@ -221,7 +223,6 @@ def run(
     """
     from benchmarks.config.file import load_config, to_yaml
     from benchmarks.config.overrides import apply, check_address
-    from benchmarks.engines.runner import LeftOut
     from benchmarks.results.shards import Shard
 
     overrides = _overrides(given)
@@ -234,14 +235,8 @@ def run(
         _print_plan(matrix, as_json)
         return
     check_address(matrix, overrides)
-    left_out = None
     part = Shard.parse(shard) if shard is not None else None
-    try:
-        outcomes = _measure(matrix, resume, part, quiet)
-    except LeftOut as error:
-        if all(outcome.status == "left out" for outcome in error.outcomes):
-            raise
-        outcomes, left_out = error.outcomes, error
+    outcomes, left_out = _measure(matrix, resume, part, quiet)
     if as_json:
         print_json([outcome_json(outcome, matrix.results_root) for outcome in outcomes])
     elif part is not None:
@@ -282,12 +277,17 @@ def _check_chosen(matrix: "BenchConfig") -> None:
 
 def _measure(
     matrix: "BenchConfig", resume: bool, shard: "Shard | None", quiet: bool
-) -> list["Outcome"]:
+) -> tuple[list["Outcome"], "LeftOut | None"]:
+    """All outcomes, and what the user has to mend for those left out.
+
+    Raises:
+        LeftOut: if nothing was measured.
+    """
     from benchmarks.cli.console import progress
     from benchmarks.cli.options.segmenters import import_from_here
     from benchmarks.config.matrix import open_datasets
     from benchmarks.engines.listener import ProgressListener
-    from benchmarks.engines.runner import run_matrix
+    from benchmarks.engines.runner import LeftOut, run_matrix
     from benchmarks.protocols.seen_classes import class_notes
 
     import_from_here(matrix.models)
@@ -296,9 +296,13 @@ def _measure(
         for note in dict.fromkeys(class_notes(matrix, prepared)):
             shown.note(note)
         listener = ProgressListener(shown)
-        return run_matrix(
-            matrix, resume="resume" if resume else "fresh", listener=listener, shard=shard
-        )
+        try:
+            start: Resume = "resume" if resume else "fresh"
+            return run_matrix(matrix, resume=start, listener=listener, shard=shard), None
+        except LeftOut as error:
+            if all(outcome.status == "left out" for outcome in error.outcomes):
+                raise
+            return error.outcomes, error
 
 
 def _print_plan(matrix: "BenchConfig", as_json: bool) -> None:

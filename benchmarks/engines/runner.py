@@ -221,14 +221,13 @@ class _Dispatcher:
         self._reasons.append((name, error))
         for run in runs:
             self._schedule.opened(run.number, ())
-        outcomes = {run.number: Outcome(run.key, "left out", None) for run in runs}
-        if self._schedule.over and not self._outcomes:  # the error says all
-            self._outcomes |= outcomes
+        if self._schedule.over and not self._outcomes:  # nothing else is told: the error says all
+            self._outcomes = {run.number: Outcome(run.key, "left out", None) for run in runs}
             return
         if not self._schedule.over:
             self._listener.note(f"{name} is left out: {error}")
         for run in runs:
-            self._end_at_once(run, outcomes[run.number])
+            self._end_at_once(run, Outcome(run.key, "left out", None))
 
     def _check(self, loaded: Loaded) -> None:
         """All workers must have loaded the same model and see the same data.

@@ -8,6 +8,8 @@ from typing import Any
 from benchmarks.errors import BenchError
 from benchmarks.results.records import Setup
 
+_FILE = re.compile(r"[/\\.]")
+
 
 def check_same(folder: Path, before: Any, now: Any) -> None:
     """Compare what fixed a run's counts at its beginning, as JSON, with that of now.
@@ -31,27 +33,22 @@ def differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, Any, Any]
         yield name, a, b
 
 
-def other_option(a: Setup, b: Setup) -> tuple[str, Any, Any] | None:
+def other_option(a: Setup, b: Setup) -> str | None:
     """The first option of the model in which two folds of one row differ, with both values.
 
     Each fold may have files of its own: any where its weights were trained for it, and otherwise
     those that are named by its number, as `{fold}` fills it in. Masks of another program are each
     fold's own.
     """
+    trained = a.model.trained_fold == a.fold and b.model.trained_fold == b.fold
     here, there = (without_paths(setup.model.config) for setup in (a, b))
     for name, mine, others in differences(here, there):
-        if name == "predictions_sha256":
-            continue
-        if not (isinstance(mine, str) and isinstance(others, str)):
-            return name, mine, others
-        trained = a.model.trained_fold == a.fold and b.model.trained_fold == b.fold
-        files = trained and _FILE.search(mine) and _FILE.search(others)
-        if not files and _by_fold(mine, a.fold) != _by_fold(others, b.fold):
-            return name, mine, others
+        strings = isinstance(mine, str) and isinstance(others, str)
+        files = trained and strings and _FILE.search(mine) and _FILE.search(others)
+        same = strings and _by_fold(mine, a.fold) == _by_fold(others, b.fold)
+        if not (files or same or name == "predictions_sha256"):
+            return f"{name} = {mine!r} on fold {a.fold}, {others!r} on fold {b.fold}"
     return None
-
-
-_FILE = re.compile(r"[/\\.]")
 
 
 def _by_fold(value: str, fold: int) -> str:

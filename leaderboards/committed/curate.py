@@ -126,16 +126,10 @@ def other_options(results: Iterable[Result]) -> list[str]:
     """One line for every (model, shots) whose folds were measured with different options."""
     lines = []
     for name, records in _rows(results):
-        first, *others = (record.setup for record in records)
-        for other in others:
-            found = other_option(first, other)
-            if found is not None:
-                option, mine, theirs = found
-                lines.append(
-                    f"{name} was measured with {option} = {mine!r} on fold {first.fold}, with "
-                    f"{theirs!r} on fold {other.fold}"
-                )
-                break
+        found = (other_option(records[0].setup, record.setup) for record in records)
+        other = next(filter(None, found), None)
+        if other is not None:
+            lines.append(f"{name} was measured with {other}")
     return lines
 
 

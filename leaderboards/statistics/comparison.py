@@ -195,15 +195,14 @@ def _pairs(a: Sequence[Result], b: Sequence[Result]) -> dict[int, Pair]:
 def _check_row(results: Sequence[Result]) -> None:
     """Refuse results that are not one model's, one a fold."""
     first = results[0]
-    for number, other in enumerate(results[1:], 1):
-        if other.key in {result.key for result in results[:number]}:
-            raise BenchError(f"there are two results of {other.key}; give one another name")
-        found = other_option(first.record.setup, other.record.setup)
+    model = f"{first.key.model} on {setting_name(first.key)},"
+    if len({result.key.fold for result in results}) < len(results):
+        raise BenchError(f"{model} is there twice; give one another name")
+    for result in results:
+        found = other_option(first.record.setup, result.record.setup)
         if found is not None:
-            name, mine, others = found
             raise BenchError(
-                f"{first.key} was measured with {name} = {mine!r}, {other.key} with {others!r}; "
-                f"measure both alike, or one under another name"
+                f"{model} was measured with {found}; measure them alike, or under two names"
             )
 
 

@@ -39,6 +39,8 @@ def test_it_is_clean_and_goes_on(
     process = subprocess.Popen(
         [sys.executable, "-c", "from benchmarks.cli import main; main()", *WHAT],
         stderr=subprocess.PIPE,
+        # What a shell runs in the background, these tests perhaps, hears no Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )

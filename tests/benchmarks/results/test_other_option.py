@@ -44,7 +44,8 @@ def test_the_same(first: Config, second: Config) -> None:
 )
 def test_another(first: Config, second: Config, name: str) -> None:
     setups = make_setup(fold=1, config=first), make_setup(fold=2, config=second)
-    assert other_option(*setups) == (name, first[name], second.get(name))
+    said = f"{name} = {first[name]!r} on fold 1, {second.get(name)!r} on fold 2"
+    assert other_option(*setups) == said
 
 
 def test_what_was_trained_for_a_fold_may_be_called_anything() -> None:
@@ -53,7 +54,7 @@ def test_what_was_trained_for_a_fold_may_be_called_anything() -> None:
         for fold, file, net in ((1, "a/77.pt", "r50"), (2, "b/31.pt", "r50"), (2, "b.pt", "r101"))
     ]
     assert other_option(own[0], own[1]) is None
-    assert other_option(own[0], own[2]) == ("net", "r50", "r101")
+    assert other_option(own[0], own[2]) == "net = 'r50' on fold 1, 'r101' on fold 2"
 
 
 def test_folds_with_other_options_have_no_mean_together(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_half_a_result_is_refused(committed: Path) -> None:
 def test_folds_of_other_options_are_not_committed(tmp_path: Path) -> None:
     found = results(tmp_path)
     key = write_run(tmp_path, fold=1, config={"backbone": "large"})
-    said = r"alpha, 1-shot, was measured with backbone = 'tiny' on fold 0, with 'large' on fold 1"
+    said = r"alpha, 1-shot, was measured with backbone = 'tiny' on fold 0, 'large' on fold 1"
     with pytest.raises(BenchError, match=f"{said}; measure them alike"):
         add([found[0], read_result(tmp_path, key), *found[2:]], tmp_path / "c")
     assert not (tmp_path / "c").exists()

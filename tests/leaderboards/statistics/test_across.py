@@ -8,7 +8,7 @@ import pytest
 
 from leaderboards.build import build
 from leaderboards.statistics.across import across, mean_ranks
-from tests.leaderboards.synthetic import write_model
+from tests.leaderboards.synthetic import write_model, write_run
 from tests.leaderboards.test_build import cells, section
 
 
@@ -43,10 +43,14 @@ def test_ranks_are_averaged_over_the_datasets_that_all_compared_models_have(boar
 def test_what_differs_between_datasets_is_said(tmp_path: Path) -> None:
     for name, place in product(("alpha", "beta"), range(2)):
         write_model(tmp_path / "r", name, dataset=f"d{place}", config={"size": 64 + place})
+        write_model(tmp_path / "r", name, dataset="d2", config={"size": 64})
+    write_run(tmp_path / "r", name="alpha", dataset="d2", fold=3, config={"size": 65})
     build(tmp_path / "r", tmp_path)
     text = section((tmp_path / "README.md").read_text(), "fixed-v1, 1-shot, strict")
-    names = [row["Model"] for row in cells(text, "Model")]
+    rows = cells(text, "Model")
+    names = [row["Model"] for row in rows]
     assert names == [f"{name} (datasets differ in options)" for name in ("alpha", "beta")]
+    assert rows[0]["d2"] == "folds differ in options"
 
 
 def test_missing_cells_are_seen_as_missing(boards: Path) -> None:

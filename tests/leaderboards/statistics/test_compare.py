@@ -1,5 +1,6 @@
 """Paired comparison: by hand, against slow loops, and by what chance may do."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from benchmarks.evaluation import metrics
 from benchmarks.evaluation.intervals import ClassClusters
 from benchmarks.evaluation.metrics import EpisodeCounts
 from benchmarks.results.store import Result, RunKey, read_result
+from leaderboards.page.report import episodes_of
 from leaderboards.statistics.comparison import Comparison, compare, compare_all
 from leaderboards.statistics.significance import holm, permutation_test
 from tests.leaderboards.synthetic import write_model, write_run
@@ -229,23 +231,31 @@ def test_different_measurements_are_refused_with_both_digests(
 def test_folds_of_other_options_are_not_compared(tmp_path: Path) -> None:
     results = [*model(tmp_path, "alpha"), *model(tmp_path, "beta")]
     results[2] = read_result(tmp_path, write_run(tmp_path, fold=2, config={"backbone": "large"}))
-    with pytest.raises(BenchError, match=r"backbone = 'tiny', .*fold2_1shot with 'large'"):
+    with pytest.raises(BenchError, match=r"alpha on toy.* = 'tiny' on fold 0, 'large' on fold 2; "):
         compare_all(results)
 
 
 def test_two_models_of_one_name_are_not_compared(tmp_path: Path) -> None:
     own, other = model(tmp_path / "a", "alpha"), model(tmp_path / "b", "beta")
-    with pytest.raises(BenchError, match=r"there are two results of .*alpha.*give one another"):
+    with pytest.raises(
+        BenchError, match=r"alpha on toy, fixed-v1, 1-shot, is there twice; give one"
+    ):
         compare_all([*own, *own, *other])
 
 
-def test_nothing_marked_where_nothing_is_beats_all_marked() -> None:
-    a, b = (
-        EpisodeCounts(np.arange(2), np.zeros(2, np.int64), np.array(areas))
-        for areas in ([[0, 0, 9, 9], [4, 4, 5, 5]], [[0, 9, 0, 9], [4, 9, 0, 5]])
-    )
-    assert a.ious.tolist() == [1, 1]
-    assert b.ious.tolist() == [0, 4 / 9]
+def test_nothing_marked_where_nothing_is_beats_all_marked(tmp_path: Path) -> None:
+    result = read_result(tmp_path, write_run(tmp_path))
+    results = []
+    for name, absent in (("still", [0, 0, 400, 400]), ("loud", [0, 400, 0, 400])):
+        areas = result.counts.areas.copy()
+        areas[0] = absent
+        key, counts = replace(result.key, model=name), replace(result.counts, areas=areas)
+        results.append(replace(result, key=key, counts=counts))
+    found = compare(*([own] for own in results))
+    assert (found.wins, found.ties, found.losses) == (1, 39, 0)
+    assert (found.episodes[0].episode, found.episodes[0].a, found.episodes[0].b) == (0, 1, 0)
+    still, loud = (episodes_of([own]) for own in results)
+    assert (still[0].number, loud[-1].number) == (0, 0)
 
 
 def test_nothing_to_compare_says_so(tmp_path: Path) -> None:
