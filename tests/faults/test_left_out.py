@@ -26,8 +26,9 @@ def test_the_other_models_are_measured(root: Path, tmp_path: Path, workers: int)
         run_matrix(wanted, listener=listener)
     assert find_runs(tmp_path) == [KEY]
     assert [outcome.status for outcome in caught.value.outcomes] == ["left out", "measured"]
-    (note,) = listener.notes
-    assert note.startswith("wrong is left out: ") and "loss" in note
+    if workers == 1:  # two may measure the other first, and then the error says all
+        (note,) = listener.notes
+        assert note.startswith("wrong is left out: ") and "loss" in note
 
 
 def test_each_of_several_is_told(root: Path, tmp_path: Path) -> None:
