@@ -7,9 +7,10 @@ every episode, so that any two rows can be compared later by anyone, and where t
 """
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
@@ -27,6 +28,7 @@ from benchmarks import (
 )
 
 SCHEMA = 1
+T = TypeVar("T")
 Areas = tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt]
 
 
@@ -52,6 +54,20 @@ def committed_json(root: Path, key: RunKey) -> Path:
 def committed_masks(root: Path, key: RunKey) -> Path:
     """Where the masks of a run are, if they are kept: a table as runs keep it."""
     return committed_json(root, key).with_suffix(".predictions.parquet")
+
+
+def read_beside(path: Path, take: Callable[[dict[str, Any]], T]) -> T:
+    """What `take` makes of the JSON of a file beside the boards, or of {} where there is none.
+
+    Raises:
+        BenchError: if the file is damaged.
+    """
+    if not path.is_file():
+        return take({})
+    try:
+        return take(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BenchError(f"{path} is damaged ({error}); take it from the repository") from None
 
 
 def find_committed(root: Path) -> list[RunKey]:

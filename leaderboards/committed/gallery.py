@@ -4,12 +4,12 @@ They are drawn from photographs and masks that only the machine has that measure
 they stay where the boards are built again without them.
 """
 
-import json
 from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
-from benchmarks import BenchError, Gallery, Panel, Shown
+from benchmarks import Gallery, Panel, Shown
+from leaderboards.committed.files import read_beside
 
 GALLERY = "gallery.json"
 _URI = "data:image/jpeg;base64,"
@@ -21,14 +21,10 @@ def read_gallery(boards: Path) -> Gallery:
     Raises:
         BenchError: if the file is damaged.
     """
-    path = boards / GALLERY
-    if not path.is_file():
-        return {}
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        return {_place(name): list(map(_shown, own)) for name, own in body.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BenchError(f"{path} is damaged ({error}); take it from the repository") from None
+    return read_beside(
+        boards / GALLERY,
+        lambda body: {_place(name): list(map(_shown, own)) for name, own in body.items()},
+    )
 
 
 def add_to_gallery(kept: Gallery, drawn: Gallery) -> Gallery:

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks import BenchError, Result, RunKey, write_whole
-from leaderboards.committed.files import counts_digest
+from benchmarks import Result, RunKey, write_whole
+from leaderboards.committed.files import counts_digest, read_beside
 
 ROUNDING = 0.005  # of an episode's pixels, by which its counts may differ on another device
 VERIFIED = "verified.json"
@@ -88,14 +88,10 @@ def read_verified(boards: Path) -> dict[str, Verification]:
     Raises:
         BenchError: if the file is damaged.
     """
-    path = boards / VERIFIED
-    if not path.is_file():
-        return {}
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): Verification(**own) for name, own in body.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise BenchError(f"{path} is damaged ({error}); take it from the repository") from None
+    return read_beside(
+        boards / VERIFIED,
+        lambda body: {name: Verification(**own) for name, own in body.items()},
+    )
 
 
 def record_verified(boards: Path, found: Mapping[str, Verification]) -> Path:

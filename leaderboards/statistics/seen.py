@@ -8,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks import BenchError, RunRecord, shared_classes, write_whole
+from benchmarks import RunRecord, shared_classes, write_whole
+from leaderboards.committed.files import read_beside
 from leaderboards.statistics.scores import Row, Setting
 
 LEAKS = "leaks.json"
@@ -117,20 +118,16 @@ def read_leaks(boards: Path) -> Leaks:
     Raises:
         BenchError: if the file is damaged.
     """
-    path = boards / LEAKS
-    if not path.is_file():
-        return {}
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            str(name): {
-                str(tested): [(str(a), str(b), int(images), int(met)) for a, b, images, met in rows]
+    return read_beside(
+        boards / LEAKS,
+        lambda body: {
+            name: {
+                tested: [(str(a), str(b), int(images), int(met)) for a, b, images, met in rows]
                 for tested, rows in own.items()
             }
             for name, own in body.items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise BenchError(f"{path} is damaged ({error}); take it from the repository") from None
+        },
+    )
 
 
 def _met(
