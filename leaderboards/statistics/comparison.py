@@ -130,7 +130,7 @@ def compare(a: Sequence[Result], b: Sequence[Result]) -> Comparison:
         BenchError: if they have no fold in common, or were not measured on the same episodes;
             both digests are named. Also if the folds of one have no mean, see `other_option`.
     """
-    pairs = _pairs(a, b)
+    pairs = {fold: (own[0], own[1]) for fold, own in by_fold([a, b]).items()}
     differences = [_differ(pair) for pair in pairs.values()]
     episodes = [episode for pair in pairs.values() for episode in _episodes(pair)]
     gaps = [episode.a - episode.b for episode in episodes]
@@ -178,18 +178,27 @@ def setting_name(key: RunKey) -> str:
     return f"{key.dataset}, {key.protocol}, {key.shots}-shot"
 
 
-def _pairs(a: Sequence[Result], b: Sequence[Result]) -> dict[int, Pair]:
-    _check_row(a)
-    _check_row(b)
-    of_a = {result.key.fold: result for result in a}
-    of_b = {result.key.fold: result for result in b}
-    common = sorted(of_a.keys() & of_b.keys())
+def by_fold(rows: Sequence[Sequence[Result]]) -> dict[int, list[Result]]:
+    """The results of each fold that all rows have, in the rows' order.
+
+    Args:
+        rows: each one model's results in one setting, one a fold.
+
+    Raises:
+        BenchError: if there is no such fold, if the folds of one row have no mean, see
+            `other_option`, or if two rows were not measured on the same episodes.
+    """
+    for row in rows:
+        _check_row(row)
+    folds = [{result.key.fold: result for result in row} for row in rows]
+    common = sorted(set.intersection(*map(set, folds)))
     if not common:
-        raise BenchError(f"{a[0].key} and {b[0].key} have no fold in common; run one of both")
-    pairs = {fold: (of_a[fold], of_b[fold]) for fold in common}
-    for pair in pairs.values():
-        check_same(*pair)
-    return pairs
+        keys = " and ".join(str(row[0].key) for row in rows)
+        raise BenchError(f"{keys} have no fold in common; run one of both")
+    for fold in common:
+        for own in folds[1:]:
+            check_same(folds[0][fold], own[fold])
+    return {fold: [own[fold] for own in folds] for fold in common}
 
 
 def _check_row(results: Sequence[Result]) -> None:

@@ -15,7 +15,7 @@ from statistics import correlation as pearson
 import numpy as np
 
 from benchmarks import BenchError, Result, figures, intervals
-from leaderboards.statistics.comparison import check_same, setting_name
+from leaderboards.statistics.comparison import by_fold, setting_name
 
 POINTS = (0.005, 0.01, 0.02, 0.03, 0.05)
 
@@ -65,9 +65,10 @@ def power(
         points: differences in 0..1.
 
     Raises:
-        BenchError: if the two were not measured on the same episodes.
+        BenchError: if the two were not measured on the same episodes, or one not alike on all
+            folds.
     """
-    folds = _by_fold(models)
+    folds = list(by_fold(models).values())
     draws = [figures.draws(own) for own in folds]
     mious = [
         intervals.over_folds([fold[index].miou for fold in draws]) for index in range(len(models))
@@ -117,19 +118,3 @@ def powers(models: Sequence[Iterable[Result]], *, chance: float = 0.8) -> list[P
             if len(names) > 1:
                 raise BenchError(f"power is asked of one model at a time, not {', '.join(names)}")
     return [power(found, chance=chance) for found in shared.values()]
-
-
-def _by_fold(models: Sequence[Sequence[Result]]) -> list[list[Result]]:
-    """The results of each fold that all models have."""
-    folds: dict[int, list[Result]] = defaultdict(list)
-    for own in models:
-        for result in own:
-            folds[result.key.fold].append(result)
-    common = [found for _, found in sorted(folds.items()) if len(found) == len(models)]
-    if not common:
-        raise BenchError(
-            f"{' and '.join(str(own[0].key) for own in models)} have no fold in common"
-        )
-    for found in common:
-        check_same(found[0], found[-1])
-    return common

@@ -93,3 +93,10 @@ def test_different_lists_have_no_power(tmp_path: Path) -> None:
     other = read_result(tmp_path, write_run(tmp_path, name="beta", fold=1))
     with pytest.raises(BenchError, match="no fold in common"):
         power([[lone], [other]])
+
+
+def test_folds_of_other_options_have_no_power(tmp_path: Path) -> None:
+    alpha = model(tmp_path, "alpha")
+    alpha[2] = read_result(tmp_path, write_run(tmp_path, fold=2, config={"backbone": "large"}))
+    with pytest.raises(BenchError, match=r"alpha on toy.* = 'tiny' on fold 0, 'large' on fold 2; "):
+        power([alpha])
