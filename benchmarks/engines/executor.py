@@ -24,10 +24,14 @@ def make_executor(config: BenchConfig) -> Executor:
         return RayExecutor(_everywhere(config), _path(), _passed_on())
     workers = config.workers or 1
     if workers == 1:
+        import torch
+
         from benchmarks.config.loading import resolve_device
         from benchmarks.engines.serial import SerialExecutor
         from benchmarks.engines.worker import Worker
 
+        if config.worker_threads is not None:
+            torch.set_num_threads(config.worker_threads)
         return SerialExecutor(Worker(config, resolve_device(config.device)))
     from benchmarks.engines.local import LocalExecutor
     from benchmarks.engines.worker_process import Place

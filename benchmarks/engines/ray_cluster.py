@@ -45,7 +45,7 @@ class RayExecutor:
         passed_on: environment variables for the workers.
 
     Raises:
-        BenchError: if Ray is not installed, or there is no such cluster.
+        BenchError: if Ray is not installed, there is no such cluster, or a single device is named.
     """
 
     name = "ray"
@@ -60,6 +60,10 @@ class RayExecutor:
             _connect(self._ray, config)
         resources = self._ray.cluster_resources()
         gpus, processors = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
+        if config.device not in ("auto", "cpu", "cuda"):
+            raise BenchError(
+                f"--engine ray needs --device auto, cpu or cuda, not {config.device!r}"
+            )
         on_gpus = config.device == "cuda" or (config.device == "auto" and gpus > 0)
         threads = config.worker_threads or (None if on_gpus else 1)
         self.size = config.workers or max(1, gpus if on_gpus else processors // (threads or 1))

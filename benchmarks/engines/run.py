@@ -1,14 +1,14 @@
 """One run of the matrix, from its opening to its record, whoever does the work."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from benchmarks.config.matrix import Cell
 from benchmarks.config.schema import BenchConfig
 from benchmarks.engines.messages import Loaded, Measure, Measured
+from benchmarks.engines.sitting import Sitting
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.counting import Wanted
 from benchmarks.evaluation.plan import Batch, make_plan
@@ -16,26 +16,11 @@ from benchmarks.results import environment, kept_masks
 from benchmarks.results.agreement import check_same
 from benchmarks.results.describe import dataset_record, make_record, protocol_record
 from benchmarks.results.journal import Journal, Resume, is_complete
-from benchmarks.results.records import (
-    CacheRecord,
-    Course,
-    RunRecord,
-    Setup,
-    ShardRecord,
-    StagesRecord,
-    write_record,
-)
+from benchmarks.results.records import Course, RunRecord, Setup, ShardRecord, write_record
 from benchmarks.results.shards import SHARD_FILE, Shard, read_found
 from benchmarks.results.store import RunKey, Unfinished, previous_setup, read_result
 
 GIVE_UP = 10  # episodes that may fail in one sitting before the rest is not tried
-_NOTHING = CacheRecord(
-    image_encodes=0,
-    support_encodes=0,
-    naive_image_encodes=0,
-    naive_support_encodes=0,
-    peak_bytes=0,
-)
 
 Status = Literal["measured", "already complete", "unfinished", "shard measured", "left out"]
 
@@ -55,17 +40,6 @@ class Outcome:
     status: Status
     record: RunRecord | None
     unfinished: Unfinished | None = None
-
-
-@dataclass
-class _Totals:
-    """What is known of a sitting beside the rows."""
-
-    cache: CacheRecord = _NOTHING
-    stages: StagesRecord = field(default_factory=StagesRecord)
-    memory: int = 0
-    failures: int = 0
-    workers: dict[int, str] = field(default_factory=dict)  # the hardware of each
 
 
 class Run:
@@ -90,9 +64,7 @@ class Run:
         self._home = self.key.folder(config.results_root)
         self._folder = self._home if shard is None else shard.folder(self._home)
         self._journal: Journal | None = None
-        # Asked at the start: what is pulled or installed during a run is not what runs.
-        self._code, self._versions = environment.program(), environment.versions()
-        self._revision = environment.revision()
+        self._code = environment.program()  # at the start, as in `Sitting`
         self.remarks: list[str] = []
 
     @property
@@ -108,7 +80,7 @@ class Run:
     @property
     def gave_up(self) -> bool:
         """Whether so many episodes failed that it is no matter of an episode."""
-        return self._totals.failures >= GIVE_UP
+        return self._sitting.failures >= GIVE_UP
 
     @property
     def _open(self) -> Journal:
@@ -145,14 +117,15 @@ class Run:
         self._loaded = loaded
         if before is None:
             return None
-        if self._config.save_predictions and not kept_masks.keeps(self._folder):
+        kept = kept_masks.kept_kind(self._folder)
+        if self._config.save_predictions and kept is None:
             self.remarks.append(
                 f"{self.key}: no masks are kept of what is measured; --fresh keeps all of them"
             )
         if found is None:
             return None
         lacking = ",".join(sorted({*self._config.metrics} - {*before.metrics}))
-        if lacking and isinstance(found, RunRecord) and kept_masks.keeps(self._folder):
+        if lacking and isinstance(found, RunRecord) and kept is not None:
             raise BenchError(
                 f"{self.key} was measured without {lacking}, and kept its masks; count it with: "
                 f"bench score {self._folder} --metrics {lacking}"
@@ -206,8 +179,7 @@ class Run:
         Raises:
             BenchError: if another process measures it, or it was begun with another setup.
         """
-        self._started = datetime.now(UTC).isoformat(timespec="seconds")
-        self._totals = _Totals()
+        self._sitting = Sitting()
         grids, dataset = self._loaded.grids[self.cell.dataset.name], self.cell.dataset
         plan = make_plan(
             self.cell.episodes,
@@ -219,6 +191,17 @@ class Run:
         self._episodes = {e.index: e for batch in batches for e in batch.episodes}
         journal = Journal(self._folder, self._setup, resume)
         self._journal = journal.__enter__()
+        if journal.hardware and self._loaded.hardware not in journal.hardware:
+            self.remarks.append(
+                f"{self.key} was begun on {' + '.join(journal.hardware)} and goes on on "
+                f"{self._loaded.hardware}, whose last digits may differ"
+            )
+        # Of all episodes or of none, and in one way.
+        self._keep = (
+            kept_masks.kept_kind(self._folder)
+            if journal.rows
+            else self._config.save_predictions or None
+        )
         (self._folder / SHARD_FILE).unlink(missing_ok=True)
         done = {row.episode for row in journal.rows}
         self._left = {
@@ -241,7 +224,7 @@ class Run:
             batch=batch,
             wanted=self._left[batch.index],
             ahead=None if ahead is None else tuple(ahead),
-            keep=Wanted(self._config.save_predictions or None, self._setup.metrics),
+            keep=Wanted(self._keep, self._setup.metrics),
         )
 
     def take(self, worker: int, hardware: str, measured: Measured) -> int:
@@ -257,19 +240,14 @@ class Run:
                 f"{self.key}: a worker answered batch {measured.batch} with episodes {tried}; "
                 f"its code is not that of the runner"
             )
-        kind = self._config.save_predictions
-        if measured.masks and kind:
-            kept_masks.keep(self._folder, measured.masks, kind)
+        if measured.masks and self._keep:
+            kept_masks.keep(self._folder, measured.masks, self._keep)
         if measured.rows:
+            journal.met(hardware)
             journal.append(measured.rows, measured.seconds)
         for number, reason in measured.failed.items():
             journal.fail(number, reason)
-        totals = self._totals
-        totals.cache += measured.cache
-        totals.stages += measured.stages
-        totals.memory = max(totals.memory, measured.memory)
-        totals.failures += len(measured.failed)
-        totals.workers[worker] = hardware
+        self._sitting.take(worker, measured)
         return len(tried)
 
     def close(self) -> None:
@@ -293,7 +271,7 @@ class Run:
             if self._shard is not None:
                 self._finish_shard(self._shard, journal, engine)
                 return Outcome(self.key, "shard measured", None)
-            record = make_record(self._setup, journal, self._course(engine))
+            record = make_record(self._setup, journal, self._course(journal, engine))
             journal.finish(record, [episode.query for episode in self.cell.episodes])
             return Outcome(self.key, "measured", record)
         finally:
@@ -312,24 +290,13 @@ class Run:
             queries={number: self._episodes[number].query for number in sorted(self._episodes)},
             sittings=journal.sittings,
             code=self._code,
-            course=self._course(engine),
+            course=self._course(journal, engine),
         )
         write_record(self._folder / SHARD_FILE, record)
 
-    def _course(self, engine: str) -> Course:
-        own = self._totals
-        hardware = sorted(set(own.workers.values()) or {self._loaded.hardware})
-        return Course(
-            started=self._started,
-            hardware=" + ".join(hardware),
-            peak_memory_bytes=own.memory or environment.peak_memory(self._setup.device),
-            cache=own.cache,
-            stages=own.stages,
-            engine=engine,
-            workers=max(len(own.workers), 1),
-            versions=self._versions,
-            revision=self._revision,
-        )
+    def _course(self, journal: Journal, engine: str) -> Course:
+        hardware = sorted(journal.hardware) or [self._loaded.hardware]
+        return self._sitting.course(self._setup.device, " + ".join(hardware), engine)
 
     def halve(self) -> None:
         """Begin anew with half the batch: one run has one, or its bits would depend on memory.
@@ -341,8 +308,9 @@ class Run:
         size = self._setup.batch_size
         if self._config.batch_size != "auto" or size == 1:
             raise BenchError(
-                f"{self.key}: out of memory with batches of {size}; use a smaller "
-                f"--batch-size, --dtype bf16, or a smaller --cache-size"
+                f"{self.key}: out of memory with batches of {size}; use "
+                f"{'a smaller --batch-size, ' if size > 1 else ''}--dtype bf16, or a smaller "
+                f"--cache-size"
             )
         self._setup = self._setup.model_copy(update={"batch_size": size // 2})
         self.remarks.append(f"{self.key}: out of memory, again with batches of {size // 2}")

@@ -185,6 +185,7 @@ class _Dispatcher:
             self._check(answer)
             self._hardware[worker] = answer.hardware
             self._schedule.loaded(worker, answer.seconds)
+            self._check_images(answer)
             return
         if isinstance(answer, NotLoaded):
             self._schedule.loaded(worker, 0.0)
@@ -252,6 +253,25 @@ class _Dispatcher:
                     f"packages and kind of device"
                 )
 
+    def _check_images(self, loaded: Loaded) -> None:
+        """Leave a model that reads pixels out on datasets that have none."""
+        blind = [
+            run
+            for run in self._runs.values()
+            if loaded.reads_pixels
+            and self._load_of[run.number] == loaded.number
+            and not run.cell.dataset.has_images
+            and run.number not in self._outcomes
+        ]
+        name = self._models[loaded.number].name
+        for dataset in dict.fromkeys(run.cell.dataset.name for run in blind):
+            error = BenchError(
+                f"{name} reads pixels, but dataset {dataset!r} was prepared with --no-images: "
+                f"prepare it with its images, or run models that read none, as floors"
+            )
+            own = [run for run in blind if run.cell.dataset.name == dataset]
+            self._leave_out(name, own, error)
+
     def _open(self, run: Run) -> None:
         loaded = self._loaded[self._load_of[run.number]]
         try:
@@ -268,6 +288,7 @@ class _Dispatcher:
 
     def _attempt(self, run: Run, resume: Resume) -> None:
         batches = run.open(resume)
+        self._say(run)
         attempt = next(self._numbers)
         self._attempts = {a: r for a, r in self._attempts.items() if r != run.number}
         self._attempts[attempt] = run.number
@@ -284,7 +305,6 @@ class _Dispatcher:
         except BenchError as error:
             self._leave_out(str(run.key), [run], error)
             return
-        self._say(run)
         self._attempt(run, "fresh")
 
     def _finish(self, run: Run) -> None:

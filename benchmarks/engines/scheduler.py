@@ -19,6 +19,7 @@ from benchmarks.evaluation.plan import Batch, cut_near
 
 _SLOW = 3.0  # times the usual duration after which a batch is given to another worker too
 _SLOW_SECONDS = 2.0  # and so many seconds at least
+_SLOW_FIRST = 60.0  # seconds, of a run none of whose batches is in yet
 _NEAR = 8  # a cut may move by one in so many batches to fall between two classes
 _STRIKES = 3  # times that workers may be lost over one task
 
@@ -316,14 +317,14 @@ class Schedule:
 
     def _rescue(self, me: _Worker, now: float) -> Lease | int | None:
         """A batch that another worker has been at for too long, or the model that it needs."""
-        mine = [task.batch for task, _ in me.held if isinstance(task, Lease)]
         for other in self._workers:
             for task, since in other.held:
                 if other is me or not isinstance(task, Lease) or not self._wanted(task):
                     continue
                 own = self._runs[task.run]
-                usual = (own.pace or 0.0) * len(task.batch.episodes)
-                if now - since <= max(_SLOW_SECONDS, _SLOW * usual) or task.batch in mine:
+                usual = own.pace and own.pace * len(task.batch.episodes)
+                limit = _SLOW_FIRST if usual is None else max(_SLOW_SECONDS, _SLOW * usual)
+                if now - since <= limit or self._workers_at(task) > 1:
                     continue
                 if own.load != me.load:
                     return own.load
@@ -331,6 +332,11 @@ class Schedule:
                 me.held.append((lease, now))
                 return lease
         return None
+
+    def _workers_at(self, lease: Lease) -> int:
+        return sum(
+            any(_name(task) == _name(lease) for task, _ in worker.held) for worker in self._workers
+        )
 
 
 def _name(task: LoadModel | Lease) -> LoadModel | tuple[int, int]:

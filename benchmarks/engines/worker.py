@@ -2,6 +2,7 @@
 
 import gc
 import time
+import traceback
 from collections.abc import Mapping
 
 import torch
@@ -21,6 +22,7 @@ from benchmarks.engines.messages import (
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.cache import FeatureCache, Tier
 from benchmarks.evaluation.evaluator import Evaluator
+from benchmarks.evaluation.failure import reason
 from benchmarks.evaluation.loader import Loader
 from benchmarks.protocols.catalog import get_protocol
 from benchmarks.results import environment
@@ -78,7 +80,7 @@ class Worker:
 
         Raises:
             BenchError, DatasetError, ModelError: what the user has to mend, unless it is a model
-                that cannot be loaded, which is answered.
+                that cannot be loaded: that is answered.
         """
         if isinstance(task, Measure):
             return self._measure(task)
@@ -87,6 +89,10 @@ class Worker:
         except (BenchError, DatasetError, ModelError) as error:
             # Without the frames, which may hold a half-loaded model.
             return NotLoaded(task.number, error.with_traceback(None))
+        except Exception as error:  # a model is anyone's code and may raise anything
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            said = f"{reason(error)} ({place.filename}, line {place.lineno})"
+            return NotLoaded(task.number, ModelError(f"{task.model.name} cannot be loaded: {said}"))
 
     def _free(self) -> None:
         for evaluator in self._evaluators.values():
@@ -103,8 +109,6 @@ class Worker:
         trained_on = training(model, task.model)
         batch = trait(model, "encode_batch") if self._device.type == "cuda" else 1
         reads_pixels = trait(model, "image_reads_pixels") or trait(model, "support_reads_pixels")
-        if reads_pixels:
-            self._check_images(task.model.name)
         self._evaluators = {
             name: Evaluator(model, loader, self._cache, self._device, encode_batch=batch)
             for name, loader in self._loaders.items()
@@ -124,14 +128,6 @@ class Worker:
             grids={name: _grids(model, dataset) for name, dataset in self._datasets.items()},
         )
 
-    def _check_images(self, model: str) -> None:
-        for name, dataset in self._datasets.items():
-            if not dataset.has_images:
-                raise DatasetError(
-                    f"{model} reads pixels, but dataset {name!r} was prepared with --no-images: "
-                    "prepare it with its images, or run models that read none, as floors"
-                )
-
     def _measure(self, task: Measure) -> Measured | NoMemory:
         if task.attempt != self._attempt:
             self._attempt = task.attempt
@@ -139,18 +135,21 @@ class Worker:
         evaluator, protocol = self._evaluators[task.dataset], get_protocol(task.protocol)
         if task.ahead is not None:
             evaluator.expect(task.ahead, protocol.prompt)
-        try:
-            tried = evaluator.measure(
-                task.batch,
-                protocol,
-                wanted=task.wanted,
-                seed=task.seed,
-                keep=task.keep,
-            )
-        except MemoryError:
-            self._cache.clear()
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
+        for _ in range(2):  # again without what the cache holds, before less is asked of the model
+            try:
+                tried = evaluator.measure(
+                    task.batch,
+                    protocol,
+                    wanted=task.wanted,
+                    seed=task.seed,
+                    keep=task.keep,
+                )
+                break
+            except MemoryError:
+                self._cache.clear()
+                if self._device.type == "cuda":
+                    torch.cuda.empty_cache()
+        else:
             return NoMemory(task.attempt)
         encodes = evaluator.encodes
         return Measured(

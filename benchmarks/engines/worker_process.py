@@ -28,7 +28,9 @@ class Raised:
     @classmethod
     def of(cls, error: Exception) -> "Raised":
         """Errors for the user cross as they are, all others with their traceback in words."""
-        if isinstance(error, (BenchError, DatasetError, ModelError, OSError)):
+        # Of a library's own kinds of OSError, who knows whether they can be made anew.
+        disk = isinstance(error, OSError) and type(error).__module__ == "builtins"
+        if disk or isinstance(error, (BenchError, DatasetError, ModelError)):
             return cls(error)
         return cls(RuntimeError("a worker failed\n" + "".join(traceback.format_exception(error))))
 

@@ -96,12 +96,12 @@ def measure_again(
         plan = make_plan(episodes, evaluator.grid_of, setup.batch_size, protocol.ways)
         found: dict[int, Areas] = {}
         for part in plan.batches:
-            own = {episode.index for episode in part.episodes} & set(wanted)
-            if own:
+            own = {episode.index for episode in part.episodes}
+            if own & set(wanted):
                 tried = evaluator.measure(part, protocol, wanted=own, seed=setup.episodes.digest)
                 for number, reason in tried.failed.items():
                     raise BenchError(f"the model fails on episode {number}: {reason}")
-                found |= {row.episode: row.areas for row in tried.rows}
+                found |= {row.episode: row.areas for row in tried.rows if row.episode in wanted}
         return found
     finally:
         loader.close()

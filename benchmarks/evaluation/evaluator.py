@@ -326,7 +326,9 @@ class Evaluator:
 
     def _pixels(self, image_ids: Sequence[str], reads: bool) -> Tensor:
         if not reads:
-            return torch.zeros(()).expand(self.encode_batch, 3, *self.grid_of(image_ids[0]))
+            return torch.zeros((), device=self.device).expand(
+                self.encode_batch, 3, *self.grid_of(image_ids[0])
+            )
         with self._stage("load"), self._loading():
             pixels = [self.loader.image(image_id, self.model.geometry) for image_id in image_ids]
             stacked: Tensor = filled(torch.stack(pixels), self.encode_batch)

@@ -67,7 +67,7 @@ def _hsnet(side: int | None, suffix: str, source: str) -> Protocol:
         recipe="hsnet",
         side=side,
         undrawn="zero",
-        episodes="1000 (FSS-1000: 2400)",
+        episodes="1000 on pascal and coco; elsewhere as published",
         seed="0",
         repeats=True,
         source=source,

@@ -1,5 +1,6 @@
 """What a result says of the machine it was measured on: an allow-list, nothing else."""
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -12,7 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGES = (
-    "fss-bench", "torch", "numpy", "pillow", "diffusers", "transformers", "scipy", "pycocotools",
+    "fss-bench", "torch", "numpy", "pillow", "diffusers", "transformers", "scipy", "pot",
+    "pycocotools",
 )  # fmt: skip
 
 
@@ -68,7 +70,6 @@ def process() -> str:
     return f"{socket.gethostname()}, process {os.getpid()}"
 
 
-@cache
 def hardware(device: str) -> str:
     """The GPU's name, or the processor's with the number of threads in use."""
     import torch
@@ -78,6 +79,7 @@ def hardware(device: str) -> str:
     return f"{_processor()}, {torch.get_num_threads()} threads"
 
 
+@cache
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -88,15 +90,18 @@ def _processor() -> str:
 
 
 def reset_peak_memory(device: str) -> None:
-    """Let the peak of a GPU begin anew; that of a process cannot."""
+    """Let the peak begin anew: of a GPU, and where the kernel is Linux of this process."""
     if device.startswith("cuda"):
         import torch
 
         torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_memory(device: str) -> int:
-    """Peak bytes: of this process on a CPU, allocated by torch on a GPU since the last reset."""
+    """Peak bytes since the last reset: of this process on a CPU, allocated by torch on a GPU."""
     if device.startswith("cuda"):
         import torch
 

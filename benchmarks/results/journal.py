@@ -1,7 +1,8 @@
 """The journal of a run under way: appended, never rewritten, and made a result at the end.
 
 A header line says what is measured, and by what code, then comes one line a batch or failed
-episode. A process killed at any moment leaves at most a torn last line, which is cut off on resume.
+episode, and one for each hardware at its first batch. A process killed at any moment leaves at most
+a torn last line, which is cut off on resume; a line that is damaged otherwise costs its own batch.
 """
 
 import errno
@@ -72,6 +73,7 @@ class Contents:
     header: dict[str, Any] | None = None
     rows: list[Row] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
+    hardware: list[str] = field(default_factory=list)
     seconds: float = 0.0
     end: int = 0
 
@@ -82,6 +84,8 @@ class Contents:
             self.header = {"setup": setup, "code": code, "sittings": _number(entry["sittings"])}
         elif "failed" in entry:
             self.failed[_number(entry["failed"])] = str(entry["reason"])
+        elif "hardware" in entry:
+            self.hardware.append(str(entry["hardware"]))
         else:
             batch = [row_of(*own) for own in entry["rows"]]
             self.seconds += float(entry["seconds"])
@@ -105,18 +109,19 @@ def _finite(value: Any) -> float:
 
 
 def read_journal(path: Path) -> Contents:
-    """Its lines as far as they are whole."""
+    """Those of its lines that are whole."""
     contents = Contents()
     if not path.exists():
         return contents
+    place = 0
     for line in path.read_bytes().splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            break
+        place += len(line)
         try:
-            contents.add(json.loads(line))
+            if line.endswith(b"\n"):
+                contents.add(json.loads(line))
+                contents.end = place
         except (ValueError, KeyError, TypeError, RecursionError):
-            break
-        contents.end += len(line)
+            continue
     return contents
 
 
@@ -131,11 +136,12 @@ class Journal:
     Attributes:
         rows: of every episode that is measured.
         failed: what was raised, by number, by episodes whose last try failed.
+        hardware: what they were measured on, in all sittings.
 
     Raises:
         BenchError: if another process measures this run or has just finished it, the folder
-            cannot be written, or a resumed run differs in its setup or code (the difference is
-            named).
+            cannot be written, a resumed run differs in its setup or code (the difference is
+            named), or the journal does not say any more what its rows were measured with.
     """
 
     def __init__(self, folder: Path, setup: Setup, resume: Resume = "resume") -> None:
@@ -174,18 +180,30 @@ class Journal:
         found = read_journal(self._path)
         setup, code = self._setup.model_dump(mode="json"), environment.program()
         # What was begun and measured nothing binds nobody: its first batch may be what failed.
-        if self._resume == "fresh" or found.header is None or not found.rows:
+        if self._resume == "fresh" or not found.rows:
             kept_masks.forget(self.folder)  # before the journal is new
             found, self.sittings = Contents(), 1
+        elif found.header is None:
+            raise BenchError(
+                f"{self._path} holds {len(found.rows)} episodes, but its first line is damaged and "
+                f"does not say what measured them; start again with --fresh"
+            )
         else:
             before = {**found.header["setup"], "code": found.header["code"]}
             check_same(self.folder, before, {**setup, "code": code})
             self.sittings = found.header["sittings"] + 1
         self.rows, self.failed, self.seconds = found.rows, found.failed, found.seconds
+        self.hardware = found.hardware
         self._file = self._path.open("r+b" if found.end else "wb")
         self._file.seek(found.end)
         self._file.truncate()
         self._append({"setup": setup, "code": code, "sittings": self.sittings})
+
+    def met(self, hardware: str) -> None:
+        """Record what the rows that come next were measured on."""
+        if hardware not in self.hardware:
+            self.hardware.append(hardware)
+            self._append({"hardware": hardware})
 
     def append(self, rows: Sequence[Row], seconds: float) -> None:
         """Add the rows of one batch and the time it took.

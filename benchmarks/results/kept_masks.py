@@ -118,9 +118,16 @@ def gather(parts: Sequence[Path], folder: Path) -> None:
         _write(folder / TABLE, rows.values())
 
 
+def kept_kind(folder: Path) -> Kind | None:
+    """How a run's folder keeps masks of it; None if it has none."""
+    if (folder / FOLDER).is_dir():
+        return "png"
+    return "rle" if any((folder / name).is_file() for name in (TABLE, LINES)) else None
+
+
 def keeps(folder: Path) -> bool:
     """Whether a run's folder has masks of it."""
-    return (folder / FOLDER).is_dir() or any((folder / name).is_file() for name in (TABLE, LINES))
+    return kept_kind(folder) is not None
 
 
 def read_kept(folder: Path, episode: int) -> Mask | None:

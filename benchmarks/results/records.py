@@ -100,13 +100,13 @@ class ProtocolRecord(_Record):
 class CacheRecord(_Record):
     """How much work the cache saved in the last sitting, over all workers."""
 
-    image_encodes: int = Field(description="an image counts once for each part kept by itself")
-    support_encodes: int
+    image_encodes: int = Field(0, description="an image counts once for each part kept by itself")
+    support_encodes: int = 0
     naive_image_encodes: int = Field(
-        description="without a cache: every query, supports too if needed, in all parts"
+        0, description="without a cache: every query, supports too if needed, in all parts"
     )
-    naive_support_encodes: int = Field(description="without a cache: K an episode")
-    peak_bytes: int = Field(description="of the worker that held most")
+    naive_support_encodes: int = Field(0, description="without a cache: K an episode")
+    peak_bytes: int = Field(0, description="of the worker that held most")
 
     def __add__(self, other: "CacheRecord") -> "CacheRecord":
         """Both together."""

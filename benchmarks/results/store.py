@@ -5,11 +5,12 @@ rows become `episodes.parquet`, `run.json` is written, and the journal goes last
 the disk. Episodes that failed are tried again on resume; a run that lacks one has no result.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import EpisodeCounts
@@ -91,17 +92,17 @@ class Unfinished:
 
 
 def previous_setup(folder: Path) -> Setup | None:
-    """The setup of a finished or begun run; None where there is neither.
+    """The setup of a finished run, or of one that was begun; None where nothing is measured.
 
     Raises:
         BenchError: if `run.json` is damaged.
     """
     if is_complete(folder):
         return read_record(folder / "run.json").setup
+    begun = read_journal(folder / "journal.jsonl")
     try:
-        with (folder / "journal.jsonl").open("rb") as file:
-            return Setup.model_validate(json.loads(file.readline())["setup"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Setup.model_validate(begun.header["setup"]) if begun.header and begun.rows else None
+    except ValidationError:
         return None
 
 

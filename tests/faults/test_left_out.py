@@ -12,6 +12,7 @@ from benchmarks.results.store import RunKey, find_runs
 from tests.benchmarks.evaluation.test_evaluator import Quiet
 from tests.faults.runs import EPISODES, KEY, config
 from tests.faults.test_out_of_memory import HUNGRY
+from tests.tiny import ColourModel
 
 WRONG = {"model": "tests.tiny:ColourModel", "options": {"loss": 1}}
 RIGHT = {"name": "colour", "model": "tests.tiny:ColourModel"}
@@ -29,6 +30,21 @@ def test_the_other_models_are_measured(root: Path, tmp_path: Path, workers: int)
     if workers == 1:  # two may measure the other first, and then the error says all
         (note,) = listener.notes
         assert note.startswith("wrong is left out: ") and "loss" in note
+
+
+class Broken(ColourModel):
+    """Fails in its constructor, as anyone's code may."""
+
+    def __init__(self, gain: float) -> None:
+        raise KeyError("state_dict")
+
+
+def test_so_is_one_whose_code_fails_as_it_is_loaded(root: Path, tmp_path: Path) -> None:
+    models = [{"name": "broken", "model": f"{__name__}:Broken"}, RIGHT]
+    said = r"^broken cannot be loaded: KeyError: 'state_dict' \(.*test_left_out\.py, line \d+\)$"
+    with pytest.raises(LeftOut, match=said):
+        run_matrix(config(root, tmp_path, models=models), listener=Quiet())
+    assert find_runs(tmp_path) == [KEY]
 
 
 def test_each_of_several_is_told(root: Path, tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ class Labels(Whole):
         return replace(content, images=images)
 
 
+class OtherName(Tiny):
+    """The whole under another name."""
+
+    name = dataset = "other"
+
+
 def config(root: Path, builder: type[Tiny], *models: dict[str, str]) -> BenchConfig:
     prepare(builder(TinyOptions(images=24)), PrepareOptions(root / "data", shots=(1, 2)))
     return tiny_config(root, models=list(models), datasets=[{"name": "tiny", "shots": [1]}])
@@ -84,3 +90,14 @@ def test_what_reads_pixels_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(LeftOut, match="colour reads pixels, but dataset 'tiny'") as raised:
         run_matrix(wanted, listener=Quiet())
     assert "\n" not in str(raised.value)
+
+
+def test_it_is_left_out_on_the_labels_alone(tmp_path: Path) -> None:
+    config(tmp_path, Labels)
+    wanted = config(tmp_path, OtherName, COLOUR)
+    datasets = [{"name": name, "shots": [1]} for name in ("tiny", "other")]
+    wanted = wanted.model_validate({**dict(wanted), "datasets": datasets})
+    with pytest.raises(LeftOut, match=r"^colour reads pixels.*'tiny'[^\n]*$") as raised:
+        run_matrix(wanted, listener=Quiet())
+    found = [(own.key.dataset, own.status) for own in raised.value.outcomes]
+    assert found == [("tiny", "left out")] * 2 + [("other", "measured")] * 2

@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.config.matrix import cells
 from benchmarks.config.schema import BenchConfig
@@ -129,7 +130,7 @@ def test_memory_that_runs_out_in_one_worker_halves_the_batches_of_all(
     root: Path, tmp_path: Path, alone: Areas
 ) -> None:
     listener = Quiet()
-    models = breaking("Full", tmp_path / "marks")
+    models = breaking("Full", tmp_path / "marks", times=3)  # so that one is full twice in a row
     wanted = config(root, tmp_path / "r", workers=2, models=models, datasets=ONE_RUN)
     outcome = run_matrix(wanted, listener=listener)[0]
     assert outcome.record is not None
@@ -162,8 +163,20 @@ def test_each_worker_has_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
         _devices("cuda", 3)
 
 
-def test_a_worker_computes_with_its_own_number_of_threads(root: Path, tmp_path: Path) -> None:
-    wanted = config(root, tmp_path, datasets=ONE_RUN, workers=2, worker_threads=2)
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Leaves torch's number of threads as it was."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_computes_with_its_own_number_of_threads(
+    root: Path, tmp_path: Path, workers: int
+) -> None:
+    wanted = config(root, tmp_path, datasets=ONE_RUN, workers=workers, worker_threads=2)
     record = run_matrix(wanted, listener=Quiet())[0].record
     assert record is not None
     assert record.hardware.endswith(", 2 threads")

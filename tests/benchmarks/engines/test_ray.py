@@ -126,6 +126,16 @@ def test_without_ray_the_message_says_what_to_install(monkeypatch: pytest.Monkey
         _imported()
 
 
+@pytest.mark.parametrize("device", ["cuda:0", "cuad"])
+def test_a_single_device_of_a_cluster_cannot_be_named(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"GPU": 4, "CPU": 8})
+    with pytest.raises(BenchError, match=f"--device auto, cpu or cuda, not '{device}'"):
+        RayExecutor(BenchConfig(engine="ray", device=device), [], {})
+
+
 def test_a_cluster_of_its_own_is_no_other_that_is_named_somewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

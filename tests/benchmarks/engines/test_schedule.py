@@ -159,6 +159,21 @@ def test_the_batch_of_a_slow_worker_is_given_to_an_idle_one() -> None:
     assert len(site.counted) == 2
 
 
+def test_a_slow_batch_is_given_to_one_other_worker() -> None:
+    site = Site([[1]], workers=4)
+    site.fill(1)
+    for worker in range(4):
+        site.answer(worker)
+    site.fill(1)
+    assert [len(queue) for queue in site.queues] == [1, 0, 0, 0]
+    site.now += 10  # nobody knows yet how long such a batch takes
+    site.fill(1)
+    assert [len(queue) for queue in site.queues] == [1, 0, 0, 0]
+    site.now += 60
+    site.fill(1)
+    assert [len(queue) for queue in site.queues] == [1, 1, 0, 0]
+
+
 def test_work_of_a_lost_worker_goes_to_one_that_has_another_model() -> None:
     site = Site([[1], [30]], workers=2)
     site.fill(1)

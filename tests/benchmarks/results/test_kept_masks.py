@@ -176,8 +176,20 @@ def test_a_run_that_is_broken_off_goes_on_with_its_masks(root: Path) -> None:
             file.write(b'{"episode":7,"size":[3')
     run_matrix(wanted, listener=Quiet())
     assert same_masks(root / "broken", root / "rle")
+    with pytest.raises(KeyboardInterrupt):
+        run_matrix(wanted, resume="fresh", listener=Stop(3))
+    run_matrix(config(root, "broken", save_predictions=False), listener=Quiet())
+    assert same_masks(root / "broken", root / "rle")
     run_matrix(config(root, "broken", save_predictions=False), resume="fresh", listener=Quiet())
     assert not list((root / "broken").rglob("predictions*"))
+
+
+def test_a_run_that_was_begun_without_masks_keeps_none(root: Path) -> None:
+    """Those of its last episodes alone would look like all."""
+    with pytest.raises(KeyboardInterrupt):
+        run_matrix(config(root, "late", save_predictions=False), listener=Stop(3))
+    run_matrix(config(root, "late"), listener=Quiet())
+    assert not list((root / "late").rglob("predictions*"))
 
 
 def test_pictures_are_drawn_of_either_form(root: Path, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_journal_cut_at_any_byte_goes_on_to_the_same_result(
         b"\n",
     ],
 )
-def test_a_damaged_line_cuts_off_itself_and_what_follows(
+def test_a_damaged_line_costs_its_own_batch_alone(
     folder: Path, whole: pa.Table, damage: bytes
 ) -> None:
     go_on(folder, stop=4)
@@ -148,10 +148,21 @@ def test_a_damaged_line_cuts_off_itself_and_what_follows(
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:2], damage, *lines[3:]]))
     with Journal(folder, SETUP) as journal:
-        assert journal.rows == batch(0)
-        assert journal.seconds == 0.25
+        assert journal.rows == batch(0) + batch(2) + batch(3)
+        assert journal.seconds == 0.75
     go_on(folder)
     assert pq.read_table(folder / "episodes.parquet").equals(whole)
+
+
+def test_rows_without_what_measured_them_are_not_thrown_away(folder: Path) -> None:
+    go_on(folder, stop=3)
+    path = folder / "journal.jsonl"
+    path.write_bytes(damaged := b"{" + path.read_bytes())
+    with pytest.raises(BenchError, match=r"12 episodes, but its first line is damaged.*--fresh"):
+        Journal(folder, SETUP).__enter__()
+    assert path.read_bytes() == damaged
+    with Journal(folder, SETUP, "fresh") as journal:
+        assert journal.rows == []
 
 
 WRITER = """
@@ -321,7 +332,7 @@ def test_a_run_that_measured_nothing_binds_nobody(folder: Path) -> None:
     other = make_setup(count=len(ROWS), dtype="bf16")
     with Journal(folder, other) as journal:
         assert journal.sittings == 1
-    assert previous_setup(folder) == other
+    assert previous_setup(folder) is None
 
 
 def test_find_runs_lists_whole_runs_in_order_and_nothing_else(tmp_path: Path) -> None:
