@@ -23,7 +23,7 @@ from benchmarks.errors import BenchError
 from benchmarks.evaluation.cache import FeatureCache, Tier
 from benchmarks.evaluation.evaluator import Evaluator
 from benchmarks.evaluation.failure import reason
-from benchmarks.evaluation.loader import Loader
+from benchmarks.evaluation.loader import Loader, Stores
 from benchmarks.protocols.catalog import get_protocol
 from benchmarks.results import environment
 from benchmarks.results.describe import model_record, training
@@ -63,8 +63,10 @@ class Worker:
             name: PreparedDataset(config.data_root, name)
             for name in dict.fromkeys(wanted.name for wanted in config.datasets)
         }
+        stores = Stores()
         self._loaders = {
-            name: Loader(dataset, config.threads) for name, dataset in self._datasets.items()
+            name: Loader(dataset, config.threads, stores)
+            for name, dataset in self._datasets.items()
         }
         self._evaluators: Mapping[str, Evaluator] = {}
         self._attempt: int | None = None

@@ -96,6 +96,7 @@ class Evaluator:
         self._prompt = prompt
         self._stretch = stretch
         self._steps = {batch.index: step for step, batch in enumerate(stretch)}
+        self.loader.look_elsewhere()
         self.cache.schedule(self._keys(batch) for batch in stretch)
 
     def measure(

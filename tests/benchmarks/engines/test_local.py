@@ -14,6 +14,7 @@ from benchmarks.config.matrix import cells
 from benchmarks.config.schema import BenchConfig
 from benchmarks.engines.executor import _devices, _share
 from benchmarks.engines.local import LocalExecutor
+from benchmarks.engines.messages import Event
 from benchmarks.engines.run import Outcome
 from benchmarks.engines.runner import LeftOut, run_matrix
 from benchmarks.engines.worker_process import Place
@@ -54,6 +55,23 @@ def breaking(kind: str, folder: Path, **options: object) -> list[dict[str, objec
     return [{"name": "colour", "model": model, "options": {"folder": str(folder), **options}}]
 
 
+@pytest.fixture
+def punctual(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody begins before all workers have loaded their model."""
+    wait = LocalExecutor.wait
+    loaded: list[Event] = []
+
+    def all_first(self: LocalExecutor, seconds: float | None) -> Sequence[Event]:
+        if loaded:
+            return wait(self, seconds)
+        while len(loaded) < self.size:
+            loaded.extend(wait(self, None))
+        return loaded
+
+    monkeypatch.setattr(LocalExecutor, "wait", all_first)
+
+
+@pytest.mark.usefixtures("punctual")
 def test_two_workers_measure_what_one_does(root: Path, tmp_path: Path, alone: Areas) -> None:
     wanted = config(root, tmp_path / "results", workers=2, save_predictions=True)
     outcomes = run_matrix(wanted, listener=Quiet())

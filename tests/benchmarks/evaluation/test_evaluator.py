@@ -256,8 +256,8 @@ def late_images(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     late, image = [], Loader.image
 
     def watched(loader: Loader, image_id: str, geometry: Geometry) -> Tensor:
-        key = (image_id, geometry)
-        if key not in loader._pending and key not in loader._pixels:
+        key = (loader.dataset.digest, image_id, geometry)
+        if key not in loader._pending and key not in loader._stores.pixels:
             late.append(image_id)
         return image(loader, image_id, geometry)
 
