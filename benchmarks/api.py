@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from benchmarks.config.file import check_name, root
 from benchmarks.config.schema import BenchConfig
-from benchmarks.errors import BenchError
+from benchmarks.errors import BenchError, first_wrong
 from benchmarks.evaluation import intervals, metrics, questions
 from benchmarks.evaluation.intervals import ClassClusters, Draws, Figure, Interval
 from benchmarks.evaluation.metrics import EpisodeCounts, known_metrics
@@ -79,6 +79,7 @@ __all__ = [
     "figures",
     "find_runs",
     "find_unfinished",
+    "first_wrong",
     "get_protocol",
     "intervals",
     "is_complete",

@@ -11,7 +11,7 @@ __all__ = ["Built", "Comparison", "compare", "leaderboard"]
 
 
 def compare(*scores: Evaluation) -> list[Comparison]:
-    """Every two models episode by episode, in every setting that they share.
+    """Every two models episode by episode, in every setting of which they share a fold.
 
     Args:
         scores: as `benchmarks.evaluate` and `benchmarks.load_results` give them.

@@ -1,6 +1,6 @@
 """`bench compare`: is one model better than another, by how much, and where."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from benchmarks.cli.options.params import (
 )
 
 if TYPE_CHECKING:
+    from benchmarks.results.store import Result, RunKey
     from datasets_prep.episodes.episode import Episode
     from leaderboards.statistics.comparison import Comparison
 
@@ -67,22 +68,27 @@ def command(
     """
     from dataclasses import asdict
 
-    from benchmarks import evaluations
     from benchmarks.config.file import root
-    from leaderboards import compare
     from leaderboards.committed.collect import Places
+    from leaderboards.statistics.comparison import compare_all
 
     places = Places(root("results_root", results_root), boards / "results")
     found = places.named(names, dataset=dataset, protocol=protocol, shots=shots)
     asked = [result.key.model for result in found]
-    comparisons = compare(*sorted(evaluations(found), key=lambda own: asked.index(own.model)))
+
+    def order(result: "Result") -> tuple[int, str, str, int]:
+        key = result.key
+        return asked.index(key.model), key.dataset, key.protocol, key.shots
+
+    comparisons = compare_all(sorted(found, key=order), lambda text: click.echo(text, err=True))
     if as_json:
         print_json([asdict(comparison) for comparison in comparisons])
     else:
         _print(comparisons)
     if pictures is not None:
+        results = {result.key: result for result in found}
         for comparison in comparisons:
-            _draw(comparison, pictures, data_root, places.store)
+            _draw(comparison, results, pictures, data_root, places.store)
 
 
 def _print(comparisons: Sequence["Comparison"]) -> None:
@@ -91,7 +97,7 @@ def _print(comparisons: Sequence["Comparison"]) -> None:
     numbers = ("a", "b", "a - b (95%)", "FB-IoU (95%)", "p", "p (Holm)", "won", "tied", "lost")
     rows = [
         (
-            own.setting + (f", {len(own.folds)} of {own.of} folds" if own.lacks_folds else ""),
+            own.setting + own.part,
             f"{own.a} - {own.b}",
             f"{100 * own.a_miou:.1f}",
             f"{100 * own.b_miou:.1f}",
@@ -106,6 +112,10 @@ def _print(comparisons: Sequence["Comparison"]) -> None:
         for own in comparisons
     ]
     print_table(("setting", "a - b", *numbers), rows, title="mIoU in percent", right=numbers)
+    for text in dict.fromkeys(
+        f"{own.setting}: {what}" for own in comparisons for what in own.mixed
+    ):
+        click.echo(text)
     if len({(own.a, own.b) for own in comparisons}) > 1:
         return
     for own in comparisons:
@@ -127,23 +137,35 @@ def _print(comparisons: Sequence["Comparison"]) -> None:
         )
 
 
-def _draw(comparison: "Comparison", folder: Path, data_root: Path | None, store: Path) -> None:
+def _draw(
+    comparison: "Comparison",
+    results: "Mapping[RunKey, Result]",
+    folder: Path,
+    data_root: Path | None,
+    store: Path,
+) -> None:
     """One picture for each model and episode, as `bench show` draws them."""
     from benchmarks import load_dataset
     from benchmarks.evaluation.again import same_episodes
-    from benchmarks.evaluation.episode_mask import kept_mask
+    from benchmarks.evaluation.episode_mask import kept_mask, no_pictures
     from benchmarks.pictures.episode import Prediction, draw
-    from benchmarks.results.records import read_record
     from benchmarks.results.store import RunKey
 
     dataset = load_dataset(comparison.dataset, data_root)
     lists: dict[RunKey, Sequence[Episode]] = {}
+    said: set[str] = set()
     folder.mkdir(parents=True, exist_ok=True)
     for found in comparison.episodes:
         for model in (comparison.a, comparison.b):
             key = RunKey(comparison.dataset, comparison.folder, model, found.fold, comparison.shots)
             if key not in lists:
-                lists[key] = same_episodes(read_record(key.folder(store) / "run.json"), dataset)
+                lacking = no_pictures(store, results[key])
+                lists[key] = () if lacking else same_episodes(results[key].record, dataset)
+                if lacking and lacking not in said:
+                    said.add(lacking)
+                    click.echo(lacking, err=True)
+            if not lists[key]:
+                continue
             episode = lists[key][found.episode]
             mask = kept_mask(store, key, found.episode)
             place = f"{key.dataset}_{key.protocol}_{key.shots}shot_fold{key.fold}"

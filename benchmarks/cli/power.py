@@ -57,12 +57,21 @@ def power(
         print_json([asdict(own) for own in found])
         return
     from benchmarks.cli.console import print_table
+    from leaderboards.statistics.comparison import part_of
 
     points = [f"{100 * point:g} points" for point in found[0].needed]
-    head = ("setting", "models", "episodes", "images", "correlation", "told apart", *points)
+    head = (
+        "setting",
+        "models",
+        "episodes",
+        "images",
+        "correlation",
+        "detectable difference",
+        *points,
+    )
     rows = [
         (
-            own.setting,
+            own.setting + part_of(own.folds, own.of),
             " - ".join(own.models),
             own.episodes,
             own.images,

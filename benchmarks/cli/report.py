@@ -127,12 +127,19 @@ def _pictures(
     import io
 
     from benchmarks.evaluation.again import same_episodes
-    from benchmarks.evaluation.episode_mask import kept_mask
+    from benchmarks.evaluation.episode_mask import kept_mask, no_pictures
     from benchmarks.pictures.episode import Prediction, draw
     from benchmarks.results.kept_masks import keeps
     from leaderboards.page.report import episodes_of, telling
 
-    by_fold = {result.key.fold: result for result in results if keeps(result.key.folder(store))}
+    lacking = {result.key: no_pictures(store, result) for result in results}
+    for text in dict.fromkeys(filter(None, lacking.values())):
+        click.echo(f"without pictures: {text}", err=True)
+    by_fold = {
+        result.key.fold: result
+        for result in results
+        if lacking[result.key] is None and keeps(result.key.folder(store))
+    }
     try:
         lists = {fold: same_episodes(result.record, data) for fold, result in by_fold.items()}
     except BenchError as error:

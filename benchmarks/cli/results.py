@@ -119,7 +119,7 @@ def add(names: Sequence[str], predictions: bool, results_root: Path | None, boar
 @option(
     "--predictions",
     is_flag=True,
-    help="Send the masks too, as run lengths; the runs must have --save-predictions.",
+    help="Send the masks too, as run lengths: those of --save-predictions, or of bench score.",
 )
 @results_root
 def pack(names: Sequence[str], out: Path, predictions: bool, results_root: Path | None) -> None:

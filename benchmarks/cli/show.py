@@ -134,8 +134,8 @@ def _told(
     counts = read_result(results_root, key).counts
     asked = episodes[number]
     alike: list[tuple[float, Episode]] = [
-        (float(areas[0] / max(areas[1], 1)), episodes[other])
-        for other, areas in zip(counts.episode.tolist(), counts.areas.tolist(), strict=True)
+        (iou, episodes[other])
+        for other, iou in zip(counts.episode.tolist(), counts.ious.tolist(), strict=True)
         if episodes[other].class_index == asked.class_index and episodes[other].query == asked.query
     ]
     if not alike:

@@ -135,19 +135,18 @@ def _of_masks(
     from benchmarks.evaluation.metrics import count
     from benchmarks.protocols.catalog import get_protocol
     from benchmarks.results.kept_masks import mask_of
-    from benchmarks.results.outside_masks import on_grid
+    from benchmarks.results.outside_masks import truth_of
 
     masks = sent.masks.get(result.key, {})
+    protocol = get_protocol(result.record.setup.protocol.name)
     found = {}
     episodes = same_episodes(result.record, dataset) if masks else ()
     for number in wanted if masks else ():
         if number not in masks:
             raise BenchError(f"the archive holds no mask of episode {number} of {result.key}")
-        episode = episodes[number]
-        target = get_protocol(result.record.setup.protocol.name).target(dataset.size(episode.query))
-        truth = on_grid(dataset.mask(episode.query, episode.class_index), target)
+        truth = truth_of(episodes[number], dataset, protocol)
         mask = mask_of(masks[number])
-        if mask.shape != target:
+        if mask.shape != truth.shape:
             raise BenchError(f"the mask of episode {number} of {result.key} has another size")
         found[number] = count(mask, truth)
     return found

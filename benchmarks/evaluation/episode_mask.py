@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import BenchError
 from benchmarks.protocols.catalog import Protocol
+from benchmarks.results.journal import is_complete
 from benchmarks.results.kept_masks import FOLDER, read_kept
-from benchmarks.results.store import RunKey, find_runs, find_unfinished
+from benchmarks.results.store import Result, RunKey, find_runs, find_unfinished, read_result
 from datasets_prep.episodes.episode import Episode, digest
 from datasets_prep.prepared.dataset import PreparedDataset
 from models.segmenter import Segmenter
@@ -31,7 +32,7 @@ def find_run(results_root: Path, dataset: str, text: str) -> RunKey:
     for run in begun:
         if not found and f"/{run.key}".endswith(wanted):
             failed = "".join(f"\n  episode {n}: {run.failed[n]}" for n in sorted(run.failed))
-            raise BenchError(f"{run.key} is {run}; go on with bench run{failed}")
+            raise BenchError(f"{run.key} is {run}; {run.mend}{failed}")
     have = "\n".join(f"  {key}" for key in found or runs) or "  none"
     what = "more than one run" if found else "no finished run"
     raise BenchError(
@@ -40,7 +41,7 @@ def find_run(results_root: Path, dataset: str, text: str) -> RunKey:
 
 
 def kept_mask(results_root: Path, key: RunKey, episode: int) -> NDArray[np.bool_]:
-    """The mask that a run with `--save-predictions` kept: H×W bool, on the protocol's grid.
+    """The mask that a run kept of its own, or `bench score`: H×W bool, on the protocol's grid.
 
     Raises:
         BenchError: if it kept none, or it is damaged.
@@ -50,9 +51,22 @@ def kept_mask(results_root: Path, key: RunKey, episode: int) -> NDArray[np.bool_
     if mask is None:
         raise BenchError(
             f"{key} kept no mask of episode {episode} ({folder / FOLDER}); measure it again with "
-            f"--fresh --save-predictions, or use --model"
+            f"--fresh --save-predictions, score masks of another program again, or use --model"
         )
     return mask
+
+
+def no_pictures(results_root: Path, result: Result) -> str | None:
+    """Why the store has no masks of a result, which may be a committed one; None if it has its run.
+
+    Raises:
+        BenchError: if the run in the store is damaged.
+    """
+    if not is_complete(result.key.folder(results_root)):
+        return f"{result.key.model}: committed rows have no pictures here"
+    if not np.array_equal(read_result(results_root, result.key).counts.areas, result.counts.areas):
+        return f"{result.key}: no pictures, its run in {results_root} has other counts than the row"
+    return None
 
 
 def predict_now(

@@ -107,10 +107,10 @@ def ious_by_query(
 ) -> Mapping[tuple[int, str], NDArray[np.float64]]:
     """The IoU in 0..1 of every episode of a (class, query), in the list's order."""
     found: dict[tuple[int, str], list[float]] = {}
-    for index, query, areas in zip(
-        counts.class_id.tolist(), queries, counts.areas.tolist(), strict=True
+    for index, query, iou in zip(
+        counts.class_id.tolist(), queries, counts.ious.tolist(), strict=True
     ):
-        found.setdefault((index, query), []).append(areas[0] / max(areas[1], 1))
+        found.setdefault((index, query), []).append(iou)
     return {place: np.array(ious) for place, ious in found.items()}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.errors import BenchError
 from benchmarks.results.records import Setup
 
-_FILE = re.compile(r"[/\\.]")
+_FILE = re.compile(r"[/\\]|\.[A-Za-z]|fold")  # of a folder its last part may be left
 
 
 def check_same(folder: Path, before: Any, now: Any) -> None:
@@ -37,21 +37,22 @@ def other_option(a: Setup, b: Setup) -> str | None:
     """The first option of the model in which two folds of one row differ, with both values.
 
     Each fold may have files of its own: any where its weights were trained for it, and otherwise
-    those that are named by its number, as `{fold}` fills it in. Masks of another program are each
-    fold's own.
+    those that are named by its number, as `{fold}` fills it in. What was trained for it and is
+    named by it need not look like a file. Masks of another program are each fold's own.
     """
     trained = a.model.trained_fold == a.fold and b.model.trained_fold == b.fold
     here, there = (without_paths(setup.model.config) for setup in (a, b))
     for name, mine, others in differences(here, there):
-        strings = isinstance(mine, str) and isinstance(others, str)
-        files = trained and strings and _FILE.search(mine) and _FILE.search(others)
-        same = strings and _by_fold(mine, a.fold) == _by_fold(others, b.fold)
-        if not (files or same or name == "predictions_sha256"):
+        own = isinstance(mine, str) and isinstance(others, str)
+        files = own and bool(_FILE.search(mine) and _FILE.search(others))
+        same = own and by_fold(mine, a.fold) == by_fold(others, b.fold)
+        if trained + files + same < 2 and name != "predictions_sha256":
             return f"{name} = {mine!r} on fold {a.fold}, {others!r} on fold {b.fold}"
     return None
 
 
-def _by_fold(value: str, fold: int) -> str:
+def by_fold(value: str, fold: int) -> str:
+    """The value with `{fold}` for the fold's number, wherever that stands in it."""
     return re.sub(rf"(?<!\d){fold}(?!\d)", "{fold}", value)
 
 

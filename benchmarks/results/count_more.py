@@ -13,7 +13,7 @@ from benchmarks.evaluation.border import count_further
 from benchmarks.evaluation.metrics import Metric, count, further_counts, known_metrics
 from benchmarks.protocols.catalog import get_protocol
 from benchmarks.results.kept_masks import read_kept
-from benchmarks.results.outside_masks import on_grid
+from benchmarks.results.outside_masks import truth_of
 from benchmarks.results.records import write_record
 from benchmarks.results.store import Result, RunKey, read_result
 from benchmarks.results.table import write_table
@@ -76,11 +76,10 @@ def _further(
         if mask is None:
             raise BenchError(
                 f"{result.key} kept no mask of episode {episode.index}; measure it again with "
-                f"--fresh --save-predictions rle"
+                f"--fresh --save-predictions rle, or score masks of another program again"
             )
-        target = protocol.target(dataset.size(episode.query))
-        truth = on_grid(dataset.mask(episode.query, episode.class_index), target)
-        if mask.shape != target or count(mask, truth) != tuple(areas):
+        truth = truth_of(episode, dataset, protocol)
+        if mask.shape != truth.shape or count(mask, truth) != tuple(areas):
             raise BenchError(
                 f"{folder}: the mask of episode {episode.index} does not make its counts; measure "
                 f"the run again with --fresh"

@@ -11,6 +11,7 @@ from benchmarks.evaluation.intervals import Draws, Figure, interval, over_folds
 from benchmarks.evaluation.metrics import COUNTS
 from benchmarks.results import figures
 from benchmarks.results.agreement import other_option
+from benchmarks.results.records import Setup
 from benchmarks.results.store import Result
 
 if TYPE_CHECKING:
@@ -47,9 +48,14 @@ class Evaluation:
         """Supports an episode."""
         return self.results[0].key.shots
 
+    @property
+    def of(self) -> int:
+        """How many folds the dataset has to test; a mean of fewer is not the dataset's."""
+        return len(self.results[0].record.setup.dataset.tested)
+
     @cached_property
     def miou(self) -> Figure:
-        """The mean over folds, in 0..1, with its 95% bootstrap interval."""
+        """The mean over these folds, in 0..1, with its 95% bootstrap interval."""
         value = fmean(map(figures.miou, self.results))
         return Figure(value, interval(over_folds([draws.miou for draws in self._draws])))
 
@@ -80,11 +86,11 @@ class Evaluation:
     def table(self) -> "pyarrow.Table":
         """All episodes: fold, number, class, query, pixel counts; see its `to_pandas`.
 
-        `presence` stands last, where the model was asked for it and says it.
+        Last stand further counts and `presence`, null in a fold that was not asked for them.
         """
         import pyarrow as pa
 
-        return pa.concat_tables(
+        tables = (
             pa.table(
                 {
                     "fold": [result.key.fold] * len(result.counts),
@@ -100,12 +106,15 @@ class Evaluation:
             )
             for result in self.results
         )
+        return pa.concat_tables(tables, promote_options="default")
 
     def __str__(self) -> str:
         low, high = self.miou.interval.low, self.miou.interval.high
         folds = ", ".join(str(result.key.fold) for result in self.results)
+        some = f"{len(self.results)} of {self.of} folds ({folds})"
+        which = some if len(self.results) < self.of else f"folds {folds}"
         return (
-            f"{self.model} on {self.dataset}, {self.protocol}, {self.shots}-shot, folds {folds}: "
+            f"{self.model} on {self.dataset}, {self.protocol}, {self.shots}-shot, {which}: "
             f"mIoU {100 * self.miou.value:.1f} ({100 * low:.1f}–{100 * high:.1f}), "
             f"FB-IoU {100 * self.fb_iou.value:.1f}"
         )
@@ -114,7 +123,8 @@ class Evaluation:
 def evaluations(results: Iterable[Result]) -> list[Evaluation]:
     """Results put together by dataset, protocol, model and shots, in that order.
 
-    Folds that were measured with other options stand by themselves: a mean would be no model's.
+    Folds that were measured with other options, or on data of another digest, stand by themselves:
+    a mean would be no model's, or no dataset's.
     """
 
     def setting(result: Result) -> tuple[str, str, str, int]:
@@ -126,9 +136,13 @@ def evaluations(results: Iterable[Result]) -> list[Evaluation]:
 
 
 def _alike(row: list[Result]) -> Iterator[tuple[Result, ...]]:
-    """A row's folds, apart where their options differ."""
+    """A row's folds, apart where their options or their data differ."""
     while row:
         first = row[0].record.setup
-        own = [r for r in row if other_option(first, r.record.setup) is None]
-        row = [r for r in row if other_option(first, r.record.setup) is not None]
+        own = [r for r in row if _is_alike(first, r.record.setup)]
+        row = [r for r in row if not _is_alike(first, r.record.setup)]
         yield tuple(own)
+
+
+def _is_alike(a: Setup, b: Setup) -> bool:
+    return a.dataset.digest == b.dataset.digest and other_option(a, b) is None

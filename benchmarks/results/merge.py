@@ -131,7 +131,8 @@ def _there(results_root: Path, key: RunKey, shards: Sequence[FoundShard]) -> Run
     """The result, where it is there already.
 
     Raises:
-        BenchError: if it is damaged, or the run was finished or begun with another setup.
+        BenchError: if it is damaged, or the run was finished or begun with another setup; more may
+            have been counted of a result since.
     """
     folder = key.folder(results_root)
     try:
@@ -141,6 +142,8 @@ def _there(results_root: Path, key: RunKey, shards: Sequence[FoundShard]) -> Run
         raise BenchError(f"{error}; remove {folder / 'run.json'} to merge the run again") from None
     if before is not None:
         setup = shards[0].record.setup
+        if record is not None and {*setup.metrics} <= {*before.metrics}:
+            before = before.model_copy(update={"metrics": setup.metrics})
         for name, old, new in differences(
             before.model_dump(mode="json"), setup.model_dump(mode="json")
         ):

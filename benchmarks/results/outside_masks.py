@@ -24,7 +24,15 @@ from benchmarks.protocols.catalog import Protocol
 from benchmarks.protocols.ways import check_ways
 from benchmarks.results.describe import course_here, dataset_record, make_record, protocol_record
 from benchmarks.results.journal import Journal, Row
-from benchmarks.results.kept_masks import Mask, file_name, mask_of, read_masks
+from benchmarks.results.kept_masks import (
+    Mask,
+    file_name,
+    finish,
+    keep,
+    line_of,
+    mask_of,
+    read_masks,
+)
 from benchmarks.results.mask_values import AS_THEY_ARE, Reading, Values
 from benchmarks.results.records import EpisodesRecord, ModelRecord, RunRecord, Setup
 from benchmarks.results.store import RunKey, previous_setup
@@ -88,18 +96,24 @@ class Predictions:
 
 
 def score(predictions: Predictions, results_root: Path, progress: Progress = SILENT) -> RunRecord:
-    """Score all masks of one list and keep the result as a run's.
+    """Score all masks of one list; result and masks are kept as a run's, these on its grid.
 
     Raises:
         BenchError: naming every file that is missing, too much, unreadable or of another size,
             values that leave in doubt what is foreground, masks of N classes that overlap, or a
-            measured model's result that would be overwritten; nothing is scored then.
+            measured model's result, or the masks themselves, that would be overwritten; nothing is
+            scored then.
         DatasetError: if the dataset has no such list, or is none for the protocol.
     """
     folder = predictions.key.folder(results_root)
     before = previous_setup(folder)
     if before is not None and before.model.kind != "predictions":
         raise BenchError(f"{folder} holds what `bench run` measured; choose another --name")
+    if predictions.place.resolve().is_relative_to(folder.resolve()):
+        raise BenchError(
+            f"{predictions.place} lies where the result goes, which takes the place of all that is "
+            f"there; move the masks elsewhere, or choose another --name"
+        )
     dataset, protocol = predictions.dataset, predictions.protocol
     check_ways(protocol, dataset)
     episodes = dataset.episodes(protocol.recipe, predictions.fold, predictions.shots)
@@ -131,9 +145,13 @@ def score(predictions: Predictions, results_root: Path, progress: Progress = SIL
     with Journal(folder, setup, "fresh") as journal:
         for begin in range(0, len(episodes), _ROWS):
             tick = time.perf_counter()
-            rows = list(_rows(predictions, episodes[begin : begin + _ROWS]))
-            journal.append(rows, time.perf_counter() - tick)
+            scored = list(_scored(predictions, episodes[begin : begin + _ROWS]))
+            rows = [row for row, _ in scored]
+            seconds = time.perf_counter() - tick
+            keep(folder, {row.episode: line_of(row.episode, mask) for row, mask in scored}, "rle")
+            journal.append(rows, seconds)
             progress.update("scoring", begin + len(rows), len(episodes))
+        finish(folder)
         record = make_record(setup, journal, course_here(setup.device, started))
         journal.finish(record, [episode.query for episode in episodes])
     return record
@@ -235,17 +253,16 @@ def _size(size: tuple[int, ...]) -> str:
     return f"{size[1]}×{size[0]}"
 
 
-def _rows(predictions: Predictions, episodes: Sequence[Episode]) -> Iterator[Row]:
+def _scored(predictions: Predictions, episodes: Sequence[Episode]) -> Iterator[tuple[Row, Mask]]:
+    """Each episode's counts, and the mask that they are of."""
     read = _reader(predictions)
     for episode in episodes:
         tick = time.perf_counter()
-        target = predictions.protocol.target(predictions.dataset.size(episode.query))
-        truth = predictions.dataset.mask(episode.query, episode.class_index)
-        mask = read(episode.index).astype(np.uint8)
-        own, truth = on_grid(mask, target) == 1, on_grid(truth, target)
-        areas, further = count(own, truth), count_further(own, truth, predictions.metrics)
+        truth = truth_of(episode, predictions.dataset, predictions.protocol)
+        mask = on_grid(read(episode.index).astype(np.uint8), truth.shape) == 1
+        areas, further = count(mask, truth), count_further(mask, truth, predictions.metrics)
         milliseconds = 1000 * (time.perf_counter() - tick)
-        yield Row(episode.index, episode.class_index, areas, milliseconds, further)
+        yield Row(episode.index, episode.class_index, areas, milliseconds, further), mask
 
 
 def _reader(predictions: Predictions) -> Callable[[int], Mask]:
@@ -255,6 +272,12 @@ def _reader(predictions: Predictions) -> Callable[[int], Mask]:
         return lambda number: mask_of(table[number])
     there, reading = predictions.files(), predictions.reading
     return lambda number: reading.foreground(reading.values(there[file_name(number)][0]))
+
+
+def truth_of(episode: Episode, dataset: PreparedDataset, protocol: Protocol) -> NDArray[np.uint8]:
+    """What an episode's mask is counted against: H×W on the protocol's grid, 255 to be ignored."""
+    target = protocol.target(dataset.size(episode.query))
+    return on_grid(dataset.mask(episode.query, episode.class_index), target)
 
 
 def on_grid(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:

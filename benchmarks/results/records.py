@@ -5,7 +5,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmarks.errors import BenchError
+from benchmarks.errors import BenchError, first_wrong
 from benchmarks.evaluation.metrics import Metric
 from datasets_prep.runtime.whole import write_whole
 
@@ -230,6 +230,4 @@ def _read(path: Path, kind: type[Record]) -> Record:
     except OSError as error:
         raise BenchError(f"cannot read {path}: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "text"
-        raise BenchError(f"{path} is not a result: {where}: {first['msg']}") from None
+        raise BenchError(f"{path} is not a result: {first_wrong(error)}") from None

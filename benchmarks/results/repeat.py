@@ -1,10 +1,11 @@
 """What repeats a result: the model and options that its record names, and the command."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from benchmarks.results.agreement import by_fold
 from benchmarks.results.records import ModelRecord, RunRecord
 
 _WEIGHTS = (".pth", ".pt", ".safetensors", ".ckpt", ".bin")
@@ -53,14 +54,28 @@ def repeat_command(records: Sequence[RunRecord]) -> str:
         words = ["bench", "score", "MASKS", "--dataset", setup.dataset.name]
         words += ["--protocol", setup.protocol.name, "--fold", "FOLD"]
         words += ["--shots", str(setup.shots), "--name", setup.model.name]
+        said = {**setup.model.config, "sees_test_classes": setup.model.sees_test_classes}
+        for key in ("threshold", "palette", "sees_test_classes"):
+            if said.get(key, "unknown") != "unknown":
+                words += [f"--{key.replace('_', '-')}", str(said[key])]
         return shlex.join([*words, *beside])
     name = registered(setup.model)
     who = ["--models", name] if name else ["--model-from", "FILE.py"]
-    who += [word for item in options_of(setup.model).items() for word in ("--option", _text(*item))]
+    who += [word for item in _options(records) for word in ("--option", _text(*item))]
     if name != setup.model.name:
         who += ["--name", setup.model.name]
     how = ["--device", setup.device] + (["--dtype", setup.dtype] if setup.dtype != "fp32" else [])
     return shlex.join(["bench", "run", *place, *who, *how, *beside])
+
+
+def _options(records: Sequence[RunRecord]) -> Iterator[tuple[str, Any]]:
+    """The options of all folds, with `{fold}` where each has a file that is named by its number."""
+    for key, value in options_of(records[0].setup.model).items():
+        own = [(record.setup.model.config.get(key), record.setup.fold) for record in records]
+        if any(other != value for other, _ in own):
+            named = {by_fold(str(other), fold) for other, fold in own}
+            value = named.pop() if len(named) == 1 else key.upper()
+        yield key, value
 
 
 def _is_file(value: object) -> bool:

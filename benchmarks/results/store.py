@@ -79,16 +79,27 @@ class Unfinished:
         episodes: how many it has.
         measured: how many of them are measured.
         failed: what the model raised, by episode number, where the last try failed.
+        outside: whether masks of another program were scored.
     """
 
     key: RunKey
     episodes: int
     measured: int
     failed: Mapping[int, str]
+    outside: bool = False
 
     def __str__(self) -> str:
         said = f"unfinished: {self.measured} of {self.episodes} episodes are measured"
         return f"{said}, {len(self.failed)} failed" if self.failed else said
+
+    @property
+    def mend(self) -> str:
+        """What makes a result of it."""
+        return (
+            "score the masks again with bench score"
+            if self.outside
+            else "bench run goes on with it"
+        )
 
 
 def previous_setup(folder: Path) -> Setup | None:
@@ -121,10 +132,12 @@ def read_unfinished(results_root: Path, key: RunKey) -> Unfinished | None:
     """How far a run has come; None if it is finished or was never begun."""
     contents = read_journal(key.folder(results_root) / "journal.jsonl")
     try:
-        episodes = int((contents.header or {})["setup"]["episodes"]["count"])
+        setup = (contents.header or {})["setup"]
+        episodes = int(setup["episodes"]["count"])
+        outside = setup["model"]["kind"] == "predictions"
     except (KeyError, TypeError, ValueError):
         return None
-    return Unfinished(key, episodes, len(contents.rows), contents.failed)
+    return Unfinished(key, episodes, len(contents.rows), contents.failed, outside)
 
 
 def read_result(results_root: Path, key: RunKey) -> Result:

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from benchmarks import BenchError, Figure, Result, questions
+from leaderboards.committed.collect import agreeing
 from leaderboards.statistics.scores import Row, Setting, settings, trained_alone
 
 
@@ -16,8 +17,11 @@ def model_index(results: Iterable[Result]) -> str:
     over the folds, or the one fold that the weights are trained for.
 
     Raises:
-        BenchError: if no row has either.
+        BenchError: if no row has either, or two results were not measured on the same episodes.
     """
+    results = list(results)
+    for stranger in agreeing(results)[1]:
+        raise BenchError(f"{stranger.key} does not fit the other results: {stranger.reason}")
     models: dict[str, list[dict[str, Any]]] = {}
     for setting in settings(results):
         for row in setting.rows:

@@ -123,7 +123,7 @@ def collect(places: Places) -> Collection:
     finished = places.runs()
     for run in find_unfinished(places.store):
         if run.key not in finished:
-            left_out.append(LeftOut(run.key, f"{run}; bench run goes on with it"))
+            left_out.append(LeftOut(run.key, f"{run}; {run.mend}"))
     for key in finished:
         try:
             result, committed = places.read_both(key)

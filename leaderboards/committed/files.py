@@ -21,6 +21,7 @@ from benchmarks import (
     RunKey,
     RunRecord,
     check_key,
+    first_wrong,
     read_table,
     without_paths,
     write_table,
@@ -143,9 +144,7 @@ def parse_committed_record(text: bytes, name: str) -> CommittedRecord:
     try:
         return CommittedRecord.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "text"
-        raise BenchError(f"{name} is not a result: {where}: {first['msg']}") from None
+        raise BenchError(f"{name} is not a result: {first_wrong(error)}") from None
 
 
 def counts_digest(counts: EpisodeCounts, queries: Sequence[str]) -> str:

@@ -25,6 +25,8 @@ def _check_protocol(result: Result) -> None:
     now = get_protocol(setup.protocol.name)
     for field in ("resolution", "undrawn", "runs", "ignore"):
         then, current = getattr(setup.protocol, field), getattr(now, field)
+        if field == "runs" and setup.episodes.limit is not None:
+            current = 1  # a list that was cut is one run
         if then != current:
             raise BenchError(
                 f"protocol {now.name} has {field} {current!r}, the result was measured with "

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmarks import BenchError
+from benchmarks import BenchError, first_wrong
 from leaderboards.statistics.scores import Row, Setting
 
 _FILE = Path(__file__).with_name("published.yaml")
@@ -106,9 +106,7 @@ def read_published(path: Path) -> Published:
     try:
         return Published.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise BenchError(f"{path}: {where}: {first['msg']}") from None
+        raise BenchError(f"{path}: {first_wrong(error, 'the file')}") from None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise BenchError(f"cannot read {path}: {error}") from None
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks import BenchError, Figure, Result, RunKey, figures, intervals, other_option
 from leaderboards.committed.collect import episodes_digest
+from leaderboards.statistics.scores import mixed
 from leaderboards.statistics.significance import holm, permutation_test
 
 MOST_DIFFERENT = 10
@@ -62,6 +63,7 @@ class Comparison:
         wins: episodes in which a has the higher IoU; ties and losses likewise.
         classes: where a is best first.
         episodes: those that differ most.
+        mixed: what differs in one model's folds and should not, in words; see `scores.mixed`.
     """
 
     a: str
@@ -83,6 +85,7 @@ class Comparison:
     losses: int
     classes: tuple[ClassDifference, ...]
     episodes: tuple[EpisodeDifference, ...]
+    mixed: tuple[str, ...] = ()
 
     @property
     def setting(self) -> str:
@@ -90,13 +93,24 @@ class Comparison:
         return f"{self.dataset}, {self.folder}, {self.shots}-shot"
 
     @property
-    def lacks_folds(self) -> bool:
-        """Whether only part of the dataset's folds could be compared."""
-        return len(self.folds) < self.of
+    def part(self) -> str:
+        """What stands behind the setting where only part of the folds could be compared."""
+        return part_of(self.folds, self.of)
 
 
-def compare_all(results: Iterable[Result]) -> list[Comparison]:
+def part_of(folds: Sequence[int], of: int) -> str:
+    """`, 1 of 4 folds`; nothing where all are there."""
+    return f", {len(folds)} of {of} folds" if len(folds) < of else ""
+
+
+def compare_all(
+    results: Iterable[Result], note: Callable[[str], object] = lambda _: None
+) -> list[Comparison]:
     """Compare every two models in every setting that they share.
+
+    Args:
+        results: of any models and settings.
+        note: hears of two models that have no fold of a setting in common, and are left out.
 
     Raises:
         BenchError: if there is nothing to compare, or two models were not measured on the same
@@ -105,17 +119,25 @@ def compare_all(results: Iterable[Result]) -> list[Comparison]:
     settings: dict[str, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
     for result in results:
         settings[setting_name(result.key)][result.key.model].append(result)
-    comparisons = []
-    for models in settings.values():
-        own = [compare(models[a], models[b]) for a, b in combinations(models, 2)]
+    comparisons, apart = [], []
+    for name, models in settings.items():
+        own = []
+        for a, b in combinations(models, 2):
+            if {r.key.fold for r in models[a]}.isdisjoint(r.key.fold for r in models[b]):
+                apart.append(f"{a} and {b} on {name}, have no fold in common; run one of both")
+            else:
+                own.append(compare(models[a], models[b]))
         adjusted = holm([comparison.p for comparison in own])
         comparisons += [
             replace(comparison, adjusted_p=p) for comparison, p in zip(own, adjusted, strict=True)
         ]
     if not comparisons:
         raise BenchError(
-            "there are no two models with results in one dataset, protocol and number of shots"
+            "\n".join(apart)
+            or "there are no two models with results in one dataset, protocol and number of shots"
         )
+    for text in apart:
+        note(text)
     return comparisons
 
 
@@ -169,6 +191,11 @@ def compare(a: Sequence[Result], b: Sequence[Result]) -> Comparison:
         ),
         episodes=tuple(
             heapq.nlargest(MOST_DIFFERENT, episodes, key=lambda found: abs(found.a - found.b))
+        ),
+        mixed=tuple(
+            f"the folds of {row[0].key.model} differ in {name}"
+            for row in zip(*pairs.values(), strict=True)
+            for name in mixed(result.record for result in row)
         ),
     )
 

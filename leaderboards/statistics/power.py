@@ -27,7 +27,9 @@ class Power:
     Attributes:
         models: the model, or the two whose difference was measured.
         setting: dataset, protocol and shots.
-        episodes: of all folds.
+        folds: those that it is reckoned from, of `of`: all that the models have in common.
+        of: how many folds the dataset has to test.
+        episodes: of these folds.
         images: distinct pairs of class and query image among them.
         deviation: the standard deviation of a difference in mIoU, in 0..1.
         correlation: between both models' mIoU over draws; 0 is assumed of a single model.
@@ -38,6 +40,8 @@ class Power:
 
     models: tuple[str, ...]
     setting: str
+    folds: tuple[int, ...]
+    of: int
     episodes: int
     images: int
     deviation: float
@@ -68,7 +72,8 @@ def power(
         BenchError: if the two were not measured on the same episodes, or one not alike on all
             folds.
     """
-    folds = list(by_fold(models).values())
+    common = by_fold(models)
+    folds = list(common.values())
     draws = [figures.draws(own) for own in folds]
     mious = [
         intervals.over_folds([fold[index].miou for fold in draws]) for index in range(len(models))
@@ -85,6 +90,8 @@ def power(
     return Power(
         models=tuple(own[0].key.model for own in models),
         setting=setting_name(models[0][0].key),
+        folds=tuple(common),
+        of=len(models[0][0].record.setup.dataset.tested),
         episodes=episodes,
         images=sum(len(own.areas) for fold in folds for own in figures.clusters(fold)),
         deviation=deviation,
@@ -103,7 +110,8 @@ def powers(models: Sequence[Iterable[Result]], *, chance: float = 0.8) -> list[P
         chance: with which a true difference shall be found, in 0..1.
 
     Raises:
-        BenchError: if there is no such setting, or one of `models` holds several models.
+        BenchError: if there is no such setting, or one of `models` holds several models, or both
+            hold the same.
     """
     settings: dict[str, list[list[Result]]] = defaultdict(lambda: [[] for _ in models])
     for index, own in enumerate(models):
@@ -113,8 +121,10 @@ def powers(models: Sequence[Iterable[Result]], *, chance: float = 0.8) -> list[P
     if not shared:
         raise BenchError("there is no dataset, protocol and number of shots that both share")
     for found in shared.values():
-        for own in found:
-            names = sorted({result.key.model for result in own})
+        asked = [sorted({result.key.model for result in own}) for own in found]
+        for names in asked:
             if len(names) > 1:
                 raise BenchError(f"power is asked of one model at a time, not {', '.join(names)}")
+        if len(asked) > 1 and asked[0] == asked[1]:
+            raise BenchError(f"{asked[0][0]} is named twice; name one model, or two that differ")
     return [power(found, chance=chance) for found in shared.values()]

@@ -81,7 +81,7 @@ def make_setup(**changes: Any) -> Setup:
             ignore=protocol.ignore,
             aggregation=protocol.aggregation,
             undrawn=protocol.undrawn,
-            runs=protocol.runs,
+            runs=protocol.runs if fields["limit"] is None else 1,
         ),
         episodes=EpisodesRecord(
             recipe=protocol.recipe, digest=fields["episodes"], **pick("count", "limit")

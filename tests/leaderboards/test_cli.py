@@ -1,6 +1,7 @@
 """The verbs that compare, plan, commit and report."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 from benchmarks.cli import main
-from tests.leaderboards.synthetic import write_model
+from benchmarks.evaluation.episode_mask import no_pictures
+from benchmarks.results.store import read_result
+from leaderboards.committed.collect import Places
+from tests.leaderboards.synthetic import write_model, write_run
 from tests.tiny import tiny_dataset
 
 
@@ -99,10 +103,34 @@ def test_pictures_need_the_dataset_and_kept_masks(tmp_path: Path) -> None:
     assert drawn[0].startswith("tiny_fixed-v1-first12_1shot_fold0_0000")
 
 
+def test_committed_rows_have_no_pictures(tmp_path: Path) -> None:
+    tiny_dataset(tmp_path / "data")
+    run = ("run", "--datasets", "tiny", "--shots", "1", "--device", "cpu", "--quiet")
+    bench(*run, "--models", "random,centre-prior", "--save-predictions")
+    bench("results", "add", "random")
+    elsewhere = tmp_path / "elsewhere/tiny/fixed-v1/centre-prior"
+    shutil.copytree(tmp_path / "results/tiny/fixed-v1/centre-prior", elsewhere)
+    names = ("random", "centre-prior", "--pictures", "pictures", "--results-root", "elsewhere")
+    done = bench("compare", *names)
+    assert done.stderr.count("random: committed rows have no pictures here\n") == 1
+    drawn = [path.name for path in (tmp_path / "pictures").glob("*.png")]
+    assert len(drawn) == 10 and all("centre-prior" in name for name in drawn)
+
+
+def test_pictures_of_other_counts_than_the_row_are_not_shown(tmp_path: Path) -> None:
+    bench("results", "add", "alpha")
+    store = tmp_path / "other"
+    key = write_run(store, skill=0.2, record={"started": "2026-01-01T00:00:00+00:00"})
+    result = Places(store, tmp_path / "leaderboards/results").read(key)
+    assert "has other counts than the row" in str(no_pictures(store, result))
+    assert no_pictures(store, read_result(store, key)) is None
+    assert no_pictures(tmp_path, result) == "alpha: committed rows have no pictures here"
+
+
 # power
 
 
-def test_power_says_how_many_episodes_it_takes() -> None:
+def test_power_says_how_many_episodes_it_takes(tmp_path: Path) -> None:
     (one, five) = json.loads(bench("power", "alpha", "--json").stdout)
     assert (one["episodes"], one["images"], one["models"]) == (160, 80, ["alpha"])
     assert one["needed"]["0.01"] > one["needed"]["0.02"] > one["needed"]["0.05"]
@@ -112,6 +140,10 @@ def test_power_says_how_many_episodes_it_takes() -> None:
     text = bench("power", "alpha", "--chance", "0.9").stdout
     assert "chance of 90%" in text and "2 points" in text
     assert "one model at a time, not alpha, beta" in refused("power", "toy")
+    assert "alpha is named twice; name one" in refused("power", "alpha", "toy/alpha")
+    write_run(tmp_path / "results", name="gamma", skill=0.4)
+    text = bench("power", "alpha", "gamma").stdout
+    assert "toy, fixed-v1, 1-shot, 1 of 4 folds" in text and "detectable difference" in text
     assert "give one model, or two" in refused("power", "alpha", "beta", "alpha")
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.evaluation.metrics import EpisodeCounts, miou
-from benchmarks.evaluation.questions import absence, spread
+from benchmarks.evaluation.questions import absence, ious_by_query, spread
 
 
 def counts(rows: list[tuple[int, int, int, int, int]]) -> EpisodeCounts:
@@ -44,6 +44,11 @@ def test_spread_of_a_known_table() -> None:
     assert (found["support_worst"], found["support_best"]) == pytest.approx((0.5, 0.7))
     within, between = 0.02, 0.08 - 0.02 / 3
     assert found["support_share"] == pytest.approx(within / (within + between))
+
+
+def test_what_is_neither_there_nor_marked_counts_as_found() -> None:
+    found = ious_by_query(counts([(0, 0, 0, 100, 100), (0, 1, 4, 0, 3)]), ["a", "b"])
+    assert {query: ious.tolist() for (_, query), ious in found.items()} == {"a": [1], "b": [0.25]}
 
 
 @given(

@@ -19,6 +19,7 @@ from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.metrics import EpisodeCounts, fb_iou, miou
 from benchmarks.protocols.catalog import get_protocol
+from benchmarks.results.count_more import count_more
 from benchmarks.results.figures import answers
 from benchmarks.results.kept_masks import file_name, write_masks
 from benchmarks.results.mask_values import Reading
@@ -113,6 +114,9 @@ def test_masks_of_the_original_size_are_brought_to_the_grid(measured: Path, tmp_
     record = score(predictions, tmp_path / "results")
     assert (record.miou, record.fb_iou) == (1.0, 1.0)
     assert answers(read_result(tmp_path / "results", predictions.key)) == {"boundary_iou": 1.0}
+    shutil.rmtree(folder)  # the result has kept them, on the grid
+    more = count_more(tmp_path / "results", predictions.key, measured / "data", ["boundary"])
+    assert answers(more) == {"boundary_iou": 1.0}
 
 
 def test_any_value_but_zero_is_foreground(measured: Path, masks: Path, tmp_path: Path) -> None:
@@ -281,6 +285,18 @@ def test_a_measured_result_is_never_overwritten(measured: Path, masks: Path) -> 
     taken = Predictions(masks, dataset, get_protocol("fixed-v1"), 0, 1, "colour")
     with pytest.raises(BenchError, match="choose another --name"):
         score(taken, measured / "results")
+
+
+def test_masks_that_the_result_would_take_the_place_of_are_refused(
+    measured: Path, masks: Path, tmp_path: Path
+) -> None:
+    folder = answer(measured, masks).key.folder(tmp_path)
+    mine = Path(shutil.copytree(masks, folder / "predictions"))
+    for place in (mine, folder / "elsewhere/../predictions"):
+        with pytest.raises(BenchError, match=r"lies where the result goes.*choose another --name"):
+            score(answer(measured, place), tmp_path)
+    assert len(list(mine.iterdir())) == 1000
+    score(replace(answer(measured, mine), name="other"), tmp_path)
 
 
 def test_the_command(measured: Path, masks: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from benchmarks.engines.listener import ProgressListener
 from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.plan import Batch
+from benchmarks.results.count_more import count_more
 from benchmarks.results.journal import Journal
 from benchmarks.results.merge import merge
 from benchmarks.results.records import read_shard
@@ -210,6 +211,13 @@ def test_a_run_that_is_in_the_way_is_named_and_nothing_is_written(
     with pytest.raises(BenchError, match="fold1_1shot holds a run with batch_size = 2, the shards"):
         merge(tmp_path)
     assert find_runs(tmp_path) == before
+
+
+def test_a_run_of_which_more_was_counted_since_is_in_no_way(root: Path, tmp_path: Path) -> None:
+    measure(root, tmp_path, "1/1", datasets=ONE_RUN, save_predictions="rle")
+    (merged,) = merge(tmp_path)
+    count_more(tmp_path, merged.key, root / "data", ["boundary"])
+    assert [own.record.setup.metrics for own in merge(tmp_path)] == [("boundary",)]
 
 
 def test_a_damaged_result_is_merged_again_when_it_is_removed(root: Path, tmp_path: Path) -> None:

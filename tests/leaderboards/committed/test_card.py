@@ -53,6 +53,12 @@ def test_a_card_of_nothing_is_refused(tmp_path: Path) -> None:
         model_index([result])
 
 
+def test_results_of_other_lists_have_no_card_together(tmp_path: Path) -> None:
+    keys = [*write_model(tmp_path, "alpha"), *write_model(tmp_path, "beta", count=30)]
+    with pytest.raises(BenchError, match=r"fold0_1shot does not fit the other results: measured"):
+        model_index(read_result(tmp_path, key) for key in keys)
+
+
 KEYS = [
     RunKey(dataset, "fixed-v1", model, fold, shots)
     for dataset in ("camvid", "shapes")

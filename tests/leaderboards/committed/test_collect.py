@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.errors import BenchError
+from benchmarks.results.journal import Journal
 from benchmarks.results.store import RunKey, read_result
 from leaderboards.committed.collect import Places, agreeing, collect, episodes_digest
 from leaderboards.committed.verify import check_result
 from leaderboards.statistics.scores import settings
-from tests.leaderboards.synthetic import write_model, write_run
+from tests.leaderboards.synthetic import make_rows, make_setup, write_model, write_run
 
 KEY = RunKey("toy", "fixed-v1", "alpha", 0, 1)
 
@@ -39,6 +40,26 @@ def test_the_figures_of_every_protocol_can_be_recomputed(tmp_path: Path, protoco
     classes = {0: "disc", 1: "ring", 2: "star"}
     write_run(tmp_path, protocol=protocol, classes=classes)
     assert collect(Places(tmp_path, tmp_path / "none")).left_out == ()
+
+
+@pytest.mark.parametrize("limit", [None, 10])
+def test_a_list_that_was_cut_is_one_run(tmp_path: Path, limit: int | None) -> None:
+    write_run(tmp_path, protocol="bam", count=limit or 40, limit=limit)
+    (found,) = collect(Places(tmp_path, tmp_path / "none")).results
+    assert found.record.setup.protocol.runs == (5 if limit is None else 1)
+
+
+def test_what_is_unfinished_is_said_with_its_mend(tmp_path: Path) -> None:
+    for name, kind in (("alpha", "model"), ("mine", "predictions")):
+        setup = make_setup(name=name, kind=kind)
+        with Journal(RunKey("toy", "fixed-v1", name, 0, 1).folder(tmp_path), setup) as journal:
+            journal.append(make_rows(setup)[:3], 1.0)
+    said = [out.reason for out in collect(Places(tmp_path, tmp_path / "none")).left_out]
+    begun = "unfinished: 3 of 40 episodes are measured; "
+    assert said == [
+        begun + "bench run goes on with it",
+        begun + "score the masks again with bench score",
+    ]
 
 
 @pytest.mark.parametrize("models", [("beta", "gamma"), ("gamma", "beta")])

@@ -241,6 +241,26 @@ def test_the_command_repeats_what_the_record_says() -> None:
     )
 
 
+def test_the_command_names_each_folds_own_file() -> None:
+    def said(**options: str) -> str:
+        setups = [
+            make_setup(name="hsnet", title="HSNet", fold=fold, config={"weights": file})
+            for fold, file in enumerate(options.values())
+        ]
+        return repeat_command([make_record(setup, make_rows(setup)) for setup in setups])
+
+    assert "'weights=hsnet/fold{fold}/best'" in said(a="hsnet/fold0/best", b="hsnet/fold1/best")
+    assert " weights=hsnet/best " in said(a="hsnet/best", b="hsnet/best")
+    assert " weights=WEIGHTS " in said(a="a/77", b="b/31")
+
+
+def test_the_command_for_masks_says_how_they_are_read() -> None:
+    config = {"predictions_sha256": "ab", "threshold": 128, "palette": "colour"}
+    setup = make_setup(name="mine", kind="predictions", config=config)
+    said = repeat_command([make_record(setup, make_rows(setup))])
+    assert said.endswith("--name mine --threshold 128 --palette colour --sees-test-classes no")
+
+
 def test_rows_that_move_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_RESULTS", str(tmp_path / "results"))

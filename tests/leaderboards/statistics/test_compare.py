@@ -213,6 +213,27 @@ def test_folds_that_only_one_model_has_are_not_compared(tmp_path: Path) -> None:
         compare(model(tmp_path, "alpha")[:2], model(tmp_path, "beta")[2:])
 
 
+def test_models_without_a_common_fold_are_named_and_the_others_compared(tmp_path: Path) -> None:
+    alpha = model(tmp_path, "alpha")
+    b0, b1 = (read_result(tmp_path, write_run(tmp_path, name=f"b{n}", fold=n)) for n in (0, 1))
+    said: list[str] = []
+    found = compare_all([*alpha, b0, b1], said.append)
+    assert [(own.b, own.part) for own in found] == [
+        ("b0", ", 1 of 4 folds"),
+        ("b1", ", 1 of 4 folds"),
+    ]
+    assert said == ["b0 and b1 on toy, fixed-v1, 1-shot, have no fold in common; run one of both"]
+    with pytest.raises(BenchError, match=r"^b0 and b1 on toy.* have no fold in common"):
+        compare_all([b0, b1])
+
+
+def test_folds_that_should_be_alike_and_are_not_are_said(tmp_path: Path) -> None:
+    results = [*model(tmp_path, "alpha"), *model(tmp_path, "beta")]
+    results[5] = read_result(tmp_path, write_run(tmp_path, name="beta", fold=1, dtype="bf16"))
+    (found,) = compare_all(results)
+    assert found.mixed == ("the folds of beta differ in dtype",)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -22,6 +22,7 @@ def model(root: Path, name: str, **changes: object) -> list[Result]:
 
 def test_of_one_model_the_other_is_taken_as_independent(tmp_path: Path) -> None:
     found = power([model(tmp_path, "alpha")])
+    assert (found.folds, found.of) == ((0, 1, 2, 3), 4)
     assert found.models == ("alpha",)
     assert (found.episodes, found.images, found.correlation) == (160, 80, 0.0)
     normal = NormalDist()
