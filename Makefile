@@ -26,7 +26,7 @@ demo: $(READY)
 	$(BIN)/bench run
 	$(BIN)/bench run --datasets shapes --models diffews-tiny --folds 0 --shots 1
 	$(BIN)/bench leaderboard --output build/board
-	$(BIN)/bench compare --dataset shapes --shots 1 diffews-tiny dense-nn prototype
+	$(BIN)/bench compare --dataset shapes --protocol fixed-v1 --shots 1 diffews-tiny dense-nn prototype
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

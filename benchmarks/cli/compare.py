@@ -34,7 +34,12 @@ if TYPE_CHECKING:
         "bench compare dense-nn prototype --pictures DIR      and what differs most, drawn",
     ),
 )
-@argument("names", "Models or runs: parts of their path in the store.", nargs=-1, required=True)
+@argument(
+    "names",
+    "Models or runs, measured here or committed: parts of their path.",
+    nargs=-1,
+    required=True,
+)
 @option("--dataset", "-d", group="Which results", help="Only on this dataset.")
 @option("--protocol", "-p", group="Which results", help="Only by this protocol.")
 @option("--shots", "-k", type=click.IntRange(1), group="Which results", help="Only at K shots.")

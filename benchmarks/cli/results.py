@@ -16,6 +16,7 @@ from benchmarks.cli.options.params import (
     model_options,
     no_custom_code,
     number,
+    offline,
     option,
     results_root,
 )
@@ -156,6 +157,7 @@ def pack(names: Sequence[str], out: Path, predictions: bool, results_root: Path 
 )
 @option("--device", default="auto", show_default=True, group=_MODEL, help="For the model.")
 @no_custom_code
+@offline
 @data_root
 @option(
     "--record",
@@ -168,7 +170,8 @@ def verify(archive: Path, record: str | None, boards: Path, **given: Any) -> Non
 
     Their counts must be equal on the same kind of device with the same torch; elsewhere each may
     differ by 0.5% of the episode's pixels. Masks that the archive holds must give its counts on
-    any machine. The exit code is 1 if any episode differs.
+    any machine. The exit code is 1 if any episode differs. The options of the record may name
+    weights of a hub, which are fetched unless --offline is given.
     """
     from benchmarks.cli.verifying import verify_archive
     from leaderboards.committed.sample import record_verified

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.results.store import read_result
+from leaderboards.committed.archive import pack
+from tests.leaderboards.synthetic import write_model
 from tests.tiny import tiny_dataset
 
 ROOT = Path(__file__).parents[3]
@@ -72,3 +75,17 @@ def test_missing_weights_are_asked_for_only_online(
     assert ("CONNECTS" in done.stderr) != offline
     assert ("bench models fetch nobody/nothing" in done.stderr) == offline
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_weights_that_an_archive_names_are_fetched_only_online(
+    data_root: Path, tmp_path: Path, offline: bool
+) -> None:
+    config = {"weights": "nobody/nothing"}
+    keys = write_model(tmp_path / "sent", "seggpt", dataset="tiny", config=config)
+    pack([read_result(tmp_path / "sent", key) for key in keys], tmp_path / "mine.zip")
+    flags = ("--device", "cpu", *(("--offline",) if offline else ()))
+    done = bench(data_root, tmp_path, "results", "verify", "mine.zip", *flags)
+    assert done.returncode == 2, done.stderr
+    assert ("CONNECTS" in done.stderr) != offline
+    assert ("bench models fetch nobody/nothing" in done.stderr) == offline
