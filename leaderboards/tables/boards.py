@@ -24,7 +24,8 @@ _HOW_TO_READ = """\
   background IoU with counts summed over all classes of a fold. Both in percent.
 - **Intervals** in brackets are 95% bootstrap intervals: 10,000 times, the query images of each
   class are drawn again with replacement, each with all its episodes. They say how far a figure
-  would move with other images of the same classes, and nothing about other classes.
+  would move with other images of the same classes, and nothing about other classes. The range
+  beside a **mean rank** over datasets is no interval: it is the lowest and the highest of them.
 - **By size**: the mIoU of those episodes alone whose object covers so much of its image, with the
   number of such episodes of all folds; a class without any is left out of its fold's mean. Sizes
   are known where the floor `all-foreground` was measured, whose intersection is the object.
