@@ -16,12 +16,20 @@ from click.testing import CliRunner, Result
 from benchmarks.cli import main
 from benchmarks.evaluation.metrics import EpisodeCounts
 from benchmarks.results import figures
-from benchmarks.results.kept_masks import mask_of
+from benchmarks.results.kept_masks import mask_of, read_masks, write_masks
 from benchmarks.results.repeat import options_of, registered, repeat_command
-from benchmarks.results.store import find_runs, read_result
+from benchmarks.results.store import RunKey, find_runs, read_result
 from leaderboards.committed.archive import pack, read_archive
 from leaderboards.committed.curate import Check, check
-from leaderboards.committed.sample import differing, draw
+from leaderboards.committed.files import CommittedRecord, committed_json
+from leaderboards.committed.moves import moves
+from leaderboards.committed.sample import (
+    Verification,
+    differing,
+    draw,
+    read_verified,
+    record_verified,
+)
 from tests.leaderboards.synthetic import make_record, make_rows, make_setup, write_model
 from tests.tiny import tiny_dataset
 
@@ -209,6 +217,24 @@ def test_a_sample_is_seeded_and_touches_every_result(measured: Path) -> None:
     assert draw(results, 7, 0) == first != draw(results, 7, 1)
     assert sorted(map(len, first.values())) == [3, 4]
     assert sorted(map(len, draw(results, 1, 0).values())) == [1, 1]
+
+
+def test_what_says_more_of_a_result_stays(tmp_path: Path) -> None:
+    def verified(by: str, episodes: int, exact: bool, date: str = "2026-11-02") -> Verification:
+        return Verification(by, episodes, 0, exact, "Toy CPU", date)
+
+    third = verified("third party", 10, exact=False)
+    for weaker in (verified("author", 50, exact=True), verified("third party", 9, exact=False)):
+        for own in (third, weaker, third, weaker):
+            record_verified(tmp_path, {"a": own})
+        assert read_verified(tmp_path) == {"a": third}
+    for stronger in (
+        verified("third party", 5, exact=True),
+        verified("third party", 6, exact=True),
+        verified("third party", 6, exact=True, date="2026-12-01"),
+    ):
+        record_verified(tmp_path, {"a": stronger, "b": third})
+        assert read_verified(tmp_path) == {"a": stronger, "b": third}
 
 
 def test_elsewhere_counts_may_differ_by_the_stated_rounding(measured: Path) -> None:
