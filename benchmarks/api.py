@@ -26,7 +26,7 @@ from benchmarks.results import figures
 from benchmarks.results.agreement import other_option, without_paths
 from benchmarks.results.evaluation import Evaluation, evaluations
 from benchmarks.results.journal import is_complete
-from benchmarks.results.kept_masks import Mask, line_of, write_masks
+from benchmarks.results.kept_masks import Mask, line_of, mask_of, read_masks, write_masks
 from benchmarks.results.records import DatasetRecord, ModelRecord, ProtocolRecord, RunRecord
 from benchmarks.results.repeat import repeat_command
 from benchmarks.results.store import (
@@ -86,10 +86,12 @@ __all__ = [
     "line_of",
     "load_dataset",
     "load_results",
+    "mask_of",
     "metrics",
     "other_option",
     "protocol_folder",
     "questions",
+    "read_masks",
     "read_result",
     "read_table",
     "repeat_command",

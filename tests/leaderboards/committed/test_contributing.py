@@ -126,7 +126,6 @@ def test_masks_are_kept_beside_the_counts_where_they_are_asked_for(
     place: Path, measured: Path
 ) -> None:
     from benchmarks.evaluation.episode_mask import kept_mask
-    from benchmarks.results.kept_masks import read_masks
 
     added = [Path(line) for line in bench("results", "add", "mine", "--predictions").stdout.split()]
     tables = [path for path in added if path.name.endswith("shot.predictions.parquet")]
@@ -149,6 +148,32 @@ def test_masks_are_kept_beside_the_counts_where_they_are_asked_for(
     first.with_name("fold9_1shot.predictions.parquet").write_bytes(content)
     (problem,) = check(Path("leaderboards/results")).problems
     assert "fold9_1shot.predictions.parquet: belongs to no result" in problem
+
+
+def test_nothing_is_written_where_a_mask_is_lacking(place: Path, measured: Path) -> None:
+    said = bench("results", "add", measured / "mine.zip", "random", "--predictions", code=2).output
+    assert "kept no mask of episode 0" in said
+    assert not Path("leaderboards").exists()
+
+
+def test_masks_that_do_not_fit_their_result_are_found(place: Path, measured: Path) -> None:
+    bench("results", "add", "mine", "--predictions")
+    root = Path("leaderboards/results")
+    first, second = sorted(root.rglob("*.predictions.parquet"))
+    content = first.read_bytes()
+    lines = read_masks(first)
+    whole = [(number, mask_of(line)) for number, line in lines.items()]
+    for masks, said in (
+        (whole[:-1], f"does not hold the masks of its {len(whole)} episodes"),
+        ([(0, ~whole[0][1]), *whole[1:]], "the mask of episode 0 in "),
+    ):
+        write_masks(first, masks)
+        (problem,) = check(root).problems
+        assert said in problem and problem.startswith("tiny/fixed-v1/mine/fold0_1shot: ")
+    first.write_bytes(content)
+    second.write_bytes(b"garbage")
+    (problem,) = check(root).problems
+    assert "cannot read" in problem and problem.endswith(f"delete {second.name}, or add it again")
 
 
 def test_embellished_counts_are_found(place: Path, measured: Path) -> None:
