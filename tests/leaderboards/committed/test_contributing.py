@@ -311,6 +311,35 @@ def test_rows_that_move_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert ", 1 |" in lines[1] and lines[1].rstrip().endswith(", 2 |")
 
 
+def test_rows_stand_in_the_tier_and_with_the_mean_of_the_board(tmp_path: Path) -> None:
+    def found(name: str, fold: int, **changes: object) -> CommittedRecord:
+        setup = make_setup(name=name, fold=fold, **changes)
+        run = make_record(setup, make_rows(setup))
+        return CommittedRecord(run=run, class_counts={}, counts_digest="")
+
+    records = [
+        found(name, fold, **changes)
+        for fold in range(4)
+        for name, changes in {
+            "seen": {"sees_test_classes": "no" if fold else "unknown"},
+            "mixed": {"config": {"size": 64 if fold else 32}},
+            "floor": {"kind": "floor"},
+            "whole": {},
+        }.items()
+    ]
+    root = tmp_path / "results"
+    for record in records:
+        setup = record.run.setup
+        path = committed_json(root, RunKey("toy", "fixed-v1", setup.model.name, setup.fold, 1))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(record.model_dump_json())
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "nothing"]):
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True)
+    moved = [(move.setting[3], move.model, move.after[1]) for move in moves(tmp_path, "HEAD")]
+    assert moved == [("generalist", "seen", 1), ("strict", "whole", 1)]
+
+
 def test_templates_and_workflow_are_sound() -> None:
     root = Path(__file__).resolve().parents[3] / ".github"
     forms = sorted(
