@@ -18,6 +18,7 @@ from benchmarks.config.schema import BenchConfig
 from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.episode_mask import kept_mask
+from benchmarks.pictures import gallery
 from benchmarks.pictures.gallery import draw_gallery
 from benchmarks.results import kept_masks
 from benchmarks.results.figures import answers
@@ -178,6 +179,14 @@ def test_a_run_that_is_broken_off_goes_on_with_its_masks(root: Path) -> None:
     assert same_masks(root / "broken", root / "rle")
     run_matrix(config(root, "broken", save_predictions=False), resume="fresh", listener=Quiet())
     assert not list((root / "broken").rglob("predictions*"))
+
+
+def test_a_fold_alone_shows_no_more_episodes_than_among_all(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "EPISODES", 2)  # of two folds
+    (episodes,) = draw_gallery(root / "data", root / "rle").values()
+    assert len(episodes) == 1 and "(fold 0, " in episodes[0].title
 
 
 def test_pictures_are_drawn_of_either_form(root: Path, tmp_path: Path) -> None:
