@@ -45,7 +45,7 @@ def test_plots_have_fixed_sizes_and_equal_bytes() -> None:
         (lambda: plots.iou_against_size(ious, ious), 840, 432),
         (lambda: plots.class_bars(names), 840, 276),
         (lambda: plots.shots_curve(curve), 840, 480),
-        (lambda: plots.cost_plot({"alpha": (3.0, figure(0.5))}), 840, 480),
+        (lambda: plots.cost_plot({"CPU": {"alpha": (3.0, figure(0.5))}}), 840, 480),
     ):
         png = draw()
         assert size(png) == (width, height)
@@ -80,6 +80,25 @@ def test_without_matplotlib_the_message_says_how_to_get_it(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(BenchError, match=r"pip install 'fss-bench\[plots\]'"):
         plots.iou_histogram([0.5])
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_times_of_different_devices_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(self: plots._Plot) -> bytes:
+        texts = [text.get_text() for text in self.axes.get_legend().get_texts()]
+        drawn = [own.lines[0] for own in self.axes.containers]
+        fills = [own.get_fillstyle() for own in drawn if len(own.get_xdata())]
+        return "|".join([self.axes.get_xlabel(), *texts, *fills]).encode()
+
+    monkeypatch.setattr(plots._Plot, "png", said)
+    one = {"alpha": (3.0, figure(0.5)), "beta": (30.0, figure(0.6))}
+    label = "milliseconds an episode without a cache"
+    assert plots.cost_plot({"CPU": one}).decode() == f"{label}|alpha|beta|full|full"
+    other = {"giant": (2.0, figure(0.7))}
+    assert plots.cost_plot({"CPU": one, "GPU": other}).decode() == (
+        f"{label}\nthose of different devices do not compare"
+        "|CPU:|alpha|beta|GPU:|giant|full|full|none"
+    )
 
 
 @pytest.mark.usefixtures("matplotlib")
