@@ -18,6 +18,7 @@ from leaderboards.tables.side_by_side import side_by_side
 
 _WIDE = 5  # more folds than this stand in a table of their own
 
+READ = "[How to read this page](../README.md#how-to-read-the-boards)"  # on dataset pages alone
 _HOW_TO_READ = """\
 - **mIoU** is the mean over folds of the mean over a fold's novel classes of class IoU; counts are
   summed over all episodes of a class before any division. **FB-IoU** is the mean of foreground and
@@ -100,7 +101,7 @@ def dataset_page(
     facts = _group_facts(members) if members else _dataset_facts(settings)
     parts = [
         f"# {escape(name)}",
-        f"{facts} [How to read this page](../README.md#how-to-read-the-boards).",
+        f"{facts} {READ}.",
     ]
     for protocol, group in groupby(settings, key=lambda setting: setting.protocol.name):
         parts += _protocol(protocol, list(group), known)
