@@ -196,7 +196,7 @@ def _figure(figure: Figure | None) -> list[float] | None:
 def _reported(number: Reported) -> dict[str, Any]:
     entry = number.entry
     return {
-        "method": f"{entry.method} ({entry.variant})" if entry.variant else entry.method,
+        "method": entry.name,
         "dataset": entry.dataset,
         "setting": entry.setting,
         "shots": number.shots,

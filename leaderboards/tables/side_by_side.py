@@ -47,8 +47,7 @@ def side_by_side(settings: Sequence[Setting], numbers: Sequence[Reported]) -> li
         entry = number.entry
         if entry.dataset not in DATASETS or number.miou is None or number.shots not in _SHOTS:
             continue
-        name = f"{entry.method} ({entry.variant})" if entry.variant else entry.method
-        line = _line(lines, name, entry.setting, entry.protocol)
+        line = _line(lines, entry.name, entry.setting, entry.protocol)
         row = measured(number, settings)
         if row is None or row.miou is None:
             line.figures.setdefault((entry.dataset, number.shots), (f"{number.miou:.1f}", False))
