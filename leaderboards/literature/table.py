@@ -84,7 +84,7 @@ def beside(number: Reported, settings: Sequence[Setting]) -> str:
     difference = 100 * row.miou.value - number.miou
     held = number.miou / 100 in row.miou.interval
     return (
-        f"{wording.percent_interval(row.miou)}, {difference:+.1f}, "
+        f"{wording.marked(row, wording.percent_interval(row.miou))}, {difference:+.1f}, "
         f"{'within' if held else 'outside'} the interval"
     )
 

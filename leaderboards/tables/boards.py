@@ -281,7 +281,7 @@ def _overview_table(settings: Sequence[Setting]) -> str:
                 setting.shots,
                 len(setting.rows),
                 *(
-                    f"{row.model.name} {wording.percent_interval(row.miou)}"
+                    f"{wording.named(row)} {wording.percent_interval(row.miou)}"
                     if row
                     else wording.NONE
                     for row in best.values()

@@ -55,6 +55,21 @@ def test_what_differs_between_datasets_is_said(tmp_path: Path) -> None:
     assert rows[0]["d2"] == "folds differ in options"
 
 
+def test_a_mean_of_folds_that_differ_is_marked_wherever_it_stands(tmp_path: Path) -> None:
+    for name, protocol in (("mine", "fixed-v1"), ("hsnet", "hsnet")):
+        own = {"name": name, "dataset": "pascal", "protocol": protocol}
+        write_model(tmp_path / "r", folds=3, **own)
+        write_run(tmp_path / "r", fold=3, dtype="bf16", **own)
+    build(tmp_path / "r", tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    mark = "(folds differ in dtype)"
+    for row in cells(text, "Dataset"):
+        assert row["Best strict"].startswith((f"mine {mark} ", f"hsnet {mark} "))
+    rows = {(row["Method"], row["Protocol"]): row["PASCAL-5i"] for row in cells(text, "Method")}
+    assert mark in rows["mine", "fixed-v1"] and mark in rows["HSNet (ResNet-50)", "hsnet"]
+    assert f"{mark}, " in (tmp_path / "boards/reported.md").read_text()
+
+
 def test_missing_cells_are_seen_as_missing(boards: Path) -> None:
     text = section((boards / "README.md").read_text(), "fixed-v1, 1-shot, strict")
     rows = {row["Model"]: row for row in cells(text, "Model")}
