@@ -43,7 +43,8 @@ from datasets_prep.episodes.episode import Episode
 from datasets_prep.leaks.class_names import shared as shared_classes
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.runtime.progress import SILENT, Progress
-from datasets_prep.runtime.whole import write_whole
+from datasets_prep.runtime.whole import whole_file, write_whole
+from models.weights.trained_on import SAME_FOLDS
 
 if TYPE_CHECKING:
     from models.segmenter import Segmenter
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS",
     "MARKERS",
+    "SAME_FOLDS",
     "BenchError",
     "Canvas",
     "ClassClusters",
@@ -97,6 +99,7 @@ __all__ = [
     "repeat_command",
     "score_masks",
     "shared_classes",
+    "whole_file",
     "without_paths",
     "write_masks",
     "write_table",
