@@ -26,7 +26,7 @@ from benchmarks.results import figures
 from benchmarks.results.agreement import other_option, without_paths
 from benchmarks.results.evaluation import Evaluation, evaluations
 from benchmarks.results.journal import is_complete
-from benchmarks.results.kept_masks import Mask, line_of, write_masks
+from benchmarks.results.kept_masks import Mask, line_of, mask_of, read_masks, write_masks
 from benchmarks.results.records import DatasetRecord, ModelRecord, ProtocolRecord, RunRecord
 from benchmarks.results.repeat import repeat_command
 from benchmarks.results.store import (
@@ -43,7 +43,8 @@ from datasets_prep.episodes.episode import Episode
 from datasets_prep.leaks.class_names import shared as shared_classes
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.runtime.progress import SILENT, Progress
-from datasets_prep.runtime.whole import write_whole
+from datasets_prep.runtime.whole import whole_file, write_whole
+from models.weights.trained_on import SAME_FOLDS
 
 if TYPE_CHECKING:
     from models.segmenter import Segmenter
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS",
     "MARKERS",
+    "SAME_FOLDS",
     "BenchError",
     "Canvas",
     "ClassClusters",
@@ -87,15 +89,18 @@ __all__ = [
     "line_of",
     "load_dataset",
     "load_results",
+    "mask_of",
     "metrics",
     "other_option",
     "protocol_folder",
     "questions",
+    "read_masks",
     "read_result",
     "read_table",
     "repeat_command",
     "score_masks",
     "shared_classes",
+    "whole_file",
     "without_paths",
     "write_masks",
     "write_table",

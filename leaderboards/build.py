@@ -24,6 +24,7 @@ from leaderboards.statistics.seen import training
 from leaderboards.tables import boards as markdown
 from leaderboards.tables import wording
 from leaderboards.tables.markdown import BOARDS
+from leaderboards.tables.pictures import PAGE as PICTURES
 from leaderboards.tables.pictures import pictures
 from leaderboards.tables.speed import speed_section
 
@@ -55,6 +56,7 @@ def build(
 ) -> Built:
     """Write `README.md` and `index.html` to `output`, and a page per dataset to `output/boards`.
 
+    Pages and pictures of datasets that are on no board any more are deleted.
     The boards hold what is in the results store and what is committed in `output/results`; the same
     results give the same bytes.
 
@@ -101,15 +103,23 @@ def build(
     for name, content in (top | {f"{BOARDS}/{name}": own for name, own in pages.items()}).items():
         files.append(output / name)
         _write(files[-1], content)
-    if plots:
-        for stale in _plots(output / BOARDS) - drawn.keys():
-            (output / BOARDS / stale).unlink()
+    for stale in _earlier(output / BOARDS, plots) - pages.keys():
+        (output / BOARDS / stale).unlink()
     return Built(_terminal(boards, found.left_out), tuple(files), tuple(boards), found.left_out)
 
 
 def _plots(boards: Path) -> set[str]:
     """The plots that were drawn before, by `plot_name`."""
     return {path.relative_to(boards).as_posix() for path in boards.glob("plots/*.png")}
+
+
+def _earlier(boards: Path, plots: bool) -> set[str]:
+    """Pages and pictures of earlier builds, plots where they are drawn anew; nothing of others."""
+    found = {path.relative_to(boards).as_posix() for path in boards.glob("pictures/*.jpg")}
+    for path in boards.glob("*.md"):
+        if path.name == PICTURES or markdown.READ.encode() in path.read_bytes():
+            found.add(path.name)
+    return found | (_plots(boards) if plots else set())
 
 
 def _write(path: Path, content: str | bytes) -> None:

@@ -53,7 +53,8 @@ def _draw(
     folds: dict[int, list[tuple[RunKey, RunRecord]]] = defaultdict(list)
     for key, record in runs:
         folds[key.fold].append((key, record))
-    each = -(-EPISODES // len(folds))
+    # As many of a fold as if all were here, for the others may be kept from earlier.
+    each = -(-EPISODES // len(runs[0][1].setup.dataset.tested))
     for fold, own in sorted(folds.items()):
         setup = own[0][1].setup
         recipe = get_protocol(setup.protocol.name).recipe

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from benchmarks import BenchError, Mask, Result, RunKey, line_of
+from benchmarks import BenchError, Mask, Result, RunKey, line_of, whole_file
 from leaderboards.committed.files import find_committed, read_committed, write_committed
 
 SUFFIX = ".zip"
@@ -54,9 +54,8 @@ def pack(
     Raises:
         BenchError: if it cannot be written, or a mask is not there.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch, whole_file(path) as partial:
             root = Path(scratch)
             for result in results:
                 write_committed(root / "results", result)
@@ -70,11 +69,8 @@ def pack(
                     info = zipfile.ZipInfo(source.relative_to(root).as_posix(), _EPOCH)
                     info.compress_type = zipfile.ZIP_DEFLATED
                     file.writestr(info, source.read_bytes())
-        partial.replace(path)
     except OSError as error:
         raise BenchError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_archive(path: Path) -> Archive:

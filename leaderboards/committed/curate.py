@@ -1,11 +1,23 @@
 """What goes into the repository, and whether what is there still holds."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import BenchError, Mask, Result, RunKey, RunRecord, other_option, write_masks
+from benchmarks import (
+    BenchError,
+    Mask,
+    Result,
+    RunKey,
+    RunRecord,
+    line_of,
+    mask_of,
+    other_option,
+    read_masks,
+    write_masks,
+)
 from leaderboards.committed.collect import LeftOut, agreeing
 from leaderboards.committed.files import (
     committed_json,
@@ -50,30 +62,38 @@ def add(
         The files, two a result, or three with its masks.
 
     Raises:
-        BenchError: naming the result that must not be committed, and why.
+        BenchError: naming the result that must not be committed, and why; or an episode without a
+            mask.
     """
     check_whole(results)
     there, _ = _read(root, {result.key for result in results})
     for stranger in agreeing([*there, *results])[1]:
         raise BenchError(f"{stranger.key} would not fit the committed results: {stranger.reason}")
-    return [path for result in results for path in _write(root, result, mask)]
+    # All masks are read before anything is written, for one may be lacking; lines take little room.
+    lines = [
+        None
+        if mask is None
+        else [line_of(n, mask(own.key, n)) for n in own.counts.episode.tolist()]
+        for own in results
+    ]
+    return [
+        path
+        for result, own in zip(results, lines, strict=True)
+        for path in _write(root, result, own)
+    ]
 
 
-def _write(
-    root: Path, result: Result, mask: Callable[[RunKey, int], Mask] | None
-) -> Iterator[Path]:
+def _write(root: Path, result: Result, lines: Sequence[bytes] | None) -> Iterator[Path]:
     key, masks = result.key, committed_masks(root, result.key)
-    if mask is None:
+    if lines is None:
         before = committed_json(root, key)
         digest = read_committed_record(before).counts_digest if before.is_file() else None
         if digest != counts_digest(result.counts, result.queries):
             masks.unlink(missing_ok=True)  # masks that are there are of other counts
         yield from write_committed(root, result)
         return
-    # All are read before anything is written: one may be lacking.
-    kept = [(number, mask(key, number)) for number in result.counts.episode.tolist()]
     yield from write_committed(root, result)
-    write_masks(masks, kept)
+    write_masks(masks, ((line["episode"], mask_of(line)) for line in map(json.loads, lines)))
     yield masks
 
 
@@ -100,10 +120,10 @@ def check_whole(results: Sequence[Result]) -> None:
 
 
 def check(root: Path) -> Check:
-    """Read every committed result again and recompute its figures."""
+    """Read every committed result again, recompute its figures, and look whether masks fit it."""
     sound, problems = _read(root, set())
     kept, strangers = agreeing(sound)
-    problems += _lines(strangers)
+    problems += [*_lines(strangers), *_wrong_masks(root, sound)]
     problems += [*missing_folds(kept), *other_options(kept)]
     problems += [
         f"{path}: belongs to no result; delete it, or add its other half" for path in _stray(root)
@@ -157,6 +177,28 @@ def _read(root: Path, without: set[RunKey]) -> tuple[list[Result], list[str]]:
         except BenchError as error:
             problems.append(f"{key}: {error}")
     return sound, problems
+
+
+def _wrong_masks(root: Path, results: Iterable[Result]) -> Iterator[str]:
+    for result in results:
+        path = committed_masks(root, result.key)
+        try:
+            if path.is_file():
+                _check_masks(path, result)
+        except BenchError as error:
+            yield f"{result.key}: {error}; delete {path.name}, or add it again"
+
+
+def _check_masks(path: Path, result: Result) -> None:
+    """There must be one for each episode, with as many pixels of each kind as surely are so."""
+    masks, episodes = read_masks(path), result.counts.episode.tolist()
+    if masks.keys() != set(episodes):
+        raise BenchError(f"{path} does not hold the masks of its {len(episodes)} episodes")
+    for number, (hit, _, spared, _) in zip(episodes, result.counts.areas.tolist(), strict=True):
+        mask = mask_of(masks[number])
+        foreground = int(mask.sum())
+        if foreground < hit or mask.size - foreground < spared:
+            raise BenchError(f"the mask of episode {number} in {path} does not fit its counts")
 
 
 def _lines(left_out: Iterable[LeftOut]) -> list[str]:

@@ -4,6 +4,7 @@ They are drawn from photographs and masks that only the machine has that measure
 they stay where the boards are built again without them.
 """
 
+import re
 from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from leaderboards.committed.files import read_beside
 
 GALLERY = "gallery.json"
 _URI = "data:image/jpeg;base64,"
+_TITLE = re.compile(r"\(fold (\d+), episode \d+\)$")  # how the titles of episodes end
 
 
 def read_gallery(boards: Path) -> Gallery:
@@ -28,11 +30,17 @@ def read_gallery(boards: Path) -> Gallery:
 
 
 def add_to_gallery(kept: Gallery, drawn: Gallery) -> Gallery:
-    """Both: an episode's new picture of a model takes the place of its old one."""
+    """Both: of a fold that was drawn its episodes as they are now, of any other what was kept.
+
+    An episode's new picture of a model takes the place of its old one.
+    """
     every = dict(kept)
     for place, episodes in drawn.items():
         before = {shown.title: shown for shown in kept.get(place, ())}
-        every[place] = [_together(before.get(shown.title), shown) for shown in episodes]
+        folds = set(map(_fold, episodes))
+        others = [shown for shown in before.values() if _fold(shown) not in folds]
+        together = [_together(before.get(shown.title), shown) for shown in episodes]
+        every[place] = sorted([*others, *together], key=_fold)
     return every
 
 
@@ -51,6 +59,11 @@ def gallery_data(gallery: Gallery) -> dict[str, Any]:
         ]
         for place, episodes in sorted(gallery.items())
     }
+
+
+def _fold(shown: Shown) -> int:
+    found = _TITLE.search(shown.title)
+    return int(found[1]) if found else -1
 
 
 def _together(kept: Shown | None, drawn: Shown) -> Shown:

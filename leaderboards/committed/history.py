@@ -6,13 +6,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import BenchError, RunKey
-from leaderboards.committed.files import parse_committed_record, read_committed_record
+from leaderboards.committed.files import (
+    CommittedRecord,
+    parse_committed_record,
+    read_committed_record,
+)
 
 CHANGES = "CHANGES.md"
 
 
 def unexplained(boards: Path, ref: str) -> Iterator[tuple[RunKey, str]]:
-    """Results that `ref` has and that are gone or count otherwise now, without a word.
+    """Results that `ref` has and that are gone, or counted or described otherwise, without a word.
 
     A word is a line in `CHANGES.md` that `ref` does not have and that names the result:
     `<dataset>/<protocol>/<model>`, with or without its last part.
@@ -43,15 +47,18 @@ def unexplained(boards: Path, ref: str) -> Iterator[tuple[RunKey, str]]:
         if old == path.read_bytes():
             continue
         before = parse_committed_record(old, f"{ref}:{path}")
-        after = read_committed_record(path)
-        if before.counts_digest != after.counts_digest:
-            yield (
-                key,
-                (
-                    f"had mIoU {100 * before.run.miou:.2f} in {ref} and has "
-                    f"{100 * after.run.miou:.2f} now"
-                ),
-            )
+        for what, was, now_is in _differences(before, read_committed_record(path)):
+            yield key, f"had {what} {was} in {ref} and has {now_is} now"
+            break
+
+
+def _differences(before: CommittedRecord, after: CommittedRecord) -> Iterator[tuple[str, str, str]]:
+    """What was counted, and what is said of the model: its default where a field is new."""
+    if before.counts_digest != after.counts_digest:
+        yield "mIoU", f"{100 * before.run.miou:.2f}", f"{100 * after.run.miou:.2f}"
+    for (name, old), (_, new) in zip(before.run.setup.model, after.run.setup.model, strict=True):
+        if old != new:
+            yield name, repr(old), repr(new)
 
 
 def committed_at(boards: Path, ref: str) -> Iterator[tuple[RunKey, bytes]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks import RunKey
+from benchmarks import Figure, Interval, RunKey, RunRecord
 from leaderboards.committed.files import (
     CommittedRecord,
     committed_json,
@@ -15,6 +15,7 @@ from leaderboards.committed.files import (
     read_committed_record,
 )
 from leaderboards.committed.history import committed_at
+from leaderboards.statistics.scores import FoldScore, Row, have_mean
 
 Setting = tuple[str, str, int, str]  # dataset, protocol, shots and tier
 Place = tuple[float, int]  # mIoU in 0..1, and the place by it
@@ -58,21 +59,33 @@ def _order(new: dict[str, Place], old: dict[str, Place], model: str) -> tuple[in
 def _places(
     records: Iterable[tuple[RunKey, CommittedRecord]],
 ) -> dict[Setting, dict[str, Place]]:
-    rows: dict[Setting, dict[str, list[CommittedRecord]]] = defaultdict(lambda: defaultdict(list))
+    runs: dict[tuple[str, str, int], dict[str, list[RunRecord]]]
+    runs = defaultdict(lambda: defaultdict(list))
     for key, record in records:
-        model = record.run.setup.model
-        if model.comparable and model.kind in ("model", "predictions"):
-            tier = "strict" if model.sees_test_classes == "no" else "generalist"
-            rows[key.dataset, key.protocol, key.shots, tier][key.model].append(record)
-    places = {}
-    for setting, models in rows.items():
-        mious = {
-            model: fmean(record.run.miou for record in own)
-            for model, own in models.items()
-            if len(own) == len(own[0].run.setup.dataset.tested)
+        runs[key.dataset, key.protocol, key.shots][key.model].append(record.run)
+    mious: dict[Setting, dict[str, float]] = defaultdict(dict)
+    for place, models in runs.items():
+        for model, own in models.items():
+            row = _row(own)
+            if row.competes and have_mean(row.records):
+                tier = "strict" if row.strict else "generalist"
+                mious[*place, tier][model] = fmean(run.miou for run in own)
+    return {
+        setting: {
+            model: (own, 1 + sum(other > own for other in every.values()))
+            for model, own in every.items()
         }
-        places[setting] = {
-            model: (own, 1 + sum(other > own for other in mious.values()))
-            for model, own in mious.items()
-        }
-    return places
+        for setting, every in mious.items()
+    }
+
+
+def _row(runs: Iterable[RunRecord]) -> Row:
+    """A model's folds as their records alone tell them, without intervals or a mean."""
+    folds = {
+        run.setup.fold: FoldScore(run, _point(run.miou), _point(run.fb_iou), {}, ()) for run in runs
+    }
+    return Row(folds, len(folds), None, None)
+
+
+def _point(value: float) -> Figure:
+    return Figure(value, Interval(value, value))

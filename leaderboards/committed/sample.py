@@ -95,12 +95,18 @@ def read_verified(boards: Path) -> dict[str, Verification]:
 
 
 def record_verified(boards: Path, found: Mapping[str, Verification]) -> Path:
-    """Add to what `read_verified` reads."""
+    """Add to what `read_verified` reads; what says more of a result stays."""
     path = boards / VERIFIED
-    every = read_verified(boards) | dict(found)
+    every = dict(read_verified(boards))
+    for name, new in found.items():
+        every[name] = max(new, every.get(name, new), key=_weight)
     body = {name: asdict(every[name]) for name in sorted(every)}
     write_whole(path, json.dumps(body, indent=1) + "\n")
     return path
+
+
+def _weight(own: Verification) -> tuple[bool, bool, int]:
+    return own.by == "third party", own.exact, own.episodes
 
 
 def verified_by(results: Sequence[Result], known: Mapping[str, Verification]) -> str:

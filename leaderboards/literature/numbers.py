@@ -46,6 +46,11 @@ class PublishedResult(_Entry):
     table: str = Field("", description="empty where its number was not recorded")
     note: str = ""
 
+    @property
+    def name(self) -> str:
+        """The method and its variant: `HSNet (ResNet-50)`."""
+        return f"{self.method} ({self.variant})" if self.variant else self.method
+
 
 class Ablation(_Entry):
     """One answer to one of DiffewS's questions; no figure where only a bar was drawn."""

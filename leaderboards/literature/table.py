@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from leaderboards.literature.numbers import PublishedResult, Reported, measured, published
+from leaderboards.literature.numbers import Reported, measured, published
 from leaderboards.statistics.scores import Setting
 from leaderboards.tables import wording
 from leaderboards.tables.markdown import escape, table
@@ -84,7 +84,7 @@ def beside(number: Reported, settings: Sequence[Setting]) -> str:
     difference = 100 * row.miou.value - number.miou
     held = number.miou / 100 in row.miou.interval
     return (
-        f"{wording.percent_interval(row.miou)}, {difference:+.1f}, "
+        f"{wording.marked(row, wording.percent_interval(row.miou))}, {difference:+.1f}, "
         f"{'within' if held else 'outside'} the interval"
     )
 
@@ -101,7 +101,7 @@ def _table(numbers: Sequence[Reported], settings: Sequence[Setting]) -> list[str
         found = [f"{wording.shot(k)}: {text}" for k, text in answers if text != wording.NONE]
         rows.append(
             [
-                _method(entry) + mark,
+                entry.name + mark,
                 *(_figure(by_shots.get(shots)) for shots in _SHOTS),
                 " / ".join(_percent(number.fb_iou) for number in own)
                 if entry.fb_iou
@@ -116,10 +116,6 @@ def _table(numbers: Sequence[Reported], settings: Sequence[Setting]) -> list[str
     if notes:
         lines.append("\n".join(f"{i}. {escape(note)}" for i, note in enumerate(notes, 1)))
     return lines
-
-
-def _method(entry: PublishedResult) -> str:
-    return f"{entry.method} ({entry.variant})" if entry.variant else entry.method
 
 
 def _figure(number: Reported | None) -> str:

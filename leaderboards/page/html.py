@@ -69,8 +69,11 @@ def _setting(setting: Setting, known: Known) -> dict[str, Any]:
         "folds": list(setting.folds),
         "parts": list(map(setting.part, setting.folds)),
         "classes": [
-            [[str(index), name] for index, name in record.setup.dataset.classes.items()]
-            for _, record in sorted(setting.records.items())
+            [
+                setting.part(fold),
+                [[str(index), name] for index, name in record.setup.dataset.classes.items()],
+            ]
+            for fold, record in sorted(setting.records.items())
             if not setting.parts
         ],
         "facts": _facts(setting),
@@ -193,7 +196,7 @@ def _figure(figure: Figure | None) -> list[float] | None:
 def _reported(number: Reported) -> dict[str, Any]:
     entry = number.entry
     return {
-        "method": f"{entry.method} ({entry.variant})" if entry.variant else entry.method,
+        "method": entry.name,
         "dataset": entry.dataset,
         "setting": entry.setting,
         "shots": number.shots,

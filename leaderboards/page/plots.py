@@ -7,8 +7,10 @@ import numpy as np
 
 from benchmarks import COLOURS, MARKERS, Canvas, Figure
 from leaderboards.statistics.scores import Setting
+from leaderboards.tables import wording
 
 _BINS = list(range(0, 101, 5))
+_FILLS = ("full", "none", "left", "right", "top", "bottom")  # of markers, by device
 CAPTIONS = {  # of what `board_plots` draws
     "shots": "mIoU with 95% intervals against the number of shots",
     "cost": "mIoU with 95% intervals against milliseconds an episode without a cache",
@@ -71,14 +73,26 @@ def shots_curve(models: Mapping[str, Mapping[int, Figure]]) -> bytes:
         return plot.png()
 
 
-def cost_plot(models: Mapping[str, tuple[float, Figure]]) -> bytes:
-    """Draw mIoU with intervals of each model against its milliseconds per episode."""
+def cost_plot(devices: Mapping[str, Mapping[str, tuple[float, Figure]]]) -> bytes:
+    """Draw mIoU with intervals of each model against its milliseconds per episode.
+
+    Args:
+        devices: both of each model by its name, by the device that took the time. Where there are
+            several, markers are filled by device, and the legend names it above its models.
+    """
+    label = "milliseconds an episode without a cache"
     with _Plot(7, 4) as plot:
-        for index, (name, (cost, figure)) in enumerate(models.items()):
-            plot.errorbars(index, [cost], [figure], name, "none")
-        plot.axes.set(
-            xlabel="milliseconds an episode without a cache", ylabel="mIoU, %", xscale="log"
-        )
+        index = 0
+        for number, (device, models) in enumerate(devices.items()):
+            if len(devices) > 1:
+                plot.axes.errorbar([], [], fmt=" ", label=f"{device}:")
+            for name, (cost, figure) in models.items():
+                fill = _FILLS[number % len(_FILLS)]
+                plot.errorbars(index, [cost], [figure], name, "none", fill)
+                index += 1
+        if len(devices) > 1:
+            label += "\nthose of different devices do not compare"
+        plot.axes.set(xlabel=label, ylabel="mIoU, %", xscale="log")
         plot.plain_numbers()
         plot.axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
         return plot.png()
@@ -99,11 +113,13 @@ def board_plots(settings: Sequence[Setting]) -> dict[str, bytes]:
     curves: dict[str, dict[str, dict[int, Figure]]] = {}
     drawn = {}
     for setting in settings:
-        costs = {}
+        costs: dict[str, dict[str, tuple[float, Figure]]] = {}
         for row in setting.rows:
             if row.miou is not None and setting.limit is None:
                 if row.milliseconds is not None:
-                    costs[row.model.name] = (row.milliseconds, row.miou)
+                    device = wording.distinct(record.hardware for record in row.records)
+                    own = costs.setdefault(device, {})
+                    own[row.model.name] = (row.milliseconds, row.miou)
                 curve = curves.setdefault(plot_name(setting, "shots"), {})
                 curve.setdefault(row.model.name, {})[setting.shots] = row.miou
         if costs:
@@ -118,7 +134,13 @@ class _Plot(Canvas):
     """One pair of axes in the common style."""
 
     def errorbars(
-        self, index: int, x: Sequence[float], figures: Sequence[Figure], name: str, line: str
+        self,
+        index: int,
+        x: Sequence[float],
+        figures: Sequence[Figure],
+        name: str,
+        line: str,
+        fill: str = "full",
     ) -> None:
         """Figures with their intervals, in the colour and with the marker of number `index`."""
         y = np.array([100 * figure.value for figure in figures])
@@ -131,6 +153,7 @@ class _Plot(Canvas):
             color=COLOURS[index % len(COLOURS)],
             marker=MARKERS[(index + index // len(COLOURS)) % len(MARKERS)],
             linestyle=line,
+            fillstyle=fill,
             capsize=2,
             label=name,
         )

@@ -1,13 +1,13 @@
 """One model in one setting, looked at closely: an HTML page and its plots."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 
-from benchmarks import BenchError, Result
+from benchmarks import BenchError, Result, RunRecord
 from leaderboards.page import plots
 from leaderboards.page.html import fill
 from leaderboards.statistics.scores import Row, Setting, settings
@@ -224,7 +224,7 @@ def _stages(results: Sequence[Result]) -> str:
 
 
 def _cache(results: Sequence[Result]) -> str:
-    """How many encodes a run asked for, and how many of them the cache answered.
+    """How many encodes a run in one sitting asked for, and how many of them the cache answered.
 
     An image counts once for each part of its features that is kept by itself.
     """
@@ -235,7 +235,7 @@ def _cache(results: Sequence[Result]) -> str:
     body = []
     for result in results:
         cache = result.record.cache
-        if cache is None:
+        if cache is None or result.record.sittings > 1:
             body.append([result.key.fold, *[wording.NONE] * (len(head) - 1)])
             continue
         pairs = (
@@ -251,26 +251,32 @@ def _cache(results: Sequence[Result]) -> str:
 
 
 def _facts(setting: Setting, row: Row) -> str:
-    record = row.records[0]
+    def each(fact: Callable[[RunRecord], str]) -> str:
+        return wording.distinct(map(fact, row.records))
+
     facts = {
-        "Model": f"{row.model.title}; {', '.join(row.marks) or 'whole'}",
-        "Options": ", ".join(f"{key} {value}" for key, value in row.model.config.items()),
-        "Parameters": wording.parameters(row.model.parameters),
-        "Weights": wording.distinct(
-            wording.prefix(own.setup.model.weights_digest) for own in row.records
-        ),
-        "Test classes seen": row.model.sees_test_classes,
+        "Model": f"{each(lambda own: own.setup.model.title)}; {', '.join(row.marks) or 'whole'}",
+        "Options": each(lambda own: _pairs(own.setup.model.config)),
+        "Parameters": each(lambda own: wording.parameters(own.setup.model.parameters)),
+        "Weights": each(lambda own: wording.prefix(own.setup.model.weights_digest)),
+        "Test classes seen": each(lambda own: own.setup.model.sees_test_classes),
         "Resolution": setting.protocol.resolution,
         "Seed": setting.protocol.seed,
-        "Dataset digest": record.setup.dataset.digest,
-        "Episode lists": wording.distinct(own.setup.episodes.digest[:16] for own in row.records),
-        "Device": f"{record.hardware}, {record.setup.dtype}, batches of {record.setup.batch_size}",
-        "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
-        "Revision": record.revision or wording.NONE,
+        "Dataset digest": each(lambda own: own.setup.dataset.digest),
+        "Episode lists": each(lambda own: own.setup.episodes.digest[:16]),
+        "Device": each(
+            lambda own: f"{own.hardware}, {own.setup.dtype}, batches of {own.setup.batch_size}"
+        ),
+        "Versions": each(lambda own: _pairs(own.versions)),
+        "Revision": each(lambda own: own.revision or wording.NONE),
         "Date": row.date,
     }
     items = (f"<dt>{escape(what)}</dt><dd>{escape(fact)}</dd>" for what, fact in facts.items())
     return f"<dl>{''.join(items)}</dl>"
+
+
+def _pairs(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _section(heading: str, body: str) -> str:

@@ -3,11 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from statistics import fmean
 
 import numpy as np
 
-from benchmarks import Figure, Interval, intervals
 from leaderboards.statistics.scores import Row, Setting
 
 _FEWEST = 2  # datasets, or models, below which there is nothing to average
@@ -20,13 +19,17 @@ class AcrossRow:
     Attributes:
         name: the model's.
         cells: its row on each dataset where it has one, if only on some folds.
-        mean_rank: over `Across.common`, with the 95% bootstrap interval over these datasets; None
-            for a model that lacks one of them.
+        ranks: its rank on each of `Across.common`; empty for a model that lacks one of them.
     """
 
     name: str
     cells: Mapping[str, Row]
-    mean_rank: Figure | None
+    ranks: tuple[float, ...]
+
+    @property
+    def mean_rank(self) -> float | None:
+        """The mean of `ranks`; None without any."""
+        return fmean(self.ranks) if self.ranks else None
 
 
 @dataclass(frozen=True)
@@ -65,45 +68,39 @@ def across(settings: Iterable[Setting]) -> list[Across]:
                     models = found.setdefault(key, defaultdict(dict))
                     models[row.model.name][setting.dataset] = row
     tables = []
-    for (protocol, shots, strict), models in sorted(found.items(), key=lambda own: own[0][:2]):
+    for protocol, shots, strict in sorted(found, key=lambda own: (*own[:2], not own[2])):
+        models = found[protocol, shots, strict]
         datasets = tuple(sorted({name for cells in models.values() for name in cells}))
         if len(datasets) >= _FEWEST and len(models) >= _FEWEST:
             common, ranks = _compared(models)
-            rows = [AcrossRow(name, cells, ranks.get(name)) for name, cells in models.items()]
+            rows = [AcrossRow(name, cells, ranks.get(name, ())) for name, cells in models.items()]
             rows.sort(key=_order)
             tables.append(Across(protocol, shots, strict, datasets, common, tuple(rows)))
     return tables
 
 
-def mean_ranks(scores: Sequence[Sequence[float]], seed: int = 0) -> list[Figure]:
-    """Each model's mean rank over datasets, with its bootstrap interval.
-
-    Equal scores share the mean of their ranks. Datasets are drawn again with replacement.
+def ranks_by_dataset(scores: Sequence[Sequence[float]]) -> list[tuple[float, ...]]:
+    """Each model's rank on every dataset; equal scores share the mean of their ranks.
 
     Args:
         scores: models × datasets, the higher the better.
-        seed: of the draws.
     """
     table = np.asarray(scores, dtype=np.float64)
     above = (table[None] > table[:, None]).sum(axis=1)
     equal = (table[None] == table[:, None]).sum(axis=1)
-    ranks = above + (1 + equal) / 2
-    number = table.shape[1]
-    picks = np.random.default_rng(seed).integers(number, size=(intervals.RESAMPLES, number))
-    draws = ranks[:, picks].mean(axis=2)
-    ends = [intervals.interval(own) for own in draws]
-    return [Figure(float(own.mean()), end) for own, end in zip(ranks, ends, strict=True)]
+    return [tuple(own) for own in (above + (1 + equal) / 2).tolist()]
 
 
-def _compared(models: Mapping[str, Mapping[str, Row]]) -> tuple[tuple[str, ...], dict[str, Figure]]:
-    """The datasets that the compared models share, and the mean ranks of these models."""
+def _compared(
+    models: Mapping[str, Mapping[str, Row]],
+) -> tuple[tuple[str, ...], dict[str, tuple[float, ...]]]:
+    """The datasets that the compared models share, and the ranks of these models."""
     whole = {
         name: frozenset(dataset for dataset, row in cells.items() if row.ranked)
         for name, cells in models.items()
     }
-    choices = {a & b for a, b in product(whole.values(), repeat=2)}
     best: tuple[int, list[str], list[str]] = (0, [], [])
-    for choice in sorted(map(sorted, choices)):
+    for choice in sorted(map(sorted, _shared(whole.values()))):
         having = sorted(name for name, own in whole.items() if own.issuperset(choice))
         if min(len(choice), len(having)) >= _FEWEST and len(choice) * len(having) > best[0]:
             best = (len(choice) * len(having), choice, having)
@@ -112,9 +109,16 @@ def _compared(models: Mapping[str, Mapping[str, Row]]) -> tuple[tuple[str, ...],
         return (), {}
     figures = [[models[name][dataset].miou for dataset in common] for name in names]
     values = [[figure.value if figure else np.nan for figure in own] for own in figures]
-    return tuple(common), dict(zip(names, mean_ranks(values), strict=True))
+    return tuple(common), dict(zip(names, ranks_by_dataset(values), strict=True))
+
+
+def _shared(sets: Iterable[frozenset[str]]) -> set[frozenset[str]]:
+    """Each set, and what any number of them have in common."""
+    found: set[frozenset[str]] = set()
+    for own in sets:
+        found |= {own, *(own & other for other in found)}
+    return found
 
 
 def _order(row: AcrossRow) -> tuple[bool, float, str]:
-    rank = row.mean_rank or Figure(0.0, Interval(0.0, 0.0))
-    return row.mean_rank is None, rank.value, row.name
+    return row.mean_rank is None, row.mean_rank or 0.0, row.name

@@ -136,6 +136,13 @@ def mixed(records: Iterable[RunRecord]) -> tuple[str, ...]:
     return tuple(name for name, values in fields.items() if len(values) > 1)
 
 
+def have_mean(records: Sequence[RunRecord]) -> bool:
+    """Whether one model's folds are all that are tested, and measured with the same options."""
+    tested = records[0].setup.dataset.tested
+    measured = {record.setup.fold for record in records}
+    return measured >= set(tested) and "options" not in mixed(records)
+
+
 def trained_alone(records: Sequence[RunRecord]) -> int | None:
     """The one fold that a model was measured on because its weights are trained for no other."""
     trained = {record.setup.model.trained_fold for record in records}
@@ -250,10 +257,8 @@ def _score(result: Result, draws: Draws) -> FoldScore:
 
 
 def _row(model: str, folds: Mapping[int, FoldScore], draws: Mapping[tuple[str, int], Draws]) -> Row:
-    tested = next(iter(folds.values())).record.setup.dataset.tested
-    of = len(tested)
-    row = Row(folds, of, None, None)
-    if not folds.keys() >= set(tested) or "options" in row.mixed:
+    row = Row(folds, len(next(iter(folds.values())).record.setup.dataset.tested), None, None)
+    if not have_mean(row.records):
         return row
     own = [draws[model, fold] for fold in folds]
     return replace(

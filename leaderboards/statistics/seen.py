@@ -8,13 +8,12 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks import RunRecord, shared_classes, write_whole
+from benchmarks import SAME_FOLDS, RunRecord, shared_classes, write_whole
 from leaderboards.committed.files import read_beside
 from leaderboards.statistics.scores import Row, Setting
 
 LEAKS = "leaks.json"
 _CLASSES = Path(__file__).parents[1] / "literature" / "classes.yaml"
-_SAME_FOLDS = {"coco2pascal": "coco"}  # whose folds are another dataset's
 Leaks = Mapping[str, Mapping[str, list[tuple[str, str, int, int]]]]
 
 
@@ -134,7 +133,7 @@ def _met(
     record: RunRecord, source: str, fold: int | None, tested: tuple[str, ...], known: Training
 ) -> set[str] | None:
     """Those of the tested classes that are in a training set; None if its classes are not known."""
-    own = _SAME_FOLDS.get(record.setup.dataset.name, record.setup.dataset.name)
+    own = SAME_FOLDS.get(record.setup.dataset.name, record.setup.dataset.name)
     if source == own:
         if fold is None:
             return set(tested)

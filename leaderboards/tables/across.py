@@ -26,7 +26,7 @@ def averaged(found: Across) -> str:
         return "No two models share two datasets, so there is no mean rank."
     rest = [name for name in found.datasets if name not in found.common]
     return (
-        f"mIoU in percent; the mean rank, with its 95% bootstrap interval over datasets, is over "
+        f"mIoU in percent; the mean rank, with the lowest and the highest in brackets, is over "
         f"{', '.join(found.common)}, which all compared models have"
         + (f"; not averaged: {', '.join(rest)}." if rest else ".")
     )
@@ -51,15 +51,14 @@ def named(row: AcrossRow) -> str:
 
 
 def mean_rank(row: AcrossRow) -> str:
-    """A mean rank with its interval: `1.5 (1.0–2.0)`."""
-    rank = row.mean_rank
-    if rank is None:
+    """A mean rank with the range of its ranks, which no interval is: `1.5 (1–2)`."""
+    if row.mean_rank is None:
         return wording.NONE
-    return f"{rank.value:.1f} ({rank.interval.low:.1f}–{rank.interval.high:.1f})"
+    return f"{row.mean_rank:.1f} ({min(row.ranks):g}–{max(row.ranks):g})"
 
 
 def _table(found: Across) -> str:
-    head = ["Model", "Mean rank (95%)", *found.datasets]
+    head = ["Model", "Mean rank (range)", *found.datasets]
     body = [
         [named(row), mean_rank(row), *(cell(row, name) for name in found.datasets)]
         for row in found.rows

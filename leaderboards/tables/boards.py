@@ -18,13 +18,15 @@ from leaderboards.tables.side_by_side import side_by_side
 
 _WIDE = 5  # more folds than this stand in a table of their own
 
+READ = "[How to read this page](../README.md#how-to-read-the-boards)"  # on dataset pages alone
 _HOW_TO_READ = """\
 - **mIoU** is the mean over folds of the mean over a fold's novel classes of class IoU; counts are
   summed over all episodes of a class before any division. **FB-IoU** is the mean of foreground and
   background IoU with counts summed over all classes of a fold. Both in percent.
 - **Intervals** in brackets are 95% bootstrap intervals: 10,000 times, the query images of each
   class are drawn again with replacement, each with all its episodes. They say how far a figure
-  would move with other images of the same classes, and nothing about other classes.
+  would move with other images of the same classes, and nothing about other classes. The range
+  beside a **mean rank** over datasets is no interval: it is the lowest and the highest of them.
 - **By size**: the mIoU of those episodes alone whose object covers so much of its image, with the
   number of such episodes of all folds; a class without any is left out of its fold's mean. Sizes
   are known where the floor `all-foreground` was measured, whose intersection is the object.
@@ -99,7 +101,7 @@ def dataset_page(
     facts = _group_facts(members) if members else _dataset_facts(settings)
     parts = [
         f"# {escape(name)}",
-        f"{facts} [How to read this page](../README.md#how-to-read-the-boards).",
+        f"{facts} {READ}.",
     ]
     for protocol, group in groupby(settings, key=lambda setting: setting.protocol.name):
         parts += _protocol(protocol, list(group), known)
@@ -279,7 +281,7 @@ def _overview_table(settings: Sequence[Setting]) -> str:
                 setting.shots,
                 len(setting.rows),
                 *(
-                    f"{row.model.name} {wording.percent_interval(row.miou)}"
+                    f"{wording.named(row)} {wording.percent_interval(row.miou)}"
                     if row
                     else wording.NONE
                     for row in best.values()

@@ -47,20 +47,19 @@ def side_by_side(settings: Sequence[Setting], numbers: Sequence[Reported]) -> li
         entry = number.entry
         if entry.dataset not in DATASETS or number.miou is None or number.shots not in _SHOTS:
             continue
-        name = f"{entry.method} ({entry.variant})" if entry.variant else entry.method
-        line = _line(lines, name, entry.setting, entry.protocol)
+        line = _line(lines, entry.name, entry.setting, entry.protocol)
         row = measured(number, settings)
         if row is None or row.miou is None:
             line.figures.setdefault((entry.dataset, number.shots), (f"{number.miou:.1f}", False))
             continue
-        line.figures[entry.dataset, number.shots] = (wording.percent(row.miou), True)
+        line.figures[entry.dataset, number.shots] = (_figure(row), True)
         placed.add((entry.dataset, number.ours or "", number.shots, row.model.name))
     for setting, row in _own(settings):
         key = (setting.dataset, setting.protocol.name, setting.shots, row.model.name)
         if key not in placed:
             tier = "strict" if row.strict else "generalist"
             line = _line(lines, row.model.name, tier, setting.protocol.name)
-            line.figures[setting.dataset, setting.shots] = (wording.percent(row.miou), True)
+            line.figures[setting.dataset, setting.shots] = (_figure(row), True)
     if not lines:
         return []
     ordered = sorted(lines.values(), key=lambda own: (_TIERS.index(own.tier), own.method.lower()))
@@ -84,6 +83,10 @@ def _own(settings: Sequence[Setting]) -> list[tuple[Setting, Row]]:
         for row in setting.rows
         if row.ranked
     ]
+
+
+def _figure(row: Row) -> str:
+    return wording.marked(row, wording.percent(row.miou))
 
 
 def _line(lines: dict[tuple[str, str, str], _Line], method: str, tier: str, protocol: str) -> _Line:

@@ -69,7 +69,12 @@ def answers(row: Row) -> list[tuple[str, str]]:
 
 def named(row: Row) -> str:
     """A row's model and what must be known before comparing it."""
-    return row.model.name + (f" ({', '.join(row.marks)})" if row.marks else "")
+    return marked(row, row.model.name)
+
+
+def marked(row: Row, text: str) -> str:
+    """What is said of a row, and what must be known before comparing it."""
+    return text + (f" ({', '.join(row.marks)})" if row.marks else "")
 
 
 def rank(setting: Setting, row: Row) -> str:

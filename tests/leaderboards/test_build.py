@@ -6,8 +6,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import BenchError
+from benchmarks.pictures.panel import Panel, Shown
 from leaderboards.build import Built, build
 from tests.leaderboards.synthetic import CLASSES, write_model, write_run
+from tests.leaderboards.tables.test_pictures import BLUE, RED, jpeg
+
+EPISODE = Shown(
+    "disc (fold 0, episode 0)",
+    (Panel("query", jpeg(RED)), Panel("alpha 60", jpeg(BLUE), "alpha")),
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +81,21 @@ def test_building_twice_writes_the_same_bytes(root: Path, built: Built, tmp_path
         "boards/toy.md",
         "index.html",
     ]
+
+
+def test_pages_of_datasets_that_left_the_board_go(root: Path, tmp_path: Path) -> None:
+    boards = tmp_path / "boards"
+    built = build(root, tmp_path, gallery={("one", "hsnet", 1): [EPISODE]})
+    sheet = boards / "pictures/one-hsnet-1shot.jpg"
+    assert sheet in built.files and boards / "pictures.md" in built.files
+    (boards / "diffews-design.md").write_text("# DiffewS: the design questions\n")
+    store = tmp_path / "results-of-toy"
+    write_model(store, "alpha")
+    built = build(store, tmp_path)
+    left = {path.relative_to(boards).as_posix() for path in boards.rglob("*") if path.is_file()}
+    assert left == {
+        "board.json", "diffews-design.md", "gallery.json", "reported.md", "toy.md",
+    }  # fmt: skip
 
 
 def test_links_between_the_pages_lead_somewhere(built: Built) -> None:

@@ -210,9 +210,9 @@ function drawClasses(s, rows) {
   }
   const crowded = rows.length > 24; /* no room for a decimal */
   const body = [];
-  s.classes.forEach((classes, fold) => {
+  for (const [part, classes] of s.classes) {
     if (s.classes.length > 1) {
-      body.push(h("tr", { class: "fold" }, h("th", { scope: "rowgroup", colspan: rows.length + 1 }, `fold ${fold}`)));
+      body.push(h("tr", { class: "fold" }, h("th", { scope: "rowgroup", colspan: rows.length + 1 }, part)));
     }
     for (const [index, name] of classes) {
       body.push(h("tr", {}, h("th", { scope: "row", class: "name text" }, name), ...rows.map((row) => {
@@ -224,7 +224,7 @@ function drawClasses(s, rows) {
         return cell;
       })));
     }
-  });
+  }
   at("classes").replaceChildren(h("table", { class: rows.length > 10 ? "heat many" : "heat" },
     h("caption", {}, `Class IoU in percent${crowded ? ", rounded" : ""}, the stronger the colour, the higher`),
     h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name" }, "Class"),
@@ -266,7 +266,7 @@ function drawAcross() {
   at("across").hidden = !found.length;
   at("across").querySelector(".scroll").replaceChildren(...found.map((own) => h("table", { class: "across" },
     h("caption", {}, `${own.strict ? "Strict" : "Generalist"}, ${own.protocol}, ${own.shots}-shot. ${own.note}`),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name" }, "Model"), h("th", { scope: "col" }, "Mean rank (95%)"),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name" }, "Model"), h("th", { scope: "col" }, "Mean rank (range)"),
       ...own.datasets.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, ...own.rows.map((row) => h("tr", {}, h("th", { scope: "row", class: "name" }, row.name),
       h("td", {}, row.rank),

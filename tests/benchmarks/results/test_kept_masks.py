@@ -18,6 +18,7 @@ from benchmarks.config.schema import BenchConfig
 from benchmarks.engines.runner import run_matrix
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.episode_mask import kept_mask
+from benchmarks.pictures import gallery
 from benchmarks.pictures.gallery import draw_gallery
 from benchmarks.results import kept_masks
 from benchmarks.results.figures import answers
@@ -190,6 +191,14 @@ def test_a_run_that_was_begun_without_masks_keeps_none(root: Path) -> None:
         run_matrix(config(root, "late", save_predictions=False), listener=Stop(3))
     run_matrix(config(root, "late"), listener=Quiet())
     assert not list((root / "late").rglob("predictions*"))
+
+
+def test_a_fold_alone_shows_no_more_episodes_than_among_all(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "EPISODES", 2)  # of two folds
+    (episodes,) = draw_gallery(root / "data", root / "rle").values()
+    assert len(episodes) == 1 and "(fold 0, " in episodes[0].title
 
 
 def test_pictures_are_drawn_of_either_form(root: Path, tmp_path: Path) -> None:

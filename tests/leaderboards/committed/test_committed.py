@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -299,6 +300,25 @@ def test_a_new_date_is_no_change(boards: Path, tmp_path: Path) -> None:
     again = results(tmp_path / "again", skill=0.5, record={"started": "2027-01-01T00:00:00"})
     add(again, boards / "results")
     assert list(unexplained(boards, "HEAD")) == []
+
+
+def test_what_is_said_of_the_model_cannot_change_without_a_word(boards: Path) -> None:
+    edit(boards / "results", lambda record: model_of(record).update(sees_test_classes="partly"))
+    said = "had sees_test_classes 'no' in HEAD and has 'partly' now"
+    assert list(unexplained(boards, "HEAD")) == [(KEY, said)]
+    (boards / "CHANGES.md").write_text("- toy/fixed-v1/alpha: its training set is known now\n")
+    assert list(unexplained(boards, "HEAD")) == []
+
+
+def test_a_new_field_with_its_default_is_no_change(boards: Path) -> None:
+    edit(boards / "results", lambda record: model_of(record).pop("text_prompts"))
+    commit(boards)
+    edit(boards / "results", lambda record: model_of(record).update(text_prompts=False))
+    assert list(unexplained(boards, "HEAD")) == []
+
+
+def model_of(record: dict[str, Any]) -> dict[str, Any]:
+    return record["run"]["setup"]["model"]
 
 
 def test_an_unknown_commit_is_named(boards: Path) -> None:

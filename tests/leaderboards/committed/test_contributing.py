@@ -16,12 +16,20 @@ from click.testing import CliRunner, Result
 from benchmarks.cli import main
 from benchmarks.evaluation.metrics import EpisodeCounts
 from benchmarks.results import figures
-from benchmarks.results.kept_masks import mask_of
+from benchmarks.results.kept_masks import mask_of, read_masks, write_masks
 from benchmarks.results.repeat import options_of, registered, repeat_command
-from benchmarks.results.store import find_runs, read_result
+from benchmarks.results.store import RunKey, find_runs, read_result
 from leaderboards.committed.archive import pack, read_archive
 from leaderboards.committed.curate import Check, check
-from leaderboards.committed.sample import differing, draw
+from leaderboards.committed.files import CommittedRecord, committed_json
+from leaderboards.committed.moves import moves
+from leaderboards.committed.sample import (
+    Verification,
+    differing,
+    draw,
+    read_verified,
+    record_verified,
+)
 from tests.leaderboards.synthetic import make_record, make_rows, make_setup, write_model
 from tests.tiny import tiny_dataset
 
@@ -118,7 +126,6 @@ def test_masks_are_kept_beside_the_counts_where_they_are_asked_for(
     place: Path, measured: Path
 ) -> None:
     from benchmarks.evaluation.episode_mask import kept_mask
-    from benchmarks.results.kept_masks import read_masks
 
     added = [Path(line) for line in bench("results", "add", "mine", "--predictions").stdout.split()]
     tables = [path for path in added if path.name.endswith("shot.predictions.parquet")]
@@ -141,6 +148,32 @@ def test_masks_are_kept_beside_the_counts_where_they_are_asked_for(
     first.with_name("fold9_1shot.predictions.parquet").write_bytes(content)
     (problem,) = check(Path("leaderboards/results")).problems
     assert "fold9_1shot.predictions.parquet: belongs to no result" in problem
+
+
+def test_nothing_is_written_where_a_mask_is_lacking(place: Path, measured: Path) -> None:
+    said = bench("results", "add", measured / "mine.zip", "random", "--predictions", code=2).output
+    assert "kept no mask of episode 0" in said
+    assert not Path("leaderboards").exists()
+
+
+def test_masks_that_do_not_fit_their_result_are_found(place: Path, measured: Path) -> None:
+    bench("results", "add", "mine", "--predictions")
+    root = Path("leaderboards/results")
+    first, second = sorted(root.rglob("*.predictions.parquet"))
+    content = first.read_bytes()
+    lines = read_masks(first)
+    whole = [(number, mask_of(line)) for number, line in lines.items()]
+    for masks, said in (
+        (whole[:-1], f"does not hold the masks of its {len(whole)} episodes"),
+        ([(0, ~whole[0][1]), *whole[1:]], "the mask of episode 0 in "),
+    ):
+        write_masks(first, masks)
+        (problem,) = check(root).problems
+        assert said in problem and problem.startswith("tiny/fixed-v1/mine/fold0_1shot: ")
+    first.write_bytes(content)
+    second.write_bytes(b"garbage")
+    (problem,) = check(root).problems
+    assert "cannot read" in problem and problem.endswith(f"delete {second.name}, or add it again")
 
 
 def test_embellished_counts_are_found(place: Path, measured: Path) -> None:
@@ -211,6 +244,24 @@ def test_a_sample_is_seeded_and_touches_every_result(measured: Path) -> None:
     assert sorted(map(len, draw(results, 1, 0).values())) == [1, 1]
 
 
+def test_what_says_more_of_a_result_stays(tmp_path: Path) -> None:
+    def verified(by: str, episodes: int, exact: bool, date: str = "2026-11-02") -> Verification:
+        return Verification(by, episodes, 0, exact, "Toy CPU", date)
+
+    third = verified("third party", 10, exact=False)
+    for weaker in (verified("author", 50, exact=True), verified("third party", 9, exact=False)):
+        for own in (third, weaker, third, weaker):
+            record_verified(tmp_path, {"a": own})
+        assert read_verified(tmp_path) == {"a": third}
+    for stronger in (
+        verified("third party", 5, exact=True),
+        verified("third party", 6, exact=True),
+        verified("third party", 6, exact=True, date="2026-12-01"),
+    ):
+        record_verified(tmp_path, {"a": stronger, "b": third})
+        assert read_verified(tmp_path) == {"a": stronger, "b": third}
+
+
 def test_elsewhere_counts_may_differ_by_the_stated_rounding(measured: Path) -> None:
     result = read_archive(measured / "mine.zip").results[0]
     areas = result.counts.areas[0]
@@ -278,6 +329,35 @@ def test_rows_that_move_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [line.split("|")[5].strip() for line in lines] == ["beta", "alpha"]
     assert lines[0].split("|")[6].strip() == "–" and lines[0].rstrip().endswith(", 1 |")
     assert ", 1 |" in lines[1] and lines[1].rstrip().endswith(", 2 |")
+
+
+def test_rows_stand_in_the_tier_and_with_the_mean_of_the_board(tmp_path: Path) -> None:
+    def found(name: str, fold: int, **changes: object) -> CommittedRecord:
+        setup = make_setup(name=name, fold=fold, **changes)
+        run = make_record(setup, make_rows(setup))
+        return CommittedRecord(run=run, class_counts={}, counts_digest="")
+
+    records = [
+        found(name, fold, **changes)
+        for fold in range(4)
+        for name, changes in {
+            "seen": {"sees_test_classes": "no" if fold else "unknown"},
+            "mixed": {"config": {"size": 64 if fold else 32}},
+            "floor": {"kind": "floor"},
+            "whole": {},
+        }.items()
+    ]
+    root = tmp_path / "results"
+    for record in records:
+        setup = record.run.setup
+        path = committed_json(root, RunKey("toy", "fixed-v1", setup.model.name, setup.fold, 1))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(record.model_dump_json())
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "nothing"]):
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True)
+    moved = [(move.setting[3], move.model, move.after[1]) for move in moves(tmp_path, "HEAD")]
+    assert moved == [("generalist", "seen", 1), ("strict", "whole", 1)]
 
 
 def test_templates_and_workflow_are_sound() -> None:

@@ -55,6 +55,23 @@ def test_episodes_that_are_not_drawn_any_more_go() -> None:
     assert add_to_gallery({PLACE: [EPISODE]}, {PLACE: [other]}) == {PLACE: [other]}
 
 
+def test_episodes_of_folds_that_are_not_drawn_stay() -> None:
+    def shown(fold: int, episode: int, model: str) -> Shown:
+        panels = (Panel("query", jpeg(BLUE)), Panel(f"{model} 50", jpeg(RED), model))
+        return Shown(f"disc (fold {fold}, episode {episode})", panels)
+
+    kept = [shown(fold, episode, "alpha") for fold in (1, 2, 10) for episode in (0, 7)]
+    drawn = [shown(2, episode, "beta") for episode in (0, 8)]
+    together = add_to_gallery({PLACE: kept}, {PLACE: drawn})[PLACE]
+    assert [own.title for own in together] == [
+        f"disc (fold {fold}, episode {episode})"
+        for fold, episode in ((1, 0), (1, 7), (2, 0), (2, 8), (10, 0), (10, 7))
+    ]
+    assert [*together[:2], *together[4:]] == [*kept[:2], *kept[4:]]
+    assert [panel.model for panel in together[2].panels] == [None, "beta", "alpha"]
+    assert together[3] == drawn[1]
+
+
 def test_a_gallery_that_is_damaged_is_named(tmp_path: Path) -> None:
     whole = gallery_data({PLACE: [EPISODE]})
     other = json.dumps(whole).replace("data:image/jpeg", "https://example.org/")

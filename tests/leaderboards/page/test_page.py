@@ -15,7 +15,7 @@ from PIL import Image
 from benchmarks.pictures.panel import Panel, Shown
 from leaderboards.build import Built, build
 from leaderboards.page.html import html, to_json
-from tests.leaderboards.synthetic import write_model
+from tests.leaderboards.synthetic import write_model, write_run
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 
@@ -86,6 +86,15 @@ def test_the_page_holds_its_data_file(built: Built) -> None:
     assert rows["halfway"]["miou"] is None and sorted(rows["halfway"]["folds"]) == ["0", "1"]
     assert len(rows["dense-nn"]["classes"]) == 8
     assert {number["dataset"] for number in data["reported"]} >= {"pascal", "coco", "lvis"}
+
+
+def test_classes_stand_below_the_fold_that_tests_them(tmp_path: Path) -> None:
+    for fold in (1, 2, 3):
+        write_run(tmp_path / "r", fold=fold, untested=(0,))
+    data = json.loads(read(build(tmp_path / "r", tmp_path), "board.json"))
+    found = data["settings"][0]["classes"]
+    assert [part for part, _ in found] == ["fold 1", "fold 2", "fold 3"]
+    assert [index for _, classes in found for index, _ in classes] == list("234567")
 
 
 def test_no_name_can_become_markup(built: Built) -> None:
@@ -166,7 +175,7 @@ seen.points = document.querySelectorAll("#cost g[tabindex]").length;
 document.querySelector("input[name=cost][value=parameters]").click();
 seen.withParameters = document.querySelectorAll("#cost g[tabindex]").length;
 seen.label = document.querySelector("#cost g").getAttribute("aria-label");
-seen.heat = [all(".heat tbody td").length, text(".heat tbody .name").slice(0, 2)];
+seen.heat = [all(".heat tbody td").length, text(".heat tbody .name").slice(0, 2), text(".fold")];
 const folds = all("#columns input").find((box) => box.value === "folds");
 seen.heads = text("#results thead th").length;
 folds.click();
@@ -271,7 +280,7 @@ def test_plots_and_heat_map_show_what_the_table_shows(seen: dict[str, Any]) -> N
     assert seen["curve"] == 4
     assert (seen["points"], seen["withParameters"]) == (4, 3)
     assert re.match(r"giant: \d\d\.\d \(\d\d\.\d–\d\d\.\d\), 354\.0M parameters", seen["label"])
-    assert seen["heat"] == [8 * 5, ["disc", "ring"]]
+    assert seen["heat"] == [8 * 5, ["disc", "ring"], [f"fold {fold}" for fold in range(4)]]
 
 
 def test_the_gallery_opens_and_follows_the_filters(seen: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from benchmarks.results.store import Result, read_result
 from leaderboards.build import build
 from leaderboards.page import plots
 from leaderboards.page.report import draw_plots, episodes_of, report_page, telling
-from tests.leaderboards.synthetic import write_model
+from tests.leaderboards.synthetic import write_model, write_run
 
 
 def model(root: Path, name: str = "alpha", **changes: object) -> list[Result]:
@@ -45,7 +45,7 @@ def test_plots_have_fixed_sizes_and_equal_bytes() -> None:
         (lambda: plots.iou_against_size(ious, ious), 840, 432),
         (lambda: plots.class_bars(names), 840, 276),
         (lambda: plots.shots_curve(curve), 840, 480),
-        (lambda: plots.cost_plot({"alpha": (3.0, figure(0.5))}), 840, 480),
+        (lambda: plots.cost_plot({"CPU": {"alpha": (3.0, figure(0.5))}}), 840, 480),
     ):
         png = draw()
         assert size(png) == (width, height)
@@ -80,6 +80,25 @@ def test_without_matplotlib_the_message_says_how_to_get_it(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(BenchError, match=r"pip install 'fss-bench\[plots\]'"):
         plots.iou_histogram([0.5])
+
+
+@pytest.mark.usefixtures("matplotlib")
+def test_times_of_different_devices_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(self: plots._Plot) -> bytes:
+        texts = [text.get_text() for text in self.axes.get_legend().get_texts()]
+        drawn = [own.lines[0] for own in self.axes.containers]
+        fills = [own.get_fillstyle() for own in drawn if len(own.get_xdata())]
+        return "|".join([self.axes.get_xlabel(), *texts, *fills]).encode()
+
+    monkeypatch.setattr(plots._Plot, "png", said)
+    one = {"alpha": (3.0, figure(0.5)), "beta": (30.0, figure(0.6))}
+    label = "milliseconds an episode without a cache"
+    assert plots.cost_plot({"CPU": one}).decode() == f"{label}|alpha|beta|full|full"
+    other = {"giant": (2.0, figure(0.7))}
+    assert plots.cost_plot({"CPU": one, "GPU": other}).decode() == (
+        f"{label}\nthose of different devices do not compare"
+        "|CPU:|alpha|beta|GPU:|giant|full|full|none"
+    )
 
 
 @pytest.mark.usefixtures("matplotlib")
@@ -158,9 +177,25 @@ def test_what_is_not_known_is_left_open(tmp_path: Path) -> None:
     assert "2 of 4 folds" in page
 
 
-def test_stages_of_a_resumed_run_are_those_of_some_episodes_and_left_open(tmp_path: Path) -> None:
+def test_what_a_resumed_run_says_of_its_last_sitting_alone_is_left_open(tmp_path: Path) -> None:
     page = report_page(model(tmp_path, folds=1, record={"sittings": 2}), {}, {})
-    assert "<td>0</td>" + "<td>–</td>" * 6 in page
+    stages, cache = ("<tr><td>0</td>" + "<td>–</td>" * number + "</tr>" for number in (6, 7))
+    assert stages in page and cache in page
+
+
+def test_what_differs_between_folds_is_said_of_each(tmp_path: Path) -> None:
+    results = model(tmp_path, folds=3)
+    other = {"hardware": "Toy GPU", "versions": {"torch": "2.10.0"}, "revision": "fedcba"}
+    key = write_run(tmp_path, fold=3, record=other, parameters=7, config={"backbone": "large"})
+    page = report_page([*results, read_result(tmp_path, key)], {}, {})
+    for fact in (
+        "Toy CPU, 2 cores, fp32, batches of 1, Toy GPU, fp32, batches of 1",
+        "python 3.11.9, torch 2.9.0, torch 2.10.0",
+        "0123456789abcdef, fedcba",
+        "1.2M, 7",
+        "backbone tiny, backbone large",
+    ):
+        assert f"<dd>{fact}</dd>" in page
 
 
 @pytest.mark.usefixtures("matplotlib")
