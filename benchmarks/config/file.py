@@ -76,7 +76,7 @@ def read_config(path: Path) -> BenchConfig:
     except ValidationError as error:
         problems = _problems(error)
     else:
-        problems = dict(_unknown_names(config))
+        problems = dict(_wrong_models_and_protocols(config))
     if problems:
         raise BenchError(
             "\n".join(
@@ -101,12 +101,17 @@ def expand(models: tuple[ModelConfig, ...]) -> tuple[ModelConfig, ...]:
     """The models with the name of a group replaced by its members.
 
     Raises:
-        BenchError: if two models would write under one name.
+        BenchError: if two models would write under one name, or one under another's.
     """
     every: dict[str, ModelConfig] = {}
     for wanted in models:
         for model in _members(wanted):
             check_name(model.name)
+            if model.name in MODELS and model.target != model.name:
+                raise BenchError(
+                    f"{model.target} cannot keep its results as {model.name!r}, which is another "
+                    f"model of the suite; give it another `name`"
+                )
             if every.get(model.name, model) != model:
                 raise BenchError(
                     f"two models would keep their results as {model.name!r}; give one of them "
@@ -233,7 +238,7 @@ def _is_key(part: str) -> bool:
     return part.isidentifier() and part not in ("int", "str")
 
 
-def _unknown_names(config: BenchConfig) -> Iterator[tuple[Place, str]]:
+def _wrong_models_and_protocols(config: BenchConfig) -> Iterator[tuple[Place, str]]:
     for index, dataset in enumerate(config.datasets):
         if dataset.protocol not in known_protocols():
             yield ("datasets", index, "protocol"), unknown_protocol(dataset.protocol)
@@ -241,6 +246,12 @@ def _unknown_names(config: BenchConfig) -> Iterator[tuple[Place, str]]:
         key = "name" if model.model is None else "model"
         if not is_model(model.target):
             yield ("models", index, key), unknown_model(model.target)
+        for given in ("options", "trained_on"):
+            if model.target == "all" and getattr(model, given):
+                yield (
+                    ("models", index, given),
+                    "`all` takes none; name the models that are to have some",
+                )
 
 
 def is_model(target: str) -> bool:

@@ -75,8 +75,10 @@ def apply(config: BenchConfig, overrides: Overrides) -> BenchConfig:
         wanted = BenchConfig.model_validate({**dict(config), **body})
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]).replace("_", "-")
-        raise BenchError(f"--{name}: {first['msg'].removeprefix('Value error, ')}") from None
+        name = {"cache": "cache_size"}.get(str(first["loc"][0]), str(first["loc"][0]))
+        raise BenchError(
+            f"--{name.replace('_', '-')}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
     own = [model.target for model in wanted.models if is_custom(model.target)]
     if own and not wanted.custom_code:
         raise BenchError(

@@ -14,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from benchmarks.evaluation.metrics import Metric
+from benchmarks.evaluation.metrics import Metric, known_metrics
 from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
 from models.errors import ModelError
 from models.weights.trained_on import parse
@@ -37,12 +37,6 @@ def parse_bytes(value: Any) -> Any:
 def _listed(value: Any) -> Any:
     """One name as a list of one; else unchanged."""
     return (value,) if isinstance(value, str) else value
-
-
-def _metrics(value: Any) -> Any:
-    """Names of metrics, each once and sorted, so that the same ones make the same setup."""
-    listed = _listed(value)
-    return tuple(sorted({*listed})) if isinstance(listed, (list, tuple)) else listed
 
 
 def _once(numbers: tuple[int, ...]) -> tuple[int, ...]:
@@ -119,9 +113,9 @@ class BenchConfig(_Config):
     limit: PositiveInt | None = Field(None, description="only the first so many episodes a list")
     custom_code: bool = Field(True, description="whether a model may be code of the user's own")
     threads: PositiveInt = Field(2, description="threads that decode images ahead")
-    metrics: Annotated[tuple[Metric, ...], BeforeValidator(_metrics)] = Field(
-        (), description="what is counted beside the areas: boundary, for Boundary IoU"
-    )
+    metrics: Annotated[
+        tuple[Metric, ...], BeforeValidator(_listed), AfterValidator(known_metrics)
+    ] = Field((), description="what is counted beside the areas: boundary, for Boundary IoU")
     save_predictions: Annotated[Literal[False, "png", "rle"], BeforeValidator(_kind)] = Field(
         False, description="keep every predicted mask: png (true), or rle, one table a run"
     )

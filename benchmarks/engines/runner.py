@@ -6,6 +6,7 @@ back in each run's journal; so a killed run goes on with any number of workers o
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from benchmarks.config.matrix import Cell, cells
 from benchmarks.config.schema import BenchConfig, ModelConfig
@@ -91,13 +92,20 @@ def _loads(config: BenchConfig, every: list[Cell]) -> Iterator[tuple[ModelConfig
             yield wanted, every
             continue
         for fold in sorted({cell.fold for cell in every}):
-            options = {
-                key: value.replace("{fold}", str(fold)) if isinstance(value, str) else value
-                for key, value in wanted.options.items()
-            }
-            trained_on = tuple(e.replace("{fold}", str(fold)) for e in wanted.trained_on)
-            own = wanted.model_copy(update={"options": options, "trained_on": trained_on})
+            given = {"options": dict(wanted.options), "trained_on": wanted.trained_on}
+            own = wanted.model_copy(update=_filled(given, fold))
             yield own, [cell for cell in every if cell.fold == fold]
+
+
+def _filled(value: Any, fold: int) -> Any:
+    """A value with a fold in the place of `{fold}`, however deep that stands."""
+    if isinstance(value, str):
+        return value.replace("{fold}", str(fold))
+    if isinstance(value, dict):
+        return {key: _filled(own, fold) for key, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_filled(own, fold) for own in value)
+    return value
 
 
 class _Dispatcher:

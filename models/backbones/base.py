@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from models.backbones import BACKBONES
 from models.errors import ModelError
 from models.registry import unknown
-from models.weights.source import Weights, fetched, fill, read_weights, tensor_digest, torch_dtype
+from models.weights.source import (
+    Weights,
+    fetched,
+    fill,
+    network_key,
+    read_weights,
+    tensor_digest,
+    torch_dtype,
+)
 
 RGB = tuple[float, float, float]
 Network = TypeVar("Network", bound=nn.Module)
@@ -85,7 +93,7 @@ class Backbone:
     @property
     def key(self) -> str:
         """Names what `features` computes: network, layers and weights."""
-        return f"{self.name}/{self.layer}@{self.digest[:16]}"
+        return f"{self.name}/{self.layer}@{network_key(self.network, self.digest)}"
 
     @property
     def parameters(self) -> int:

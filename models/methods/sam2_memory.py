@@ -163,7 +163,7 @@ class SAM2Memory(OverTransformers):
         size = int(self.network.config.image_size)
         super().__init__(pretrained, size=size, memory=memory)
         self.geometry = SquashAs(size, "bicubic", masks="half")
-        self.image_key = f"sam2@{pretrained.digest[:16]}:{self.network.dtype}"
+        self.image_key = f"sam2@{pretrained.key}:{self.network.dtype}"
         self._video = Video(self.network)
 
     @torch.no_grad()

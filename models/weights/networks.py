@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,23 @@ def read_network(
             f"{located.source} does not fit {name}: {len(wrong)} tensors are missing or of "
             f"another shape ({', '.join(wrong[:3])}); {hint}"
         )
+    further = _of_further_layers(info["unexpected_keys"], network)
+    if further:
+        raise ModelError(
+            f"{located.source} does not fit {name}: {len(further)} tensors are of layers that its "
+            f"configuration does not have ({', '.join(further[:3])}); {hint}"
+        )
     return network, located.source, weights_digest(located.path)
+
+
+def _of_further_layers(unexpected: Iterable[str], network: Any) -> list[str]:
+    """Of unexpected names those that are the network's but for a number; those of heads are not."""
+
+    def unnumbered(name: str) -> str:
+        return re.sub(r"\d+", "#", name.removeprefix(f"{network.base_model_prefix}."))
+
+    known = {unnumbered(name) for name in network.state_dict()}
+    return sorted(name for name in unexpected if unnumbered(name) in known)
 
 
 def _lone_file(

@@ -13,7 +13,7 @@ from models.errors import ModelError
 from models.segmenter import BaseSegmenter
 from models.weights.networks import architecture, read_network
 from models.weights.original import Original
-from models.weights.source import tensor_digest, torch_dtype
+from models.weights.source import network_key, tensor_digest, torch_dtype
 
 
 class PretrainedOptions(Options):
@@ -40,6 +40,11 @@ class Pretrained:
     network: Any = field(repr=False)
     source: str
     digest: str
+
+    @property
+    def key(self) -> str:
+        """Names what the network computes, in the keys of image features."""
+        return network_key(self.network, self.digest)
 
     @property
     def random(self) -> bool:

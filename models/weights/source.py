@@ -32,6 +32,8 @@ FILENAMES = (
 
 _SUFFIXES = {".safetensors", ".pth", ".pt", ".bin", ".ckpt"}
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+# Entries of a configuration that change nothing that is computed; nor do those that begin with _.
+_PASSING = {"architectures", "dtype", "torch_dtype", "transformers_version"}
 _SHARD = re.compile(r"[\w-][\w.-]*\.(safetensors|bin)")
 _WRAPPERS = ("state_dict", "model")  # the keys under which trainers save the tensors
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -269,6 +271,25 @@ def tensor_digest(network: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def network_key(network: Any, digest: str) -> str:
+    """Names what a network computes, for the keys of features: weights do not say all of it.
+
+    Args:
+        network: a module; its configuration, or those of its parts, say the rest.
+        digest: of its weights.
+    """
+    parts = (network, *network.children())
+    configs = [part.config for part in parts if hasattr(part, "config")]
+    plain = json.dumps(configs, default=lambda own: getattr(own, "to_dict", own.__str__)())
+    lasting = json.dumps(json.loads(plain, object_hook=_lasting), sort_keys=True)
+    return f"{digest[:16]}-{hashlib.sha256(lasting.encode()).hexdigest()[:8]}"
+
+
+def _lasting(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what only says how and by what it was stored."""
+    return {k: v for k, v in config.items() if k not in _PASSING and not k.startswith("_")}
 
 
 def write_tensors(

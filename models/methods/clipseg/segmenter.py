@@ -26,7 +26,7 @@ from models.weights.pretrained import (
     PretrainedOptions,
     normalised,
 )
-from models.weights.source import read_weights
+from models.weights.source import network_key, read_weights
 
 _SIZE = 352  # what the published decoders were trained on, finer than CLIP's own 224
 
@@ -118,7 +118,7 @@ class CLIPSeg(OverTransformers):
     def _identify(self, digest: str) -> None:
         """Name the weights, and what they compute of an image."""
         self.weights_digest = digest
-        self.image_key = f"clipseg@{digest[:16]}:{self.network.dtype}"
+        self.image_key = f"clipseg@{network_key(self.network, digest)}:{self.network.dtype}"
 
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> list[Features]:

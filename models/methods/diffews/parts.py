@@ -42,7 +42,7 @@ class Parts:
         vae_config: its config.json.
         prompt: the empty prompt's embeddings, 1 × tokens × width, float32.
         digest: sha256 over the digests of U-Net, VAE and prompt; None for random weights.
-        vae_digest: sha256 of the VAE's file, or a name for random weights.
+        vae_digest: sha256 of the VAE's file, or a name or digest of random weights.
         source: the base folder that the text parts can be copied from.
         tokens: the encoder of `tokenized_cross_attention`, None for other designs.
         inferred: entries that the U-Net's config.json lacked, read off the tensors.

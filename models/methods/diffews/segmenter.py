@@ -25,7 +25,7 @@ from models.methods.diffews.subsampling import subsampled
 from models.methods.diffews.synthetic import random_parts
 from models.methods.diffews.unet import TwoPass, by_layer
 from models.segmenter import BaseSegmenter, Features, Supports
-from models.weights.source import torch_dtype
+from models.weights.source import network_key, torch_dtype
 
 logger = logging.getLogger(__name__)
 
@@ -316,7 +316,7 @@ class DiffewS(BaseSegmenter):
         self.trained_on = parts.trained_on
         how = (self.dtype, options.channels_last, options.compile, options.vae_slicing)
         kind = "sd-vae-mean-and-pixels" if self.design.reads_query else "sd-vae-mean"
-        self.image_key = ":".join([kind, parts.vae_digest, *map(str, how)])
+        self.image_key = ":".join([kind, network_key(parts.vae, parts.vae_digest), *map(str, how)])
 
 
 def _chosen(options: DiffewSOptions) -> dict[str, Any]:

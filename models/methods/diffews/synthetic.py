@@ -12,6 +12,7 @@ from models.methods.diffews.parts import Parts, build_vae
 from models.methods.diffews.tokens import WIDTH as TOKEN_WIDTH
 from models.methods.diffews.tokens import ImageTokens
 from models.methods.diffews.unet import QUERY_CHANNELS, REFERENCE_CHANNELS, build_unet
+from models.weights.source import tensor_digest
 
 Size = Literal["tiny", "small", "sd21"]
 
@@ -99,6 +100,8 @@ def random_parts(
     # As trained latents and images have it, a spread near 1: masks then depend on their inputs.
     parts.vae.encoder.conv_out.weight.data *= 16
     parts.vae.decoder.conv_out.weight.data *= 4
+    # What is drawn for the VAE hangs on the U-Net's inputs, which are drawn before it.
+    parts = replace(parts, vae_digest=tensor_digest(parts.vae))
     for module in (parts.unet, parts.vae, parts.tokens):
         if module is not None:
             nn.Module.to(module, dtype)

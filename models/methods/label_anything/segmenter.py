@@ -120,7 +120,7 @@ class LabelAnything(OverNetwork):
         self._masks = SquashThrough(side, coarse=min(side, _MASK_SIDE))
         self.geometry: Geometry = self._masks if prompt_type == "mask" else Squash(side)
         self.dtype = next(self.network.parameters()).dtype
-        self.image_key = f"{NAME}@{pretrained.digest[:16]}:{self.dtype}"
+        self.image_key = f"{NAME}@{pretrained.key}:{self.dtype}"
 
     @classmethod
     def load(

@@ -84,7 +84,7 @@ class Sam:
     @property
     def key(self) -> str:
         """Names what `encode` computes: models with equal keys share embeddings."""
-        return f"sam@{self.pretrained.digest[:16]}:{self.dtype}"
+        return f"sam@{self.pretrained.key}:{self.dtype}"
 
     @torch.no_grad()
     def embed(self, pixels: Tensor) -> list[Tensor]:

@@ -23,7 +23,7 @@ from models.methods.sam2_video import OBJECT, Video
 from models.methods.sansa.adapter import blank, insert, read_adapters
 from models.segmenter import BaseSegmenter, Features, Supports
 from models.weights.pretrained import Pretrained, load_pretrained
-from models.weights.source import read_weights, torch_dtype
+from models.weights.source import network_key, read_weights, torch_dtype
 
 PUBLISHED = "facebook/sam2-hiera-large"
 _HINT = (
@@ -120,7 +120,8 @@ class SANSA(BaseSegmenter):
         self.geometry: Geometry = Squash(img_size)
         both = f"{adapters.digest} {sam2.digest}"
         self.weights_digest = hashlib.sha256(both.encode()).hexdigest()
-        self.image_key = f"sansa@{self.weights_digest[:16]}:{self.network.dtype}"
+        key = network_key(self.network, self.weights_digest)
+        self.image_key = f"sansa@{key}:{self.network.dtype}"
         self.parameters = sam2.parameters
         self.comparable = not sam2.random
         self.config: Mapping[str, object] = {

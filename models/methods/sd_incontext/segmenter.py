@@ -47,7 +47,7 @@ from models.methods.sd_incontext.inversion import (
 )
 from models.methods.sd_incontext.options import SDInContextOptions
 from models.segmenter import BaseSegmenter, Features, Supports
-from models.weights.source import torch_dtype
+from models.weights.source import network_key, torch_dtype
 
 NAME = "sd-incontext"
 _QUERY, _IMAGE, _MASK = range(3)  # each has noises of its own
@@ -104,7 +104,7 @@ class SDInContext(BaseSegmenter):
             **options.model_dump(exclude={"checkpoint", "unet"}),
             "prediction": prediction,
         }
-        self.image_key = f"sd-latent:{parts.vae_digest}:{self.dtype}"
+        self.image_key = f"sd-latent:{network_key(parts.vae, parts.vae_digest)}:{self.dtype}"
         # Fine-tuned with masks after all, such as a DiffewS: its folds are guarded as there.
         self.trained_on = parts.trained_on
 

@@ -94,7 +94,7 @@ class VRPSAM(BaseSegmenter):
         self.padded = padded
         self.geometry: Geometry = Native(1) if padded else SquashAs(self.side, back="corners")
         self.image_parts = (
-            ImagePart(f"vrp@{encoder.digest[:16]}:{sam.dtype}", self._maps),
+            ImagePart(f"vrp@{encoder.key}<{self.side}:{sam.dtype}", self._maps),
             ImagePart(sam.key, sam.encode_framed)
             if padded
             else ImagePart(f"{sam.key}:corners", self._embedding),

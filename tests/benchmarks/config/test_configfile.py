@@ -112,6 +112,16 @@ def test_an_empty_file_holds_the_defaults() -> None:
             "bench.yaml, line 3: device: this key stands in line 1 already",
         ),
         ("- shapes\n", "bench.yaml, line 1: the file: Input should be a valid dictionary"),
+        ("metrics: [[boundary]]\n", "bench.yaml, line 1: metrics[0]: Input should be 'boundary'"),
+        ("metrics: [1, boundary]\n", "bench.yaml, line 1: metrics[0]: Input should be 'boundary'"),
+        (
+            "models:\n  - {name: all, options: {size: 224}}\n",
+            "bench.yaml, line 2: models[0].options: `all` takes none; name the models that",
+        ),
+        (
+            "models:\n  - name: all\n    trained_on: coco\n",
+            "bench.yaml, line 3: models[0].trained_on: `all` takes none; name the models that",
+        ),
         ("batch_size: many\n", "bench.yaml, line 1: batch_size: Input should be a valid integer"),
     ],
 )
@@ -282,6 +292,20 @@ def test_an_own_model_replaces_or_joins() -> None:
     assert [m.name for m in both.models] == ["random", "Net"]
 
 
+def test_the_name_of_another_model_is_refused() -> None:
+    said = "all-foreground cannot keep its results as 'random', which is another model"
+    assert complaint("models:\n  - {name: random, model: all-foreground}\n").startswith(said)
+    with pytest.raises(BenchError, match=said):
+        apply(BASE, Overrides(models=("all-foreground",), name="random"))
+    with pytest.raises(BenchError, match=r"prototype\.py cannot keep its results as 'prototype'"):
+        apply(BASE, Overrides(model_from="prototype.py"))
+
+
+def test_metrics_are_sorted_and_counted_once() -> None:
+    assert read_config(write("metrics: [boundary, boundary]\n")).metrics == ("boundary",)
+    assert read_config(write("metrics: boundary\n")).metrics == ("boundary",)
+
+
 def test_one_name_for_two_models_is_refused() -> None:
     with pytest.raises(BenchError, match="--name needs exactly one model, there are 2"):
         apply(BASE, Overrides(name="best"))
@@ -317,8 +341,8 @@ def test_wrong_options_are_refused(option: str, said: str) -> None:
     [
         (Overrides(models=("prototyp",)), "unknown model 'prototyp'; did you mean prototype"),
         (Overrides(protocol="hsnt"), "unknown protocol 'hsnt'; did you mean hsnet"),
-        (Overrides(cache_size="much"), "--cache: 'much' is not a size"),
-        (Overrides(cache_size="inf"), "--cache: 'inf' is not a size"),
+        (Overrides(cache_size="much"), "--cache-size: 'much' is not a size"),
+        (Overrides(cache_size="inf"), "--cache-size: 'inf' is not a size"),
         (Overrides(fields={"batch_size": "x"}), "--batch-size: Input should be a valid integer"),
     ],
 )

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.config.loading import resolve_device
-from benchmarks.config.matrix import plan_matrix
+from benchmarks.config.matrix import cells, plan_matrix
 from benchmarks.config.schema import BenchConfig
 from benchmarks.engines.run import Outcome
-from benchmarks.engines.runner import run_matrix
+from benchmarks.engines.runner import _loads, run_matrix
 from benchmarks.errors import BenchError
 from benchmarks.evaluation.loader import Loader
 from benchmarks.results.store import RunKey, read_result
@@ -179,6 +179,14 @@ def test_a_checkpoint_may_be_named_by_its_fold(root: Path, tmp_path: Path) -> No
     outcomes = run_matrix(config(root, tmp_path, models=per_fold), listener=Quiet())
     gains = {(o.key.fold, o.record.setup.model.config["gain"]) for o in outcomes}
     assert gains == {(0, 10.0), (1, 11.0)}
+
+
+def test_the_fold_is_filled_in_however_deep_it_stands(root: Path, tmp_path: Path) -> None:
+    deep = {"files": ["a/fold{fold}", {"b": "{fold}"}], "depth": 2}
+    models = [{"name": "m", "model": "tests.tiny:ColourModel", "options": deep}]
+    wanted = config(root, tmp_path, models=models)
+    loaded = [model.options for model, _ in _loads(wanted, list(cells(wanted)))]
+    assert loaded == [{"files": [f"a/fold{n}", {"b": str(n)}], "depth": 2} for n in (0, 1)]
 
 
 def test_models_with_one_backbone_share_image_features(root: Path, tmp_path: Path) -> None:

@@ -352,3 +352,17 @@ def test_masks_are_kept_as_long_as_the_embedding(gf_sam: GFSAM) -> None:
     del query
     gc.collect()
     assert len(kept._kept) == 0
+
+
+def test_the_masks_of_the_image_asked_for_longest_ago_make_room(gf_sam: GFSAM) -> None:
+    queries = gf_sam.encode_image(episode(6)[0])
+    view, point = gf_sam.networks.view(queries[0]), torch.tensor([[8, 8]])
+    first, second, third, _ = (query["embedding"] for query in queries)
+    unbounded = PointMasks(gf_sam.sam)
+    masks = [unbounded.of(embedding, view, point) for embedding in (first, second, third)]
+    kept = PointMasks(gf_sam.sam, budget=unbounded._bytes - 1)
+    for index, embedding in ((0, first), (1, second), (0, first), (2, third)):
+        assert torch.equal(kept.of(embedding, view, point), masks[index])
+    assert [any(own is one for own in kept._kept) for one in (first, second, third)] == [1, 0, 1]
+    none = PointMasks(gf_sam.sam, budget=0)
+    assert torch.equal(none.of(first, view, point), masks[0]) and not none._bytes

@@ -1,5 +1,6 @@
 """VRP-SAM: its encoder against the authors' forward pass written out, its decoder against SAM's."""
 
+import copy
 import itertools
 import math
 from pathlib import Path
@@ -13,9 +14,12 @@ from models.backbones.resnet import Bottleneck
 from models.catalog import load_model
 from models.check import check_segmenter
 from models.errors import ModelError
+from models.methods.sam import Sam
+from models.methods.vrp_sam import VRPSAM
 from models.methods.vrp_sam.attention import sine_positions
 from models.methods.vrp_sam.backbone import advance, bare_layers, resnet_layers, vgg_layers
 from models.methods.vrp_sam.encoder import ReferenceEncoder, prior
+from models.weights.pretrained import Pretrained
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:
@@ -272,6 +276,19 @@ def test_checkpoint_of_data_parallel_is_read_whole(tmp_path: Path) -> None:
     assert model.comparable
     assert model.config["backbone"] == "resnet of 1+2+2+2 bottlenecks"
     assert model.card.weights == "best_model.pt; sam/model.safetensors"
+
+
+def test_padded_maps_are_named_by_the_side_too() -> None:
+    tiny = load_model("vrp-sam", {"random": "tiny", "sam_input": "padded"})
+    smaller = copy.deepcopy(tiny.sam.pretrained.network)
+    smaller.config.vision_config.image_size //= 2
+    encoder = Pretrained(tiny.encoder, "random", "")
+    one, two = (
+        VRPSAM(encoder, Sam(Pretrained(network, "random", ""), "fp32"), padded=True)
+        for network in (tiny.sam.pretrained.network, smaller)
+    )
+    assert one.geometry == two.geometry and one.side != two.side
+    assert one.image_parts[0].key != two.image_parts[0].key
 
 
 def test_messages_name_what_is_wrong(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Weights from a folder, the messages where there are none, and what a card then says."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from models.catalog import GROUPS, MODELS, Options, load_model
 from models.errors import ModelError
-from models.weights.networks import architecture
+from models.weights.networks import architecture, read_network
 from models.weights.pretrained import normalised
 
 # Those that are one network of transformers, which can be saved and read back.
@@ -120,6 +121,63 @@ def test_weights_that_lack_tensors_or_have_others_are_refused(
     with pytest.raises(ModelError, match=r"cannot read .*model\.safetensors for clipseg"):
         load_model("clipseg", {"weights": str(tmp_path)})
     assert capfd.readouterr() == ("", "")
+
+
+def described(folder: Path, part: str | None, **changes: Any) -> None:
+    """Change entries of a folder's config.json, or of one part of it."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    (config if part is None else config[part]).update(changes)
+    path.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("persam", "vision_config"), ("persam", "mask_decoder_config"), ("clipseg", "text_config")],
+)
+def test_weights_of_more_layers_than_their_config_has_are_refused(
+    name: str, part: str, tmp_path: Path
+) -> None:
+    network_of(load_model(name, {"random": "tiny"})).save_pretrained(tmp_path)
+    described(tmp_path, part, num_hidden_layers=1)
+    said = rf"does not fit {name}: \d+ tensors are of layers that its config.*\.layers\.1\."
+    with pytest.raises(ModelError, match=said):
+        load_model(name, {"weights": str(tmp_path)})
+
+
+def test_layers_are_missed_below_a_head_but_the_head_is_not(tmp_path: Path) -> None:
+    import transformers
+
+    config = transformers.Dinov2Config(hidden_size=8, num_hidden_layers=2, num_attention_heads=1)
+    transformers.Dinov2ForImageClassification(config).save_pretrained(tmp_path)
+    read_network(transformers.Dinov2Model, str(tmp_path), name="dino", hint="")
+    described(tmp_path, None, num_hidden_layers=1, out_features=None, out_indices=None)
+    with pytest.raises(ModelError, match=r"of layers .*dinov2\.encoder\.layer\.1\."):
+        read_network(transformers.Dinov2Model, str(tmp_path), name="dino", hint="")
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "change"),
+    [
+        ("persam", "vision_config", {"layer_norm_eps": 0.1}),
+        ("sam2-memory", "vision_config", {"fpn_top_down_levels": [0, 1, 2]}),
+        ("clipseg", None, {"extract_layers": [0, 1, 0]}),
+    ],
+)
+def test_features_are_named_by_weights_and_config(
+    name: str, part: str | None, change: dict[str, Any], tmp_path: Path
+) -> None:
+    network_of(load_model(name, {"random": "tiny"})).save_pretrained(tmp_path)
+    usual = load_model(name, {"weights": str(tmp_path)})
+    described(tmp_path, None, transformers_version="4.60", dtype="float32", _name_or_path="here")
+    same = load_model(name, {"weights": str(tmp_path)})
+    described(tmp_path, part, **change)
+    other = load_model(name, {"weights": str(tmp_path)})
+    assert usual.weights_digest == other.weights_digest
+    assert usual.image_key == same.image_key != other.image_key
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    one, two = (model.encode_image(images)[0].tensors for model in (usual, other))
+    assert not all(torch.equal(tensor, two[key]) for key, tensor in one.items())
 
 
 def test_a_transformers_without_the_class_is_named() -> None:

@@ -122,6 +122,16 @@ def test_shards_and_old_attention_names_are_read(saved: Path, copy: Path) -> Non
         assert torch.equal(weight, after.parts.vae.state_dict()[name])
 
 
+def test_the_image_key_follows_the_vaes_config(saved: Path, copy: Path) -> None:
+    path = copy / "vae" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "scaling_factor": 0.5}))
+    before, after = DiffewS.from_pretrained(saved), DiffewS.from_pretrained(copy)
+    assert before.weights_digest == after.weights_digest
+    assert before.image_key != after.image_key
+    again = DiffewS.from_pretrained(saved)
+    assert before.image_key == again.image_key
+
+
 def truncate(folder: Path) -> None:
     path = folder / "unet" / WEIGHTS
     path.write_bytes(path.read_bytes()[:-1000])

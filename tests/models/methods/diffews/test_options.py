@@ -98,6 +98,16 @@ def test_the_image_key_follows_what_the_vae_computes() -> None:
     assert base.image_key == same.image_key != half.image_key
 
 
+def test_random_vaes_of_two_designs_are_told_apart() -> None:
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    base, other = (
+        load_model("diffews", {"random": "tiny", "generation": generation})
+        for generation in ("oi2m", "mn2m")
+    )
+    one, two = (model.encode_image(images)[0]["latent"] for model in (base, other))
+    assert not torch.equal(one, two) and base.image_key != other.image_key
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
