@@ -41,7 +41,8 @@ _HOW_TO_READ = """\
   `--trained-on` say what masks they saw: a row whose name tells of weights is as strict as they.
 - **Test classes seen** is the share of the tested classes, judged by their names, of which the
   weights' training held masks: of all its sets whose classes are known. Where it is not recorded
-  what they were trained on, there is a word instead.
+  what they were trained on, there is a word instead; a matcher of a frozen backbone shows 0 then,
+  which is no finding about the file that it was given.
 - A row that **lacks a fold** shows the folds it has and no mean. *Trained for fold 0* means that
   the model's weights have seen the other folds' test classes, so that it cannot have more. Nor is
   there a mean of folds that were **measured with different options**; weights may be a fold's own.
@@ -53,7 +54,8 @@ _HOW_TO_READ = """\
 - **ms** is the model's time for an episode without a cache, on the device that the details name:
   an encode's mean time as often as query and supports need it, and the segmenting. So it does not
   matter what another model or fewer shots had left in the cache; *–* where all encodes had been
-  made before. Times of different devices do not compare.
+  made before. Times of different devices do not compare, nor do those of one that was busy with
+  other work: before you quote one, measure it with `bench speed` on an idle machine.
 """
 
 
@@ -280,15 +282,17 @@ def _overview_table(settings: Sequence[Setting]) -> str:
                 setting.protocol.name,
                 setting.shots,
                 len(setting.rows),
-                *(
-                    f"{wording.named(row)} {wording.percent_interval(row.miou)}"
-                    if row
-                    else wording.NONE
-                    for row in best.values()
-                ),
+                *(_first(setting, row) if row else wording.NONE for row in best.values()),
             ]
         )
     return table(head, body, "llrrll")
+
+
+def _first(setting: Setting, row: Row) -> str:
+    """The row with the highest mIoU, and its rank where others may be better."""
+    rank = wording.rank(setting, row)
+    told = f", rank {rank}" if "–" in rank else ""
+    return f"{wording.named(row)} {wording.percent_interval(row.miou)}{told}"
 
 
 def _left_out(left_out: Sequence[LeftOut]) -> list[str]:

@@ -206,6 +206,9 @@ def test_the_overview_leads_to_the_best_of_every_setting(built: Built) -> None:
         ("[toy](boards/toy.md)", "fixed-v1", "5", "3"),
     ]
     assert rows[1]["Best strict"].startswith("dense-nn ")
+    places = cells(section(page(built, "toy.md"), "1-shot"))
+    (rank,) = (row["#"] for row in places if row["Model"].startswith("dense-nn"))
+    assert rows[1]["Best strict"].endswith(f", rank {rank}") == ("–" in rank)
     assert rows[1]["Best generalist"].startswith("giant ")
     assert rows[2]["Best generalist"] == "–"
 
