@@ -20,7 +20,7 @@ MAX_PIXELS = 89_478_485
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _ORIENTATION = 274  # EXIF
 _BITS_PER_SAMPLE = 258  # TIFF
-HEADER = 25  # bytes; the last is a PNG's depth
+HEADER = 26  # bytes; the last are a PNG's depth and the type of its colours
 _POINTER = b"version https://git-lfs"
 # What `open_image`, and decoding after it, raise over damaged files.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zlib.error)
@@ -141,7 +141,18 @@ def is_deep(image: Image.Image, header: bytes) -> bool:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         bits = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))
         return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8)
-    return bool(image.format == "PNG" and header[-1] == 16)
+    return bool(image.format == "PNG" and header[-2] == 16)
+
+
+def is_scaled(image: Image.Image, header: bytes) -> bool:
+    """Whether Pillow spreads a file's grey over 0..255: of 2 bits, 3 becomes 255.
+
+    Args:
+        image: opened from the file.
+        header: the file's first `HEADER` bytes.
+    """
+    depth, grey = header[-2] in (2, 4), header[-1] == 0
+    return bool(image.format == "PNG" and depth and grey)
 
 
 def upright(path: Path) -> Image.Image:
