@@ -123,7 +123,7 @@ class Folder:
         if as_masks:
             why = "overlapping masks" if overlap else f"masks of over {LABEL_CLASSES} classes"
             problems += [
-                Problem(f"--ignore value, which {why} cannot keep", str(entry.image))
+                Problem(f"pixels to ignore, which {why} cannot keep", str(entry.image))
                 for entry, summary in checked
                 if summary.ignored
             ]
