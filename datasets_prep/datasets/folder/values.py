@@ -92,7 +92,7 @@ def read_values(
             if not by_colour and is_scaled(image, header):
                 kind = "grey label file of 2 or 4 bits, whose numbers are spread (convert it)"
                 raise WrongFileError(kind, str(path))
-            pixels = colour_codes(image) if by_colour else np.asarray(image)
+            pixels: NDArray[Any] = colour_codes(image) if by_colour else np.asarray(image)
             if mode == "P" and not by_colour:
                 palette = (_palette(path, image, pixels),)
     except UNREADABLE as error:
