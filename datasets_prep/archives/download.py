@@ -215,7 +215,7 @@ class _Download:
             total = self.fitting(response, url, have, size)
         else:
             have, length = 0, response.headers.get("content-length", "")
-            total = int(length) if length.isdigit() else self.expected.size
+            total = int(length) if length.isdecimal() else self.expected.size
         if self.expected.size is not None and total != self.expected.size:
             raise _RefusedError(f"size is {total:,}, expected {self.expected.size:,}")
         ensure_space(self.target.parent, (total or 0) - have + self.extra)
