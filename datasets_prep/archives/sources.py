@@ -82,7 +82,11 @@ class Planned:
 
 
 def plan(sources: Sequence[SourceFile], raw_dir: Path, from_dir: Path | None) -> list[Planned]:
-    """What `obtain` would do, without network, hashing or writing."""
+    """What `obtain` would do, without network, hashing or writing.
+
+    Raises:
+        DatasetError: if `from_dir` is not there.
+    """
     planned = []
     for source in _chosen(sources, raw_dir, from_dir):
         path = _locate(source, raw_dir, from_dir)
@@ -129,10 +133,8 @@ def obtain(
     # An HTTP client takes long to import, and not even its options need it.
     from datasets_prep.archives.download import UnavailableError, download
 
-    if from_dir is not None and not from_dir.is_dir():
-        raise DatasetError(f"--from {from_dir}: no such folder")
-    raw_dir.mkdir(parents=True, exist_ok=True)
     sources = _chosen(sources, raw_dir, from_dir)
+    raw_dir.mkdir(parents=True, exist_ok=True)
     located = {source.name: _locate(source, raw_dir, from_dir) for source in sources}
     found = {name: path for name, path in located.items() if path is not None}
     missing = [source for source in sources if source.name not in found]
@@ -212,7 +214,12 @@ def _chosen(
     """The sources with what stands in the place of each, less optional ones that are not there.
 
     What the user gives now goes before what is left of an earlier time.
+
+    Raises:
+        DatasetError: if `from_dir` is not there.
     """
+    if from_dir is not None and not from_dir.is_dir():
+        raise DatasetError(f"--from {from_dir}: no such folder")
     chosen = []
     for source in sources:
         these = (source, *source.instead)

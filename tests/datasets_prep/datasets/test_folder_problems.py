@@ -169,8 +169,11 @@ def test_values_from_a_command_line_are_understood() -> None:
 
 
 def test_a_folder_of_another_form_is_explained(top: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="has no folder `images`"):
+    with pytest.raises(DatasetError, match="nowhere: no such folder"):
         make(tmp_path / "nowhere", tmp_path / "data")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="has no folder `images`"):
+        make(tmp_path / "empty", tmp_path / "data")
     (top / "masks/cat").mkdir(parents=True)
     with pytest.raises(DatasetError, match="has both `labels` and `masks`"):
         make(top, tmp_path / "data")
