@@ -81,13 +81,14 @@ def verify(ctx: click.Context, name: str, full: bool, data_root: Path | None, qu
     from benchmarks import load_dataset
     from benchmarks.cli.console import progress
     from benchmarks.errors import BenchError
+    from datasets_prep.prepared.dataset import prepare_command
     from datasets_prep.prepared.prepare import verify as verify_dataset
 
     dataset = load_dataset(name, data_root or ctx.obj)
     with progress(quiet=quiet) as shown:
         wrong = verify_dataset(dataset, full=full, progress=shown)
     if wrong:
-        raise BenchError("\n".join([*wrong, f"mend it with: bench prepare {name}"]))
+        raise BenchError("\n".join([*wrong, f"mend it with: {prepare_command(name)}"]))
     if not quiet:
         checked = "every file, image and label map" if full else "every file of the manifest"
         click.echo(f"{name}: {checked} is as prepared")

@@ -14,7 +14,7 @@ from datasets_prep.catalog import DATASETS, GROUPS
 from datasets_prep.episodes.published import list_name
 from datasets_prep.episodes.recipes import USUAL
 from datasets_prep.errors import DatasetError
-from datasets_prep.prepared.dataset import PreparedDataset
+from datasets_prep.prepared.dataset import PreparedDataset, prepare_command
 from models.registry import Registry
 
 SHOTS = (1, 5)  # of which lists are expected
@@ -27,13 +27,10 @@ def inventory(data_root: Path) -> list[dict[str, Any]]:
     command that mends it); what else there is depends on `prepared`.
     """
     found = [_found(data_root, p.parent.name) for p in sorted(data_root.glob("*/manifest.json"))]
-    builders = {entry["builder"]["name"] for entry in found if entry["prepared"]}
-    damaged = {entry["dataset"] for entry in found}
-    return found + [
-        _absent(data_root, name)
-        for name in DATASETS
-        if name not in builders and name not in damaged
-    ]
+    there = {entry["dataset"] for entry in found}
+    if any(entry["prepared"] and entry["builder"].get("name") == "folder" for entry in found):
+        there.add("folder")
+    return found + [_absent(data_root, name) for name in DATASETS if name not in there]
 
 
 def group_lines(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -121,8 +118,8 @@ def _missing(dataset: PreparedDataset) -> Iterator[str]:
                 not_asked.add(shots)
     yield from (f"{', '.join(recipes)} {said}" for said, recipes in refused.items())
     if not_asked:
-        command = f"bench prepare {manifest['builder']['name']}"
-        yield f"{_text(not_asked)}-shot lists; run: {command} ... --shots {_text(SHOTS)}"
+        command = f"{prepare_command(name)} --shots {_text(SHOTS)}"
+        yield f"{_text(not_asked)}-shot lists; run: {command}"
 
 
 def _text(shots: Sequence[int] | set[int]) -> str:

@@ -78,13 +78,11 @@ def verify(
     stamp: Path,
     expected: Checksum,
     *,
-    full: bool = False,
     progress: Progress = SILENT,
 ) -> str | None:
     """Check a file against what is known of it and stamp it.
 
-    A stamp of the same path, size and modification time stands in for hashing the file again,
-    unless `full`.
+    A stamp of the same path, size and modification time stands in for hashing the file again.
 
     Returns:
         None if the file is right, else how it differs, naming both sides.
@@ -92,7 +90,7 @@ def verify(
     size = path.stat().st_size
     if expected.size not in (None, size):
         return f"size is {size}, expected {expected.size}"
-    entry = None if full else _read(stamp)
+    entry = _read(stamp)
     if entry is not None and entry["file"] == _identity(path, stamp):
         actual = Checksum(entry["size"], entry["sha256"], entry["md5"])
         if expected.complaint(actual) is None:

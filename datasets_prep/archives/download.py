@@ -14,6 +14,7 @@ import httpx
 
 from datasets_prep.archives.backoff import Backoff, retry_after
 from datasets_prep.archives.checksums import Checksum, hash_file, stamp_path, write_stamp
+from datasets_prep.archives.members import ARCHIVES, damage
 from datasets_prep.archives.partial_file import Part
 from datasets_prep.errors import DatasetError
 from datasets_prep.runtime.disk import ensure_space, locked
@@ -214,7 +215,7 @@ class _Download:
             total = self.fitting(response, url, have, size)
         else:
             have, length = 0, response.headers.get("content-length", "")
-            total = int(length) if length.isdigit() else self.expected.size
+            total = int(length) if length.isdecimal() else self.expected.size
         if self.expected.size is not None and total != self.expected.size:
             raise _RefusedError(f"size is {total:,}, expected {self.expected.size:,}")
         ensure_space(self.target.parent, (total or 0) - have + self.extra)
@@ -253,6 +254,10 @@ class _Download:
         actual = hash_file(
             self.part.path, md5=self.expected.md5 is not None, progress=self.progress
         )
+        unknown = not self.expected.pinned and self.part.origin().get("size") is None
+        if unknown and self.target.name.endswith(ARCHIVES) and (torn := damage(self.part.path)):
+            self.part.discard()
+            raise _InterruptedError(f"it sends an archive that is not whole ({torn})")
         bad = self.target.with_name(f"{self.target.name}.bad")
         if complaint := self.expected.complaint(actual):
             self.part.path.replace(bad)

@@ -3,7 +3,6 @@
 import json
 import shutil
 import stat
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,8 +20,6 @@ def extract(
     archive: Path,
     target_dir: Path,
     *,
-    members: Callable[[str], bool] | None = None,
-    selection: str = "all",
     sha256: str | None = None,
     max_size: int = 64 << 30,
     max_files: int = 1_000_000,
@@ -38,9 +35,6 @@ def extract(
     Args:
         archive: the file; its kind is told by its first bytes.
         target_dir: the folder to make.
-        members: which files to unpack, by their POSIX path in the archive; None for all.
-            What is left out is not judged.
-        selection: a name for what `members` keeps, so that another choice unpacks again.
         sha256: the archive's hash where it is known already; computed otherwise.
         max_size: bytes that the unpacked files may take together.
         max_files: number of distinct files and folders.
@@ -58,11 +52,11 @@ def extract(
     if not archive.is_file():
         raise DatasetError(f"{archive}: no such archive")
     known = sha256 or str(hash_file(archive, progress=progress).sha256)
-    if is_extracted(target_dir, known, selection):
+    if is_extracted(target_dir, known):
         return target_dir
     target_dir.parent.mkdir(parents=True, exist_ok=True)
     with locked(target_dir, progress):
-        if is_extracted(target_dir, known, selection):
+        if is_extracted(target_dir, known):
             return target_dir
         _refuse_foreign(target_dir, archive)
         ensure_space(target_dir.parent, archive.stat().st_size)
@@ -71,9 +65,9 @@ def extract(
         fresh.mkdir()
         try:
             limits = Limits(max_size, max_files, max_ratio)
-            size = unpack(archive, fresh, members, limits, reserved={STAMP}, progress=progress)
-            stamp = {"archive": archive.name, "sha256": known, "selection": selection}
-            write_json(fresh / STAMP, {**stamp, "unpacked_bytes": size})
+            size = unpack(archive, fresh, limits, reserved={STAMP}, progress=progress)
+            stamp = {"archive": archive.name, "sha256": known, "unpacked_bytes": size}
+            write_json(fresh / STAMP, stamp)
             if target_dir.exists():
                 shutil.rmtree(target_dir)
             fresh.replace(target_dir)
@@ -82,15 +76,13 @@ def extract(
     return target_dir
 
 
-def is_extracted(target_dir: Path, sha256: str, selection: str = "all") -> bool:
+def is_extracted(target_dir: Path, sha256: str) -> bool:
     """Whether `extract` has completed this folder from the archive of this hash."""
     try:
         stamp = json.loads((target_dir / STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(stamp, dict) and (
-        (stamp.get("sha256"), stamp.get("selection")) == (sha256, selection)
-    )
+    return isinstance(stamp, dict) and stamp.get("sha256") == sha256
 
 
 def freeze(path: Path) -> None:

@@ -8,6 +8,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,11 +33,13 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 _CHUNK = 1 << 20
 # Below this size no ratio can do harm, and blank label maps pack very well.
 _HARMLESS = 16 << 20
 # Names and the like; above `_CHUNK`, in which content is read.
 _LARGEST_HEADER = 4 << 20
+_LARGEST_CONTENT = 64 << 30
 
 
 class _UnsafeError(Exception):
@@ -74,7 +77,6 @@ class _Entry:
 def unpack(
     archive: Path,
     folder: Path,
-    members: Callable[[str], bool] | None,
     limits: Limits,
     *,
     reserved: Collection[str],
@@ -85,7 +87,6 @@ def unpack(
     Args:
         archive: a tar, tar.gz or zip.
         folder: where to write; half a job may be left in it after an error.
-        members: which files to write, by their path in the archive; None for all.
         limits: beyond which the archive is refused.
         reserved: names that the archive may not use.
         progress: hears of the archive's bytes.
@@ -101,7 +102,7 @@ def unpack(
     written = 0
     try:
         with archive.open("rb") as raw:
-            for path, content in _accepted(_entries(raw, stream), members, names):
+            for path, content in _accepted(_entries(raw, stream), names):
                 with _created(folder / path) as out:
                     for chunk in _chunks(content):
                         written += len(chunk)
@@ -113,20 +114,35 @@ def unpack(
         raise DatasetError(f"{archive}: {error}; nothing was unpacked") from error
     except _DAMAGE as error:
         raise DatasetError(
-            f"{archive} cannot be unpacked, it may be truncated or damaged: fetch it again "
-            f"({type(error).__name__}: {error})"
+            f"{archive} cannot be unpacked, it may be truncated or damaged: remove it and get it "
+            f"again ({type(error).__name__}: {error})"
         ) from error
     return written
 
 
+def damage(archive: Path) -> str | None:
+    """Why an archive cannot be read to its end; None if it can, or is refused for another reason.
+
+    Args:
+        archive: a tar, tar.gz or zip.
+    """
+    try:
+        with archive.open("rb") as raw:
+            for entry in _entries(raw, _LARGEST_CONTENT):
+                if entry.content and not entry.refusal:
+                    deque(_chunks(entry.content), maxlen=0)
+    except _UnsafeError:
+        return None
+    except _DAMAGE as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
 def _accepted(
-    entries: Iterator[_Entry], members: Callable[[str], bool] | None, names: "_Names"
+    entries: Iterator[_Entry], names: "_Names"
 ) -> Iterator[tuple[PurePosixPath, _Content]]:
-    """Path and content of each wanted file; folders come into being with their files."""
+    """Path and content of each file; folders come into being with their files."""
     for entry in entries:
-        plain = str(PurePosixPath(entry.name))
-        if members is not None and (entry.content is None or not members(plain)):
-            continue
         if entry.refusal:
             raise _UnsafeError(f"{entry.name!r} {entry.refusal}")
         path = names.claim(entry.name, folder=entry.content is None)

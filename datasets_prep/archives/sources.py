@@ -9,11 +9,10 @@ from typing import Literal
 from datasets_prep.archives.backoff import Backoff
 from datasets_prep.archives.checksums import Checksum, recorded, stamp_path, verify
 from datasets_prep.archives.extract import extract, is_extracted
+from datasets_prep.archives.members import ARCHIVES
 from datasets_prep.errors import DatasetError
 from datasets_prep.runtime.disk import ensure_space
 from datasets_prep.runtime.progress import SILENT, Progress
-
-_ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class SourceFile:
     @property
     def stem(self) -> str:
         """The name without an archive's suffix; the name itself if it is no archive."""
-        suffix = next((end for end in _ARCHIVES if self.name.endswith(end)), "")
+        suffix = next((end for end in ARCHIVES if self.name.endswith(end)), "")
         return self.name.removesuffix(suffix)
 
 
@@ -83,7 +82,11 @@ class Planned:
 
 
 def plan(sources: Sequence[SourceFile], raw_dir: Path, from_dir: Path | None) -> list[Planned]:
-    """What `obtain` would do, without network, hashing or writing."""
+    """What `obtain` would do, without network, hashing or writing.
+
+    Raises:
+        DatasetError: if `from_dir` is not there.
+    """
     planned = []
     for source in _chosen(sources, raw_dir, from_dir):
         path = _locate(source, raw_dir, from_dir)
@@ -104,7 +107,6 @@ def obtain(
     from_dir: Path | None = None,
     progress: Progress = SILENT,
     *,
-    full: bool = False,
     command: str = "bench prepare DATASET",
     backoff: Backoff = Backoff(),  # noqa: B008 - frozen
 ) -> dict[str, Path]:
@@ -118,7 +120,6 @@ def obtain(
         raw_dir: where downloads, stamps and extracted archives are kept.
         from_dir: a folder of the user's with archives or extracted folders; it is only read.
         progress: hears of downloading and hashing.
-        full: hash files again that carry a stamp.
         command: what the user ran, for messages.
         backoff: how patiently to download.
 
@@ -132,10 +133,8 @@ def obtain(
     # An HTTP client takes long to import, and not even its options need it.
     from datasets_prep.archives.download import UnavailableError, download
 
-    if from_dir is not None and not from_dir.is_dir():
-        raise DatasetError(f"--from {from_dir}: no such folder")
-    raw_dir.mkdir(parents=True, exist_ok=True)
     sources = _chosen(sources, raw_dir, from_dir)
+    raw_dir.mkdir(parents=True, exist_ok=True)
     located = {source.name: _locate(source, raw_dir, from_dir) for source in sources}
     found = {name: path for name, path in located.items() if path is not None}
     missing = [source for source in sources if source.name not in found]
@@ -143,7 +142,7 @@ def obtain(
         complaint
         for source in sources
         if source.name in found
-        and (complaint := _wrong(source, found[source.name], raw_dir, full, progress))
+        and (complaint := _wrong(source, found[source.name], raw_dir, progress))
     ]
     if wrong:
         raise DatasetError("\n".join(wrong))
@@ -164,7 +163,7 @@ def obtain(
                 backoff=backoff,
             )
         except UnavailableError as error:
-            failed.append((source, str(error)))
+            failed.append((source, f"{error}{_first_use(source, raw_dir)}"))
     _refuse(failed, command)
     return {source.name: found[source.name] for source in sources}
 
@@ -215,7 +214,12 @@ def _chosen(
     """The sources with what stands in the place of each, less optional ones that are not there.
 
     What the user gives now goes before what is left of an earlier time.
+
+    Raises:
+        DatasetError: if `from_dir` is not there.
     """
+    if from_dir is not None and not from_dir.is_dir():
+        raise DatasetError(f"--from {from_dir}: no such folder")
     chosen = []
     for source in sources:
         these = (source, *source.instead)
@@ -287,14 +291,12 @@ def _rest(source: SourceFile, raw_dir: Path) -> int | None:
     return None if source.size is None else max(0, source.size - have)
 
 
-def _wrong(
-    source: SourceFile, path: Path, raw_dir: Path, full: bool, progress: Progress
-) -> str | None:
+def _wrong(source: SourceFile, path: Path, raw_dir: Path, progress: Progress) -> str | None:
     """What is wrong with a file that is there, and what to do; None if nothing is."""
     if path.is_dir():
         return None
     expected, stamp = _expected(source, raw_dir), stamp_path(raw_dir, source.name)
-    complaint = verify(path, stamp, expected, full=full, progress=progress)
+    complaint = verify(path, stamp, expected, progress=progress)
     if complaint is None:
         return None
     advice = "give the right file"
@@ -304,6 +306,14 @@ def _wrong(
     if not source.checksum.pinned and expected.pinned:
         advice += f", or remove {stamp} if this one is right"
     return f"{path} is not the expected file: {complaint}; {advice}"
+
+
+def _first_use(source: SourceFile, raw_dir: Path) -> str:
+    """What to do where the hash that was demanded is that of a file which was wrong."""
+    stamp = stamp_path(raw_dir, source.name)
+    if source.checksum.pinned or not stamp.exists():
+        return ""
+    return f"\nthe hash of the first file used is demanded; if that was wrong, remove {stamp}"
 
 
 def _refuse(failed: Sequence[tuple[SourceFile, str]], command: str) -> None:

@@ -111,9 +111,8 @@ class FSS1000(BaseBuilder[BuilderOptions, Release]):
 
 def _record(item: _Item) -> ImageRecord:
     """Check one image and its mask."""
-    image, mask = checked_with_mask(item.image, item.mask, _read_mask, item.kept_image)
-    masks = {item.class_index: mask}
-    return mask_record(item.image_id, item.kept_image, image.sha256, item.split, masks)
+    image, mask, kept = checked_with_mask(item.image, item.mask, _read_mask, item.kept_image)
+    return mask_record(item.image_id, kept, image.sha256, item.split, {item.class_index: mask})
 
 
 def _read_mask(path: Path) -> NDArray[np.bool_]:

@@ -187,8 +187,8 @@ def make_record(item: Item) -> ImageRecord:
     Raises:
         DatasetError: naming the file that is wrong.
     """
-    image, labels = checked_with_mask(item.image, item.mask, read_labels, item.kept_image)
-    return label_record(item.image_id, item.kept_image, image.sha256, "test", labels)
+    image, labels, kept = checked_with_mask(item.image, item.mask, read_labels, item.kept_image)
+    return label_record(item.image_id, kept, image.sha256, "test", labels)
 
 
 def read_labels(path: Path) -> NDArray[np.uint8]:

@@ -90,6 +90,9 @@ def _stamp(dataset: PreparedDataset, format: Format, shard_bytes: int) -> Mappin
         "schema": SCHEMA,
         "dataset": dataset.name,
         "digest": dataset.digest,
+        "episodes": {
+            name: listed["digest"] for name, listed in dataset.manifest["episodes"].items()
+        },
         "format": format,
         "shard_bytes": shard_bytes,
     }

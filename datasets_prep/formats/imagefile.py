@@ -20,7 +20,7 @@ MAX_PIXELS = 89_478_485
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _ORIENTATION = 274  # EXIF
 _BITS_PER_SAMPLE = 258  # TIFF
-HEADER = 25  # bytes; the last is a PNG's depth
+HEADER = 26  # bytes; the last are a PNG's depth and the type of its colours
 _POINTER = b"version https://git-lfs"
 # What `open_image`, and decoding after it, raise over damaged files.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, zlib.error)
@@ -89,8 +89,10 @@ def checked_image(path: Path) -> ImageFile:
 
 def checked_with_mask(
     image: Path, mask: Path, read: Callable[[Path], NDArray[Any]], kept: Path
-) -> tuple[ImageFile, NDArray[Any]]:
+) -> tuple[ImageFile, NDArray[Any], Path]:
     """Check an image and its mask, which must be as large, and have the image where it is kept.
+
+    The mask's pixels come back, and where the image is kept; see `keep_copy`.
 
     Args:
         image: the image file.
@@ -111,9 +113,7 @@ def checked_with_mask(
             f"{image} is {found.width}×{found.height}, but {mask} is "
             f"{pixels.shape[1]}×{pixels.shape[0]}"
         )
-    if kept != image:
-        keep_copy(image, kept, found.sha256)
-    return found, pixels
+    return found, pixels, keep_copy(image, kept, found.sha256)
 
 
 def _instead(source: Path | IO[bytes]) -> str:
@@ -141,7 +141,18 @@ def is_deep(image: Image.Image, header: bytes) -> bool:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         bits = image.tag_v2.get(_BITS_PER_SAMPLE, (1,))
         return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8)
-    return bool(image.format == "PNG" and header[-1] == 16)
+    return bool(image.format == "PNG" and header[-2] == 16)
+
+
+def is_scaled(image: Image.Image, header: bytes) -> bool:
+    """Whether Pillow spreads a file's grey over 0..255: of 2 bits, 3 becomes 255.
+
+    Args:
+        image: opened from the file.
+        header: the file's first `HEADER` bytes.
+    """
+    depth, grey = header[-2] in (2, 4), header[-1] == 0
+    return bool(image.format == "PNG" and depth and grey)
 
 
 def upright(path: Path) -> Image.Image:
@@ -150,11 +161,27 @@ def upright(path: Path) -> Image.Image:
         return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def keep_copy(source: Path, target: Path, sha256: str) -> None:
-    """Copy a file of this hash, whole or not at all, unless it is there already."""
+def keep_copy(source: Path, target: Path, sha256: str) -> Path:
+    """Copy a file of this hash, whole or not at all, unless it is there already.
+
+    What was prepared before may point to another file of that name: that is left alone, and the
+    copy has the beginning of its hash in its name.
+
+    Returns:
+        Where the file is kept.
+    """
+    if source == target or _has(target, sha256):
+        return target
     if target.is_file():
-        with target.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
-                return
-    with whole_file(target) as partial:
-        shutil.copyfile(source, partial)
+        target = target.with_name(f"{target.stem}.{sha256[:8]}{target.suffix}")
+    if not _has(target, sha256):
+        with whole_file(target) as partial:
+            shutil.copyfile(source, partial)
+    return target
+
+
+def _has(path: Path, sha256: str) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256

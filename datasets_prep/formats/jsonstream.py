@@ -53,6 +53,8 @@ def elements(path: Path, keys: Collection[str]) -> Iterator[Element]:
             text.expect("{")
             while text.peek() != "}":
                 key = text.value()
+                if not isinstance(key, str):
+                    raise ValueError(f"a key is no text before byte {text.place:,}")
                 text.expect(":")
                 if key in missing:
                     missing.remove(key)

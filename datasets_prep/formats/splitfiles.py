@@ -247,7 +247,7 @@ def pascal_pairs(path: Path, classes: int = PASCAL_CLASSES) -> list[Pair]:
     pairs = []
     for number, line in enumerate(_text(path).splitlines(), start=1):
         image, _, label = line.partition("__")
-        if not image or not label.isdigit() or not 1 <= int(label) <= classes:
+        if not image or not label.isdecimal() or not 1 <= int(label) <= classes:
             raise DatasetError(f"{path}, line {number}: expected IMAGE__CLASS, found {line!r}")
         pairs.append((image, int(label) - 1))
     return pairs
@@ -270,7 +270,7 @@ def _flatten(lists: Mapping[int, tuple[str, ...]], classes: Iterable[int]) -> tu
 
 
 def lists_digest(folds: FoldSet) -> str:
-    """sha256 over every fold's novel classes and ordered test pairs: which lists these are."""
+    """sha256 over every fold's ordered test pairs: which lists these are."""
     lines = [
         f"{fold.index}\t{image}\t{index}\n" for fold in folds.folds for image, index in fold.test
     ]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from datasets_prep.archives.extract import STAMP
 from datasets_prep.catalog import DATASETS
 from datasets_prep.episodes.episode import Episode, digest, read_episodes
 from datasets_prep.episodes.published import check_digest, list_name
@@ -24,7 +25,23 @@ from datasets_prep.prepared.folds import FoldSet, read_folds
 from datasets_prep.prepared.records import IGNORE, labels_sha256, masks_sha256
 
 SCHEMA = 1
-_PARTS = {"digest": str, "builder": dict, "notes": list, "episodes": dict, "files": dict}
+_PARTS = {
+    "digest": str,
+    "builder": dict,
+    "counts": dict,
+    "lists": str,
+    "notes": list,
+    "episodes": dict,
+    "files": dict,
+}
+
+
+def prepare_command(name: str) -> str:
+    """What prepares the dataset of this name; `...` stands for what its user alone knows."""
+    builder = name.removesuffix("-partial")
+    if builder not in DATASETS or builder == "folder":
+        return "bench prepare folder ..."
+    return f"bench prepare {builder}{' --partial' if name != builder else ''}"
 
 
 def _known(data_root: Path) -> list[str]:
@@ -50,26 +67,26 @@ class PreparedDataset:
             near = difflib.get_close_matches(name, _known(data_root), n=3, cutoff=0.6)
             mend = (
                 f"did you mean {' or '.join(near)}?"
-                if near and name not in DATASETS
-                else f"run: bench prepare {name if name in DATASETS else 'folder'}"
+                if near and name.removesuffix("-partial") not in DATASETS
+                else f"run: {prepare_command(name)}"
             )
             raise DatasetError(f"dataset {name!r} is not prepared in {data_root}; {mend}")
         try:
             self.manifest: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
             schema = self.manifest["schema"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            raise DatasetError(f"{manifest} is damaged; run: bench prepare {name}") from None
+            raise DatasetError(f"{manifest} is damaged; run: {prepare_command(name)}") from None
         if schema != SCHEMA:
             raise DatasetError(
                 f"{manifest} has schema {schema}, this version reads {SCHEMA}; "
-                f"run: bench prepare {name}"
+                f"run: {prepare_command(name)}"
             )
         if any(not isinstance(self.manifest.get(key), kind) for key, kind in _PARTS.items()):
-            raise DatasetError(f"{manifest} is damaged; run: bench prepare {name}")
+            raise DatasetError(f"{manifest} is damaged; run: {prepare_command(name)}")
 
     @property
     def _again(self) -> str:
-        return f"prepare it again with: bench prepare {self.manifest['builder']['name']} ..."
+        return f"prepare it again with: {prepare_command(self.name)}"
 
     @property
     def _check(self) -> str:
@@ -245,6 +262,12 @@ class PreparedDataset:
         if not rles:
             return np.zeros((height, width), dtype=np.uint8)
         return np.ascontiguousarray(coco.decode(coco.merge(rles)), dtype=np.uint8)
+
+    def unpacked(self, image_id: str) -> Path | None:
+        """The unpacked archive that an image's file lies in."""
+        stored = self._cell("image", image_id)
+        folder = self.root.joinpath(*Path(stored).parts[:2]) if isinstance(stored, str) else None
+        return folder if folder is not None and (folder / STAMP).is_file() else None
 
     def problems(self, image_id: str) -> list[str]:
         """What is wrong with an image's file, pixels or labels; nothing if all is as prepared."""

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ SHOTS = (1, 5)
 SKIPPED = "skipped.txt"
 _PARTS = ("images", "episodes", "classes.json", "folds.json", SKIPPED)
 _ROWS_PER_BATCH = 64
+_BYTES_PER_BATCH = 1 << 30
 _HELPLESS = "--skip-bad leaves out single images and annotations; this stops all the same"
 
 
@@ -236,13 +238,7 @@ def _write_images(records: Iterable[ImageRecord], building: Path, root: Path, em
         pa.OSFile(str(stream), "wb") as sink,
         pa.ipc.new_stream(sink, features.arrow_schema) as writer,
     ):
-        batch = [row(first, root, embed=embed)]
-        for record in records:
-            batch.append(row(record, root, embed=embed))
-            if len(batch) == _ROWS_PER_BATCH:
-                writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=features.arrow_schema))
-                batch = []
-        if batch:
+        for batch in _batches(row(record, root, embed=embed) for record in chain([first], records)):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=features.arrow_schema))
     table = datasets.Dataset(
         MemoryMappedTable.from_file(str(stream)),
@@ -259,6 +255,20 @@ def _write_images(records: Iterable[ImageRecord], building: Path, root: Path, em
         if shown:
             datasets.enable_progress_bars()
     stream.unlink()
+
+
+def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows 64 at a time, or fewer where images are large: Arrow's batches hold 2 GiB a column."""
+    batch, size = list[dict[str, Any]](), 0
+    for each in rows:
+        batch.append(each)
+        files = (each["image"], each["label_map"])
+        size += sum(len(file["bytes"]) for file in files if isinstance(file, dict))
+        if len(batch) == _ROWS_PER_BATCH or size > _BYTES_PER_BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _publish(building: Path, root: Path, manifest: dict[str, Any]) -> None:
@@ -287,12 +297,14 @@ def file_sha256(path: Path) -> str:
 def verify(dataset: PreparedDataset, *, full: bool, progress: Progress = SILENT) -> list[str]:
     """Compare a prepared dataset with its manifest; returns what is wrong, nothing if all holds.
 
+    What is wrong below an unpacked archive ends in lines that say what to remove.
+
     Args:
         dataset: the dataset.
         full: also hash every image file and decode every image and label map.
         progress: told how far it has come.
     """
-    wrong = []
+    wrong, spoilt = [], set[Path | None]()
     for name, expected in dataset.manifest["files"].items():
         path = dataset.root / name
         if not path.is_file():
@@ -301,6 +313,10 @@ def verify(dataset: PreparedDataset, *, full: bool, progress: Progress = SILENT)
             wrong.append(f"{path} has sha256 {actual}, not {expected}")
     if full and not wrong:
         for done, image_id in enumerate(dataset.image_ids):
-            wrong += dataset.problems(image_id)
+            if problems := dataset.problems(image_id):
+                wrong += problems
+                spoilt.add(dataset.unpacked(image_id))
             progress.update("images", done + 1, len(dataset.image_ids))
+    for folder in sorted(filter(None, spoilt)):
+        wrong.append(f"remove {folder} first, or it is taken again as it lies there")
     return wrong

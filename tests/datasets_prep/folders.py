@@ -56,11 +56,17 @@ def write(path: Path, array: NDArray[np.generic], mode: str | None = None) -> No
 
 
 def make(
-    top: Path, root: Path, jobs: int = 1, embed: bool = False, **options: object
+    top: Path,
+    root: Path,
+    jobs: int = 1,
+    embed: bool = False,
+    skip_bad: bool = False,
+    **options: object,
 ) -> PreparedDataset:
     given = {"folder": top, "name": "mine", "classes": CLASSES, "folds": 2} | options
     builder = Folder(FolderOptions(**{key: v for key, v in given.items() if v is not None}))
-    return prepare(builder, PrepareOptions(root, jobs=jobs, embed_images=embed, shots=(1,)))
+    how = PrepareOptions(root, jobs=jobs, embed_images=embed, shots=(1,), skip_bad=skip_bad)
+    return prepare(builder, how)
 
 
 def names(top: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,9 @@ def make_record(
         raise DatasetError(f"{item.annotations}: {error} (of {entry.name})") from None
     except OSError as error:
         raise DatasetError(f"{item.annotations} cannot be read: {error}") from None
-    if image and item.image and item.kept_image and item.kept_image != item.image:
-        keep_copy(item.image, item.kept_image, image.sha256)
+    if image and item.image and item.kept_image:
+        kept = keep_copy(item.image, item.kept_image, image.sha256)
+        record = replace(record, image=kept)
     return record
 
 

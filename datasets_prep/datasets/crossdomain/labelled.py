@@ -50,9 +50,8 @@ def binary_record(item: Item) -> ImageRecord:
                 f"{mask.shape[1]}×{mask.shape[0]}"
             )
         labels[mask] = item.class_index + 1
-    if item.kept_image != item.image:
-        keep_copy(item.image, item.kept_image, image.sha256)
-    return label_record(item.image_id, item.kept_image, image.sha256, "all", labels)
+    kept = keep_copy(item.image, item.kept_image, image.sha256)
+    return label_record(item.image_id, kept, image.sha256, "all", labels)
 
 
 def read_pixels(path: Path, mode: str) -> NDArray[np.uint8]:

@@ -49,9 +49,8 @@ def make_record(item: Item) -> ImageRecord:
     if labels.shape != (image.height, image.width):
         size = (image.width, image.height)
         labels = np.array(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
-    if item.kept_image != item.image:
-        keep_copy(item.image, item.kept_image, image.sha256)
-    return label_record(item.image_id, item.kept_image, image.sha256, "all", labels)
+    kept = keep_copy(item.image, item.kept_image, image.sha256)
+    return label_record(item.image_id, kept, image.sha256, "all", labels)
 
 
 def from_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

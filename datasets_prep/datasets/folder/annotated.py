@@ -13,9 +13,10 @@ from datasets_prep.builder import Workspace
 from datasets_prep.datasets.coco.index import Entry as Listed
 from datasets_prep.datasets.coco.index import read_index
 from datasets_prep.datasets.folder.layout import IMAGE_TYPES, Entry, Problem, files, refuse_all
+from datasets_prep.datasets.folder.legend import BACKGROUND, IGNORED
 from datasets_prep.datasets.folder.naming import Naming
 from datasets_prep.datasets.folder.options import FolderOptions
-from datasets_prep.datasets.folder.outlines import Outlines, read_labelme
+from datasets_prep.datasets.folder.outlines import VOID, Outlines, read_labelme
 from datasets_prep.datasets.folder.values import Scheme
 from datasets_prep.episodes.episode import storable
 from datasets_prep.errors import DatasetError
@@ -58,6 +59,8 @@ def find_coco(path: Path, options: FolderOptions, workspace: Workspace) -> Found
 def find_labelme(options: FolderOptions) -> Found:
     """The labels of all LabelMe files, sorted, and the images that have one with a shape.
 
+    As in LabelMe's own scripts, `__ignore__` and `_background_` are no classes.
+
     Raises:
         DatasetError: if there is no such file.
     """
@@ -77,10 +80,11 @@ def find_labelme(options: FolderOptions) -> Found:
             problems.append(Problem("unreadable LabelMe file", f"{path}: {error}", name))
     problems += _orphans(options.folder, top, images)
     labels = {shape["label"] for _, body in bodies.values() for shape in body["shapes"]}
-    classes = tuple(sorted(labels))
-    class_of = {name: index for index, name in enumerate(classes)}
+    void = {label for label in labels if label.lower() in IGNORED}
+    classes = tuple(sorted(label for label in labels - void if label.lower() not in BACKGROUND))
+    class_of = {name: index for index, name in enumerate(classes)} | dict.fromkeys(void, VOID)
     for name, (path, body) in bodies.items():
-        if body["shapes"]:
+        if not {*classes}.isdisjoint(shape["label"] for shape in body["shapes"]):
             listed = Listed(images[name].name, body["imageWidth"], body["imageHeight"])
             outlines = Outlines(path, listed, class_of, labelme=True)
             entries.append(Entry(name, images[name], outlines=outlines))

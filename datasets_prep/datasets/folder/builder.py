@@ -85,7 +85,13 @@ class Folder:
         )
 
     def disk_needed(self) -> int:
-        """As much again as the images and labels."""
+        """As much again as the images and labels.
+
+        Raises:
+            DatasetError: if the folder is not there.
+        """
+        if self.options.coco is None and not self.options.folder.is_dir():
+            raise DatasetError(f"{self.options.folder}: no such folder")
         tops = (self.options.folder / name for name in ("images", "labels", "masks"))
         known = [top for top in tops if top.is_dir()] or [self.options.folder]
         found = (path for top in known if top.is_dir() for path in files_below(top))
@@ -123,7 +129,7 @@ class Folder:
         if as_masks:
             why = "overlapping masks" if overlap else f"masks of over {LABEL_CLASSES} classes"
             problems += [
-                Problem(f"--ignore value, which {why} cannot keep", str(entry.image))
+                Problem(f"pixels to ignore, which {why} cannot keep", str(entry.image))
                 for entry, summary in checked
                 if summary.ignored
             ]

@@ -23,9 +23,14 @@ def read_fold_file(path: Path, classes: Sequence[str]) -> list[tuple[int, ...]]:
     if not isinstance(folds, list) or not all(isinstance(fold, list) and fold for fold in folds):
         raise DatasetError(f"{path}: expected {{folds: [[class, ...], ...]}} and nothing else")
     names = [name for fold in folds for name in fold]
-    # Aliases let a short file hold lists inside lists that no memory could print.
-    if any(isinstance(name, list | dict | set) for name in names):
-        raise DatasetError(f"{path}: a fold holds something else than names of classes")
+    for name in names:
+        if not isinstance(name, str):
+            # Aliases let a short file hold lists inside lists that no memory could print.
+            what = type(name).__name__ if isinstance(name, list | dict | set) else repr(name)
+            raise DatasetError(
+                f"{path}: a fold holds {what}, which is no name of a class to YAML: put names in "
+                "quotes"
+            )
     wrong = {
         "not a class": [name for name in names if name not in classes],
         "given twice": [name for name in classes if names.count(name) > 1],
@@ -35,7 +40,7 @@ def read_fold_file(path: Path, classes: Sequence[str]) -> list[tuple[int, ...]]:
         raise DatasetError(
             f"{path}: "
             + "; ".join(
-                f"{', '.join(dict.fromkeys(map(str, found)))} {problem}"
+                f"{', '.join(dict.fromkeys(found))} {problem}"
                 for problem, found in wrong.items()
                 if found
             )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets_prep.datasets.folder.layout import Entry, Problem
-from datasets_prep.datasets.folder.outlines import Outlines
+from datasets_prep.datasets.folder.outlines import VOID, Outlines
 from datasets_prep.datasets.folder.values import (
     Palette,
     Scheme,
@@ -38,7 +38,7 @@ class Reading:
         problems: everything wrong with them; the rest is incomplete where there are any.
         labels: a label map (0 background, i+1 class i, 255 ignore), from `labels/`.
         masks: by class index, from `masks/` or outlines; they may overlap.
-        ignored: with `masks`, the pixels that any of them marks as to be ignored.
+        ignored: with `masks`, the pixels that any of them, or an outline, marks as to be ignored.
         palettes: of palette files, the colour of each index that they use.
     """
 
@@ -174,7 +174,8 @@ def _outlined(outlines: Outlines, size: Size | None) -> Reading:
         said = f"{outlines.entry.name}: {width}×{height}, the image is {size[1]}×{size[0]}"
         return Reading((Problem(f"another size in {path} than the image", said),))
     try:
-        return Reading(masks=outlines.masks())
+        masks = outlines.masks()
+        return Reading(ignored=masks.pop(VOID, None), masks=masks)
     except ValueError as error:
         return Reading((Problem("outline that cannot be read", str(error)),))
 
@@ -205,10 +206,16 @@ def _label_map(path: Path, scheme: Scheme, values: NDArray[np.int32]) -> Labels:
 
 
 def _mask(path: Path, values: NDArray[np.int32], void: Mask, threshold: int | None) -> Mask:
-    if threshold is not None:
-        return (values >= threshold) & ~void
     mask: Mask = (values != 0) & ~void
     foreground = np.unique(values[mask])
+    if threshold is not None:
+        if len(foreground) == 1 and foreground[0] < threshold:
+            raise WrongFileError(
+                "mask whose only value beside 0 is below --threshold (as in one of 1 bit: save all "
+                "masks alike)",
+                f"{path}: {foreground[0]}, the threshold is {threshold}",
+            )
+        return (values >= threshold) & ~void
     if len(foreground) > 1:
         shown = listed([str(value) for value in foreground.tolist()])
         raise WrongFileError(

@@ -28,6 +28,7 @@ _INSTEAD = {
 }
 _OF_A_TASK = re.compile(r"task-\d+-annotation-\d+-")
 _SHOWN = 10
+_TWO_OF_A_NAME = "two files of one name"
 
 
 class Problem(NamedTuple):
@@ -98,22 +99,21 @@ def _is_litter(inside: Path) -> bool:
         name in _LITTER
         or name.endswith(_LITTER_ENDS)
         or any(part.startswith(".") for part in (*folders, name))
-        or not _LITTER_FOLDERS.isdisjoint(folders)
+        or not _LITTER_FOLDERS.isdisjoint((*folders, name))
     )
 
 
 def mask_classes(folder: Path) -> tuple[str, ...]:
     """The classes that `masks/` has folders for, sorted."""
     folders = (path for path in (folder / "masks").iterdir() if path.is_dir())
-    return tuple(sorted(path.name for path in folders if not path.name.startswith(".")))
+    return tuple(sorted(path.name for path in folders if not _is_litter(Path(path.name))))
 
 
 def find_labelled(folder: Path, suffix: str = "") -> tuple[list[Entry], list[Problem]]:
     """Images with label maps, sorted by id, and what is wrong with the files' names."""
     images, problems = files(folder / "images", IMAGE_TYPES)
-    labels, more = files(folder / "labels", LABEL_TYPES)
+    labels, more = _of_images(images, folder / "labels", LABEL_TYPES, suffix)
     problems += more
-    labels = paired(images, labels, suffix)
     problems += _renamed(folder / "labels", images, labels)
     problems += _unpaired(images, labels, "no label map", f"labels/NAME{LABEL_TYPES[0]}")
     problems += [
@@ -146,9 +146,8 @@ def find_masked(
         if name not in there:
             problems.append(Problem("class without a folder", str(folder / "masks" / name)))
             continue
-        held, more = files(folder / "masks" / name, MASK_TYPES)
+        held, more = _of_images(images, folder / "masks" / name, MASK_TYPES, suffix)
         problems += more
-        held = paired(images, held, suffix)
         problems += _renamed(folder / "masks" / name, images, held)
         for image, path in held.items():
             masks.setdefault(image, []).append((index, path))
@@ -203,6 +202,22 @@ def _renamed(place: Path, images: Iterable[str], others: Collection[str]) -> Ite
         yield Problem(kind, str(place))
 
 
+def _of_images(
+    images: Iterable[str], top: Path, types: Sequence[str], suffix: str
+) -> tuple[dict[str, Path], list[Problem]]:
+    """The label files below `top` by the names of their images, and what is wrong with theirs."""
+    named, problems = files(top, types)
+    held = paired(images, named, suffix)
+    owner = {path: image for image, path in held.items()}
+    # A problem with the name of a label file is its image's.
+    problems = [p._replace(name=owner.get(named.get(p.name, top), p.name)) for p in problems]
+    for name, path in named.items():
+        if path not in owner:
+            other = named[name + suffix]
+            problems.append(Problem(_TWO_OF_A_NAME, f"{path} and {other}", owner[other]))
+    return held, problems
+
+
 def _unpaired(
     images: Mapping[str, Path], others: Iterable[str], kind: str, expected: str
 ) -> list[Problem]:
@@ -238,7 +253,7 @@ def files(
             kind = "comma or control character in the name"
             problems.append(Problem(kind, repr(str(path)), repr(name)))
         elif name in found:
-            problems.append(Problem("two files of one name", f"{found[name]} and {path}", name))
+            problems.append(Problem(_TWO_OF_A_NAME, f"{found[name]} and {path}", name))
         else:
             found[name] = path
     return dict(sorted(found.items())), problems

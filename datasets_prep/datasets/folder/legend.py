@@ -44,8 +44,8 @@ BESIDE = (
     "data.yaml",
     "dataset.json",
 )
-_BACKGROUND = {"background", "_background_"}
-_IGNORED = {"void", "ignore", "ignored", "unlabelled", "unlabeled", "__ignore__"}
+BACKGROUND = {"background", "_background_"}
+IGNORED = {"void", "ignore", "ignored", "unlabelled", "unlabeled", "__ignore__"}
 _UNDER = ("names", "labels", "classes", "categories")
 _SEP, _NUMBER = r"[\s,;:]+", r"(?P<number>\d+)"
 _COLOUR = r"(?P<red>\d+)[\s,;]+(?P<green>\d+)[\s,;]+(?P<blue>\d+)"
@@ -84,7 +84,7 @@ class Meaning:
     @property
     def background(self) -> bool:
         """Whether it is no object's."""
-        return self.name.lower() in _BACKGROUND
+        return self.name.lower() in BACKGROUND
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _value(meaning: Meaning, classes: Sequence[str]) -> int:
 
 
 def _known(meaning: Meaning) -> Meaning:
-    return replace(meaning, ignored=meaning.ignored or meaning.name.lower() in _IGNORED)
+    return replace(meaning, ignored=meaning.ignored or meaning.name.lower() in IGNORED)
 
 
 def _meanings(path: Path) -> Iterator[Meaning]:

@@ -14,7 +14,12 @@ from datasets_prep.builder import Workspace
 from datasets_prep.datasets.folder.layout import Entry, mask_classes
 from datasets_prep.datasets.folder.legend import BESIDE, Legend, codes, read_legend
 from datasets_prep.datasets.folder.options import FolderOptions
-from datasets_prep.datasets.folder.values import Scheme, class_numbers
+from datasets_prep.datasets.folder.values import (
+    TRANSPARENT,
+    Scheme,
+    class_numbers,
+    colour_codes,
+)
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import UNREADABLE, open_image
 from datasets_prep.prepared.records import IGNORE
@@ -70,10 +75,7 @@ def of_labels(options: FolderOptions, entries: Sequence[Entry], workspace: Works
     if options.threshold is not None:
         raise DatasetError("--threshold is for masks/CLASS/; labels/ hold class numbers")
     if options.colors is not None:
-        if not options.background or options.ignore is not None:
-            raise DatasetError("--colors says what is background and ignored, by its names")
-        legend = read_legend(options.colors)
-        legend = legend.named(options.classes)
+        legend = read_legend(options.colors).named(options.classes)
         return _coloured(options, legend, options.classes or legend.classes)
     if options.classes:
         return _typed(options)
@@ -89,6 +91,11 @@ def of_labels(options: FolderOptions, entries: Sequence[Entry], workspace: Works
 
 
 def _coloured(options: FolderOptions, legend: Legend, classes: tuple[str, ...]) -> Naming:
+    if not options.background or options.ignore is not None:
+        raise DatasetError(
+            f"{legend.path} says what is background and ignored, by its names: leave "
+            f"{'--ignore' if options.background else '--no-background'} out"
+        )
     table = legend.by_colour(classes)
     scheme = Scheme(len(classes), (IGNORE,), True, colours=table, exif=options.exif)
     return Naming(classes, scheme)
@@ -112,6 +119,8 @@ def _numbered(options: FolderOptions, legend: Legend, held: Callable[[], "_Held"
     first = legend.first()
     if first is None and not legend.numbered:
         first = _first_number(options, legend, held)
+    elif not options.background:
+        raise DatasetError(f"{legend.path} says what each value means: leave --no-background out")
     table = legend.by_number(classes, first or 0)
     ignore = (IGNORE,) if options.ignore is None else options.ignore
     ignore = tuple(value for value in ignore if table.get(value, IGNORE) == IGNORE)
@@ -175,11 +184,11 @@ def _in_its_colours(legend: Legend, entries: Sequence[Entry]) -> bool:
     for path in (entry.labels for entry in entries):
         try:
             with open_image(path or Path()) as image:
-                mode, found = image.mode, {*np.unique(codes(np.asarray(image.convert("RGB"))))}
+                mode, found = image.mode, {*np.unique(colour_codes(image))} - {TRANSPARENT}
         except UNREADABLE:
             continue
         # All black is background in any reading.
-        if found != {0}:
+        if found - {0}:
             return found <= known or (mode != "P" and not _is_grey(found))
     return False
 
@@ -224,14 +233,14 @@ def _counts(path: Path) -> _Held:
         with open_image(path) as image:
             pixels, palette = np.asarray(image), image.getpalette("RGB") or []
             numbers = class_numbers(image.mode, pixels)
-            found = codes(np.asarray(image.convert("RGB"))) if numbers is None else numbers
+            found = colour_codes(image) if numbers is None else numbers
     except UNREADABLE:
         return _Held()
     values, counts = (each.tolist() for each in np.unique(found, return_counts=True))
     known = codes(np.reshape(np.array(palette, np.uint8), (-1, 3))).tolist()
     return _Held(
         numbers is None,
-        Counter(dict(zip(values, counts, strict=True))),
+        Counter({v: n for v, n in zip(values, counts, strict=True) if v != TRANSPARENT}),
         palette={value: known[value] for value in values if value < len(known)},
     )
 

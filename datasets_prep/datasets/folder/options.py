@@ -101,7 +101,7 @@ class FolderOptions(BuilderOptions):
     def _name(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             raise ValueError(f"{name!r} is no name: letters, digits, `.`, `-` and `_` only")
-        if name in DATASETS or name in GROUPS:
+        if name.removesuffix("-partial") in DATASETS or name in GROUPS:
             raise ValueError(f"{name!r} is a name that the suite uses itself; choose another")
         return name
 

@@ -14,6 +14,8 @@ from datasets_prep.datasets.coco.index import Entry
 from datasets_prep.datasets.coco.render import Thing, named, per_class
 from datasets_prep.datasets.coco.segmentation import encode
 
+VOID = -1  # in the place of a class index
+
 
 @dataclass(frozen=True)
 class Outlines:
@@ -22,7 +24,8 @@ class Outlines:
     Attributes:
         path: the COCO file that many images share, or LabelMe's of this one.
         entry: the image's name, size, and its annotations in a COCO file.
-        class_of: class index, by COCO's category or LabelMe's label.
+        class_of: class index, by COCO's category or LabelMe's label; `VOID` of what is to be
+            ignored, and nothing of background.
         labelme: which of the two it is.
     """
 
@@ -37,7 +40,7 @@ class Outlines:
         return self.entry.height, self.entry.width
 
     def masks(self) -> dict[int, NDArray[np.bool_]]:
-        """The union of each class's objects, H×W by class index; they may overlap.
+        """The union of each class's objects, H×W by class index or `VOID`; they may overlap.
 
         Crowds count as their class.
 
@@ -67,6 +70,7 @@ class Outlines:
         return [
             Thing(number, self.class_of[shape["label"]], [[*_corners(shape)]])
             for number, shape in enumerate(shapes)
+            if shape["label"] in self.class_of
         ]
 
 
@@ -86,6 +90,8 @@ def read_labelme(path: Path) -> dict[str, Any]:
         raise ValueError("it has a shape without a label")
     for shape in body["shapes"]:
         shape["label"] = shape["label"].strip()
+        if not shape["label"]:
+            raise ValueError("it has a shape with an empty label")
     sides = body.get("imageHeight"), body.get("imageWidth")
     if not all(type(side) is int and side > 0 for side in sides):
         raise ValueError("imageHeight or imageWidth is no such number")

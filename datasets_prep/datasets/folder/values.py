@@ -12,7 +12,7 @@ from PIL import Image
 
 from datasets_prep.datasets.folder.layout import Problem
 from datasets_prep.datasets.folder.legend import codes
-from datasets_prep.formats.imagefile import HEADER, UNREADABLE, is_deep, open_image
+from datasets_prep.formats.imagefile import HEADER, UNREADABLE, is_deep, is_scaled, open_image
 from datasets_prep.prepared.records import IGNORE
 
 Size = tuple[int, int]  # height, width
@@ -21,6 +21,7 @@ Palette = tuple[Path, tuple[tuple[int, tuple[int, ...]], ...]]  # file, (index, 
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 _VALUES = 1 << 16
 _VALUES_SHOWN = 5
+TRANSPARENT = -1  # in the place of a colour's code
 
 
 class WrongFileError(Exception):
@@ -74,7 +75,8 @@ def read_values(
 ) -> tuple[NDArray[np.int32], tuple[Palette, ...]]:
     """The numbers in a label file, of a palette image the indices; and the palette's part in it.
 
-    Where the scheme has colours these decide, else grey that was saved as colour is grey.
+    Where the scheme has colours these decide, and what is transparent is background; else grey that
+    was saved as colour is grey.
     """
     palette: tuple[Palette, ...] = ()
     try:
@@ -87,7 +89,10 @@ def read_values(
                 kind = "label file in colour with more than 8 bits a channel (convert it)"
                 raise WrongFileError(kind, f"{path}: mode {mode}")
             by_colour = scheme.colours is not None
-            pixels = np.asarray(image.convert("RGB") if by_colour else image)
+            if not by_colour and is_scaled(image, header):
+                kind = "grey label file of 2 or 4 bits, whose numbers are spread (convert it)"
+                raise WrongFileError(kind, str(path))
+            pixels: NDArray[Any] = colour_codes(image) if by_colour else np.asarray(image)
             if mode == "P" and not by_colour:
                 palette = (_palette(path, image, pixels),)
     except UNREADABLE as error:
@@ -147,10 +152,26 @@ def _are_whole(pixels: NDArray[Any]) -> bool:
     return bool((np.abs(pixels) < _VALUES).all() and (pixels == np.rint(pixels)).all())
 
 
+def colour_codes(image: Image.Image) -> NDArray[np.int32]:
+    """The code of each pixel's colour, `TRANSPARENT` where there is none to see.
+
+    Raises:
+        ValueError: if a pixel is neither opaque nor transparent.
+    """
+    if not image.has_transparency_data:
+        return codes(np.asarray(image.convert("RGB")))
+    pixels = np.asarray(image.convert("RGBA"))
+    alpha = pixels[..., 3]
+    if not np.isin(alpha, (0, 255)).all():
+        raise ValueError("it has pixels that are partly transparent: save it without soft edges")
+    return np.where(alpha == 0, TRANSPARENT, codes(pixels))
+
+
 def _by_colour(
-    path: Path, pixels: NDArray[np.uint8], table: Mapping[int, int]
+    path: Path, pixels: NDArray[np.int32], table: Mapping[int, int]
 ) -> NDArray[np.int32]:
-    found, inverse, counts = np.unique(codes(pixels), return_inverse=True, return_counts=True)
+    table = {**table, TRANSPARENT: 0}
+    found, inverse, counts = np.unique(pixels, return_inverse=True, return_counts=True)
     pairs = zip(found.tolist(), counts, strict=True)
     unknown = [(code, count) for code, count in pairs if code not in table]
     if unknown:
@@ -160,7 +181,7 @@ def _by_colour(
             f"{path}: {shown}",
         )
     known = np.array([table[code] for code in found.tolist()], dtype=np.int32)
-    return known[inverse].reshape(pixels.shape[:2])
+    return known[inverse].reshape(pixels.shape)
 
 
 def listed(items: Sequence[str]) -> str:

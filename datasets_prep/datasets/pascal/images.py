@@ -56,11 +56,12 @@ def measure(item: Annotated) -> Measured:
             f"{item.image} is {image.width}×{image.height}, but {item.annotation} is "
             f"{labels.shape[1]}×{labels.shape[0]}"
         )
-    if image and item.image and item.kept_image and item.kept_image != item.image:
-        keep_copy(item.image, item.kept_image, image.sha256)
+    kept = item.kept_image
+    if image and item.image and kept:
+        kept = keep_copy(item.image, kept, image.sha256)
     record = ImageRecord(
         image_id=item.image_id,
-        image=item.kept_image,
+        image=kept,
         image_sha256=image.sha256 if image else "",
         width=labels.shape[1],
         height=labels.shape[0],

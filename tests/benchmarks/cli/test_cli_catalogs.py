@@ -50,7 +50,7 @@ def test_verify_names_what_changed(tmp_path: Path) -> None:
     (tmp_path / "own/tiny/classes.json").write_text("{}")
     message = refused(*own)
     assert "own/tiny/classes.json has sha256" in message
-    assert message.endswith("mend it with: bench prepare tiny")
+    assert message.endswith("mend it with: bench prepare folder ...")
 
 
 def test_a_dataset_that_is_not_prepared_names_the_command() -> None:

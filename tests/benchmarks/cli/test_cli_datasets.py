@@ -26,7 +26,7 @@ def test_a_prepared_dataset_is_described(data_root: Path) -> None:
     files = [path for path in (data_root / "tiny").rglob("*") if path.is_file()]
     assert tiny["bytes"] == sum(path.stat().st_size for path in files)
     assert tiny["protocols"]["hsnet@512"] == [1, 2]
-    assert tiny["missing"] == ["5-shot lists; run: bench prepare tiny ... --shots 1,5"]
+    assert tiny["missing"] == ["5-shot lists; run: bench prepare folder ... --shots 1,5"]
     row = bench("datasets").stdout.splitlines()[2]
     size = f"{tiny['bytes'] / 1e6:.0f}"
     assert row.split()[:6] == ["tiny", size, "MB", "24", "4", "2"]
@@ -79,7 +79,7 @@ def test_what_a_prepared_dataset_lacks_is_said_with_its_reason(
         "1 files, such as folds.json; see: bench datasets verify tiny",
         "2 images that were skipped",
         "hsnet 1-shot in 1 of 2 folds (class 3 has one image)",
-        "5-shot lists; run: bench prepare tiny ... --shots 1,5",
+        "5-shot lists; run: bench prepare folder ... --shots 1,5",
     ]
     assert "hsnet" not in tiny["protocols"] and tiny["protocols"]["pfenet"] == [1, 2, 5]
     for name in [name for name in manifest["episodes"] if name.startswith("fixed-v1/fold1_1")]:
@@ -102,6 +102,19 @@ def test_folds_of_what_is_prepared_in_part_need_not_begin_at_0(
     manifest["episodes"] = {k: v for k, v in manifest["episodes"].items() if "/fold1_" in k}
     path.write_text(json.dumps(manifest))
     assert 1 in listed("--data-root", "data")["tiny"]["protocols"]["fixed-v1"]
+
+
+def test_a_part_of_a_dataset_does_not_hide_the_whole(tmp_path: Path, data_root: Path) -> None:
+    shutil.copytree(data_root / "tiny", tmp_path / "data/pascal-partial")
+    path = tmp_path / "data/pascal-partial/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["builder"]["name"] = "pascal"
+    path.write_text(json.dumps(manifest))
+    entries = listed("--data-root", "data")
+    assert entries["pascal-partial"]["prepared"] and not entries["pascal"]["prepared"]
+    assert entries["pascal-partial"]["missing"] == [
+        "5-shot lists; run: bench prepare pascal --partial --shots 1,5"
+    ]
 
 
 def test_one_damaged_dataset_does_not_hide_the_others(tmp_path: Path, data_root: Path) -> None:

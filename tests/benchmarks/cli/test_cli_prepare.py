@@ -29,3 +29,12 @@ def test_what_is_wrong_stops_it_or_is_left_out_by_name(
     assert bench(*command, "--skip-bad") == 0
     assert "note: --skip-bad left out 1, see skipped.txt" in capsys.readouterr().out
     assert "s03\t" in (tmp_path / "data/mine/skipped.txt").read_text()
+
+
+@pytest.mark.parametrize("given", [("pascal", "--from=nowhere"), ("folder", "nowhere", "--name=x")])
+def test_a_plan_names_a_folder_that_is_not_there(
+    given: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("prepare", *given, "--dry-run", f"--data-root={tmp_path}")
+    assert bench(*command) == USER_ERROR
+    assert "nowhere: no such folder" in capsys.readouterr().err

@@ -22,6 +22,7 @@ from datasets_prep.archives.checksums import Checksum
 from datasets_prep.archives.download import UnavailableError, download, mirrors
 from datasets_prep.errors import DatasetError
 from tests.datasets_prep import downloads
+from tests.datasets_prep.archives.test_archives import KINDS
 from tests.datasets_prep.downloads import FILE, KNOWN, OTHER, SHA, TAG, TAG2, Tale, Waits, names
 from tests.datasets_prep.server import Reply
 
@@ -115,6 +116,19 @@ def test_a_lie_about_the_length_never_publishes_a_wrong_file(
         assert not target.exists()
     else:
         assert target.read_bytes() == FILE
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_half_an_archive_of_unknown_length_is_never_published(server, target, waits, name):
+    content, target = KINDS[name], target.with_name(name)
+    half = Reply(content[: len(content) // 2], length=-1)
+    url = server.serve("/a", half, Reply(content, length=-1))
+    download([url], target, backoff=waits.backoff())
+    assert target.read_bytes() == content and len(server.requests) == 2
+    second = target.with_name(f"b{name}")
+    with pytest.raises(UnavailableError, match="it sends an archive that is not whole"):
+        download([server.serve("/b", half)], second, backoff=waits.backoff())
+    assert not second.exists()
 
 
 def test_more_bytes_than_the_file_has_are_cut_off(server, target, waits):

@@ -199,7 +199,7 @@ def test_a_file_of_folds(top: Path, tmp_path: Path) -> None:
     [
         ("folds: [[cat, dog], [fox]]", "owl in no fold"),
         ("folds: [[cat, dog], [fox, owl, cat]]", "cat given twice"),
-        ("folds: [[cat, dog], [fox, owl, yes]]", "True not a class .*cat, dog, fox, owl"),
+        ("folds: [[cat, dog], [fox, owl, yes]]", "a fold holds True, .*: put names in quotes"),
         ("folds: [[cat, dog, fox, owl], []]", "expected {folds"),
         ("folds: cat", "expected {folds"),
         ("fold: [[cat]]", "expected {folds"),

@@ -18,15 +18,21 @@ Pixels = NDArray[np.uint16]
 COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
-def png(path: Path, pixels: Pixels) -> None:
+def packed(row: Pixels, bits: int) -> bytes:
+    text = "".join(f"{value:0{bits}b}" for value in row.ravel())
+    size = -(-len(text) // 8)
+    return int(text.ljust(8 * size, "0"), 2).to_bytes(size)
+
+
+def png(path: Path, pixels: Pixels, bits: int = 16) -> None:
     height, width, channels = pixels.shape
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         crc = zlib.crc32(kind + body)
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
 
-    header = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPE[channels], 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, bits, COLOUR_TYPE[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + packed(row, bits) for row in pixels)
     chunks = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
 
@@ -89,3 +95,11 @@ def test_labels_are_refused_in_colour_and_numbers_in_grey(
         dataset = make(top, tmp_path / "data")
         for name in dataset.image_ids:
             assert np.array_equal(dataset.labels(name), label_map(int(name[3:])))
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_that_pillow_spreads_is_refused(bits: int, top: Path, tmp_path: Path) -> None:
+    labels = (label_map(2)[..., None] % 255 % 4).astype(np.uint16)
+    png(top / "labels/s0_00.png", labels, bits)
+    with pytest.raises(DatasetError, match=r"grey label file of 2 or 4 bits.*\n +\S+s0_00\.png"):
+        make(top, tmp_path / "data")

@@ -114,6 +114,40 @@ def test_files_of_colours_are_read(form: str, top: Path, tmp_path: Path) -> None
     check(dataset)
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_is_transparent_is_background(beside: bool, top: Path, tmp_path: Path) -> None:
+    for path in (top / "labels").iterdir():
+        labels = label_map(int(path.stem[3:]))
+        # An eraser leaves the colour that was painted, and takes its alpha.
+        colours = COLOURS[np.where(labels % 255 > 0, labels, 1)].astype(np.uint8)
+        alpha = np.where(labels % 255 > 0, 255, 0).astype(np.uint8)
+        write(path, np.dstack([colours, alpha]))
+    file = (top if beside else tmp_path) / "labelmap.txt"
+    file.write_text(CVAT)
+    given = {"classes": None} | ({} if beside else {"colors": file})
+    dataset = make(top, tmp_path / "data", **given)
+    for name in dataset.image_ids:
+        assert np.array_equal(dataset.labels(name), label_map(int(name[3:])) % 255)
+    soft = np.dstack([colours, alpha // 2])
+    write(top / "labels/s0_00.png", soft)
+    with pytest.raises(
+        DatasetError, match=r"s0_00\.png: it has pixels that are partly transparent"
+    ):
+        make(top, tmp_path / "soft", **given)
+
+
+@pytest.mark.parametrize("kind", [in_colour, None])
+@pytest.mark.parametrize("given", [{"background": False}, {"ignore": (2,)}])
+def test_options_that_a_legend_leaves_no_room_for_are_refused(
+    kind: object, given: dict[str, object], top: Path, tmp_path: Path
+) -> None:
+    if kind is not None:
+        each(kind)(top)  # type: ignore[arg-type]
+    (top / "labelmap.txt").write_text(CVAT + VOID)
+    with pytest.raises(DatasetError, match=r"labelmap\.txt (says|gives)"):
+        make(top, tmp_path / "data", classes=None, **given)
+
+
 def test_colours_without_names_take_those_of_the_classes(top: Path, tmp_path: Path) -> None:
     each(in_colour)(top)
     palette_file(tmp_path / "any.png")

@@ -164,14 +164,37 @@ def test_labelme_beside_each_image(below: str, top: Path, tmp_path: Path) -> Non
     check(dataset)
 
 
+def test_what_labelme_ignores_or_calls_background_is_no_class(top: Path, tmp_path: Path) -> None:
+    labelme(top)
+    for stem in names(top):
+        path = top / f"images/{stem}.json"
+        body = json.loads(path.read_text())
+        for label, row in (("__ignore__", 0), ("_background_", 7)):
+            shape = {"points": [[0, row], [10, row + 1]], "shape_type": "rectangle"}
+            body["shapes"].append(shape | {"label": label})
+        if stem == "s0_00":
+            body["shapes"] = body["shapes"][2:]
+        path.write_text(json.dumps(body))
+    dataset = make(top, tmp_path / "data", classes=None, labelme=True)
+    assert dataset.classes == CLASSES
+    assert dataset.manifest["notes"] == [
+        "1 images without annotations in LabelMe's files are left out"
+    ]
+    for name in dataset.image_ids:
+        assert np.array_equal(dataset.labels(name), label_map(int(name[3:])))
+
+
 def test_what_is_wrong_in_labelme_is_named(top: Path, tmp_path: Path) -> None:
     labelme(top, kind="circle")
     (top / "images/s1_01.json").unlink()
     (top / "images/s2_02.json").write_text("{}")
+    path = top / "images/s0_03.json"
+    path.write_text(path.read_text().replace('"owl"', '" "'))
     with pytest.raises(DatasetError) as raised:
         make(top, tmp_path / "data", classes=None, labelme=True)
     said = str(raised.value)
     assert "no LabelMe file (NAME.json) (1)" in said and "no list of shapes" in said
+    assert "s0_03.json: it has a shape with an empty label" in said
     assert "the shape 'cat' is a circle: only polygons and rectangles (of s0_00.png)" in said
 
 

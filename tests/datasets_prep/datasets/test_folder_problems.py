@@ -81,6 +81,39 @@ def test_problems_of_masks(top: Path, tmp_path: Path) -> None:
         assert re.search(expected, str(raised.value)), (expected, str(raised.value))
 
 
+def test_litter_of_network_drives_is_no_class(top: Path, tmp_path: Path) -> None:
+    write_masks(top, {name: index for index, name in enumerate(CLASSES)})
+    for name in ("@eaDir", "__MACOSX", ".Trash"):
+        (top / "masks" / name).mkdir()
+    assert make(top, tmp_path / "data", classes=None, ignore=(128,)).classes == CLASSES
+
+
+@pytest.mark.parametrize(
+    ("own", "second", "options"),
+    [
+        ("s0_00_mask.png", "s0_00_mask.tif", {"mask_suffix": "_mask"}),
+        ("s0_00_mask.png", "s0_00.png", {"mask_suffix": "_mask"}),
+        ("S0_00.png", "S0_00.tif", {}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["labels", "masks/cat"])
+def test_an_image_with_two_label_files_is_left_out(
+    own: str, second: str, options: dict[str, object], kind: str, top: Path, tmp_path: Path
+) -> None:
+    if kind != "labels":
+        write_masks(top, {name: index for index, name in enumerate(CLASSES)})
+        options = options | {"ignore": (128,)}
+    content = (top / kind / "s0_00.png").read_bytes()
+    (top / kind / "s0_00.png").unlink()
+    for name in (own, second):
+        (top / kind / name).write_bytes(content)
+    with pytest.raises(DatasetError, match="two files of one name") as raised:
+        make(top, tmp_path / "data", **options)
+    assert own in str(raised.value) and second in str(raised.value)
+    dataset = make(top, tmp_path / "data", skip_bad=True, **options)
+    assert dataset.manifest["skipped"] == ["s0_00"] and "s0_00" not in dataset.image_ids
+
+
 def test_long_lists_of_problems_are_counted(top: Path, tmp_path: Path) -> None:
     for path in (top / "labels").iterdir():
         write(path, label_map(0)[:5])
@@ -110,6 +143,7 @@ def test_options_that_do_not_fit_the_folder(
     ("options", "message"),
     [
         ({"name": "pascal"}, "'pascal' is a name that the suite uses itself"),
+        ({"name": "pascal-partial"}, "'pascal-partial' is a name that the suite uses itself"),
         ({"name": "cdfss"}, "'cdfss' is a name that the suite uses itself"),
         ({"name": "a/b"}, "'a/b' is no name"),
         ({"name": ".."}, "is no name"),
@@ -135,8 +169,11 @@ def test_values_from_a_command_line_are_understood() -> None:
 
 
 def test_a_folder_of_another_form_is_explained(top: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="has no folder `images`"):
+    with pytest.raises(DatasetError, match="nowhere: no such folder"):
         make(tmp_path / "nowhere", tmp_path / "data")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="has no folder `images`"):
+        make(tmp_path / "empty", tmp_path / "data")
     (top / "masks/cat").mkdir(parents=True)
     with pytest.raises(DatasetError, match="has both `labels` and `masks`"):
         make(top, tmp_path / "data")

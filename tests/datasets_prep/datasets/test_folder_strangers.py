@@ -212,6 +212,14 @@ def test_soft_masks_are_cut_where_it_is_said(top: Path, tmp_path: Path) -> None:
     assert dataset.mask("s0_00", 0)[3, 1:5].tolist() == [1, 0, 0, 1]
 
 
+def test_masks_of_one_bit_among_soft_ones_are_refused(top: Path, tmp_path: Path) -> None:
+    masks(soft)(top)
+    path = top / "masks/dog/s0_00.png"
+    write(path, np.asarray(Image.open(path)) > 0)
+    with pytest.raises(DatasetError, match=r"below --threshold .*\n +\S+dog/s0_00\.png: 1, the"):
+        make(top, tmp_path / "data", classes=None, threshold=128)
+
+
 def test_masks_that_are_inside_out_are_remarked_on(top: Path, tmp_path: Path) -> None:
     masks(inverted)(top)
     notes = make(top, tmp_path / "data", classes=None).manifest["notes"]

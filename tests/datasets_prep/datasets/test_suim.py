@@ -1,14 +1,18 @@
+import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from datasets_prep.builder import BuilderOptions
 from datasets_prep.datasets.crossdomain.suim import OFFICIAL, Release, Suim
 from datasets_prep.datasets.crossdomain.suim_masks import CLASSES, from_colours
+from datasets_prep.episodes.recipes import recipes
 from datasets_prep.errors import DatasetError
+from datasets_prep.prepared import lists as lists_module
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.prepared.prepare import verify
 from tests.datasets_prep.crossdomain_fixture import Heard, encoded, noise, run, write_zip
@@ -124,6 +128,48 @@ def test_folders_and_nested_copies_serve_as_well(
     assert run(builder, tmp_path / "a", tmp_path / "SUIM", jobs=2).digest == prepared.digest
     nested = Suim(BuilderOptions(), write_suim(tmp_path / "nested", nested=True))
     assert run(nested, tmp_path / "b", tmp_path / "nested").digest == prepared.digest
+
+
+@pytest.fixture
+def one_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"hsnet": recipes()["hsnet"]}
+    monkeypatch.setattr(lists_module, "recipes", lambda: few)
+
+
+@pytest.mark.usefixtures("one_recipe")
+def test_a_preparation_that_fails_spoils_no_image_of_the_former_one(tmp_path: Path) -> None:
+    release = write_suim(tmp_path / "zips")
+    for place in ("one", "two"):
+        for archive in (tmp_path / "zips").glob("*.zip"):
+            with zipfile.ZipFile(archive) as opened:
+                opened.extractall(tmp_path / place)
+    for path in sorted((tmp_path / "two").rglob("images/*.jpg")):
+        with Image.open(path) as image:
+            ImageOps.flip(image).save(path)
+    path.write_bytes(b"torn")
+    builder = Suim(BuilderOptions(), release)
+    former = run(builder, tmp_path / "data", tmp_path / "one")
+    with pytest.raises(DatasetError, match=path.name):
+        run(builder, tmp_path / "data", tmp_path / "two")
+    assert verify(former, full=True) == []
+    shutil.copyfile(tmp_path / "one" / path.relative_to(tmp_path / "two"), path)
+    again = run(builder, tmp_path / "data", tmp_path / "two")
+    assert again.digest != former.digest and verify(again, full=True) == []
+
+
+@pytest.mark.usefixtures("one_recipe")
+def test_what_to_remove_of_a_damaged_unpacked_archive_is_said(tmp_path: Path) -> None:
+    builder = Suim(BuilderOptions(), write_suim(tmp_path / "zips"))
+    dataset = run(builder, tmp_path / "data", tmp_path / "zips")
+    (path,) = dataset.root.rglob(f"{TEST[0]}.jpg")
+    path.unlink()
+    path.write_bytes(encoded(noise(9, HEIGHT, WIDTH), "JPEG"))
+    wrong, mend = verify(dataset, full=True)
+    unpacked = dataset.root / "raw/TEST"
+    assert str(path) in wrong and mend.startswith(f"remove {unpacked} first")
+    shutil.rmtree(unpacked)
+    again = run(builder, tmp_path / "data", tmp_path / "zips")
+    assert again.digest == dataset.digest and verify(again, full=True) == []
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:

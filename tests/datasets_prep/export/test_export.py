@@ -230,6 +230,10 @@ def test_a_folder_that_is_there_is_left_alone_unless_it_is_this_export(tmp_path:
         export(dataset, tmp_path / "out", "webdataset")
     with pytest.raises(DatasetError, match="is there already, and is not this export"):
         export(dataset, tmp_path / "toy", "parquet")
+    again = prepare(Toy(images=12), PrepareOptions(tmp_path, shots=(1, 2)))
+    assert again.digest == dataset.digest
+    with pytest.raises(DatasetError, match="is there already, and is not this export"):
+        export(again, tmp_path / "out", "parquet")
 
 
 def test_an_image_that_has_changed_is_not_exported(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Images of strangers: whole and of a size that memory can hold, or one error."""
 
+import hashlib
 import io
 import struct
 import zlib
@@ -76,6 +77,15 @@ def test_the_cap_is_on_all_pixels_and_not_below(
     monkeypatch.setattr(imagefile, "MAX_PIXELS", 60 * 40 - 1)
     with pytest.raises(DatasetError, match="it is 60×40, more than 2,399 pixels"):
         checked_image(path)
+
+
+def test_another_file_of_one_name_is_kept_beside_the_first(tmp_path: Path) -> None:
+    kept = tmp_path / "kept/a.jpg"
+    for content, name in ((b"one", "a.jpg"), (b"two", "a.3fc4ccfe.jpg"), (b"one", "a.jpg")):
+        source, sha256 = write(tmp_path / "a.jpg", content), hashlib.sha256(content).hexdigest()
+        assert keep_copy(source, kept, sha256) == kept.with_name(name)
+        assert kept.with_name(name).read_bytes() == content
+    assert keep_copy(kept, kept, "") == kept
 
 
 def test_a_copy_that_cannot_be_written_leaves_nothing(

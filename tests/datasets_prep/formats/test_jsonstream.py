@@ -78,6 +78,7 @@ def test_a_damaged_file_is_named_or_still_read(path: Path, data: st.DataObject) 
         ('{"images": [1], "images": []}', "'images' is there twice"),
         ('{"images": [nul]}', "Expecting value at byte 12"),
         ('{"others": []}', "has no images"),
+        ("{[1]: 2}", "a key is no text before byte 4"),
     ],
 )
 def test_what_is_wrong_and_where(tmp_path: Path, text: str, message: str) -> None:

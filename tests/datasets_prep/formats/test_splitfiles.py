@@ -235,10 +235,12 @@ def test_test_lists_alone_are_enough(tmp_path: Path) -> None:
     assert read_pascal(tmp_path).fold(0).train == ()
 
 
-@pytest.mark.parametrize("line", ["2007_000033", "__05", "a__0", "a__21", "a__x", "", "a__-1"])
+@pytest.mark.parametrize(
+    "line", ["2007_000033", "__05", "a__0", "a__21", "a__x", "", "a__-1", "a__²"]
+)
 def test_a_wrong_pascal_line_is_named_by_number(line: str, tmp_path: Path) -> None:
     write_pascal(tmp_path)
-    (tmp_path / "val" / "fold2.txt").write_text(f"a__12\n{line}\nb__12\n")
+    (tmp_path / "val" / "fold2.txt").write_text(f"a__12\n{line}\nb__12\n", "utf-8")
     with pytest.raises(DatasetError, match=r"fold2\.txt, line 2: expected IMAGE__CLASS"):
         read_pascal(tmp_path)
 

@@ -16,6 +16,7 @@ from datasets_prep.episodes.episode import digest
 from datasets_prep.episodes.recipes import USUAL, recipes
 from datasets_prep.errors import DatasetError
 from datasets_prep.prepared import lists as lists_module
+from datasets_prep.prepared import prepare as prepare_module
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.prepared.prepare import PrepareOptions, prepare, verify
 from datasets_prep.prepared.records import ImageRecord
@@ -238,6 +239,16 @@ def test_full_verification_finds_what_no_manifest_lists(tmp_path: Path) -> None:
     path.unlink()
     (wrong,) = verify(dataset, full=True)
     assert "b_001.0.png" in wrong and "No such file" in wrong
+
+
+def test_large_images_come_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"image": {"bytes": bytes(n)}, "label_map": None} for n in (1, 1, 60, 60, 1, 1, 1, 1)]
+    monkeypatch.setattr(prepare_module, "_BYTES_PER_BATCH", 100)
+    monkeypatch.setattr(prepare_module, "_ROWS_PER_BATCH", 5)
+    batches = list(prepare_module._batches(rows))
+    assert [len(batch) for batch in batches] == [4, 4]
+    paths = [{"image": "a.jpg", "label_map": {"bytes": b"1"}}] * 7
+    assert [len(batch) for batch in prepare_module._batches(paths)] == [5, 2]
 
 
 def test_every_recipe_draws_from_the_prepared_folds(

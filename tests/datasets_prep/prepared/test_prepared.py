@@ -119,7 +119,18 @@ def test_an_image_with_transparency_is_read_as_rgb(
 def test_a_damaged_manifest_is_named(text: str, tmp_path: Path) -> None:
     prepared(tmp_path)
     (tmp_path / "toy" / "manifest.json").write_text(text)
-    with pytest.raises(DatasetError, match=r"manifest\.json is damaged; run: bench prepare toy"):
+    with pytest.raises(
+        DatasetError, match=r"manifest\.json is damaged; run: bench prepare folder \.\.\."
+    ):
+        PreparedDataset(tmp_path, "toy")
+
+
+@pytest.mark.parametrize("part", ["counts", "lists"])
+def test_a_manifest_without_a_part_is_damaged(part: str, tmp_path: Path) -> None:
+    manifest = dict(prepared(tmp_path).manifest)
+    del manifest[part]
+    (tmp_path / "toy" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DatasetError, match=r"manifest\.json is damaged"):
         PreparedDataset(tmp_path, "toy")
 
 
@@ -169,3 +180,5 @@ def test_a_misspelt_dataset_is_answered_with_the_nearest(tmp_path: Path) -> None
         PreparedDataset(tmp_path, "shaps")
     with pytest.raises(DatasetError, match="run: bench prepare shapes"):
         PreparedDataset(tmp_path, "shapes")
+    with pytest.raises(DatasetError, match=r"run: bench prepare pascal --partial$"):
+        PreparedDataset(tmp_path, "pascal-partial")
