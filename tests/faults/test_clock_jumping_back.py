@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.engines import run as runs
+from benchmarks.engines import sitting
 from tests.faults.runs import KEY, counts, run
 from tests.faults.test_torn_chunk import stop_after
 
@@ -25,7 +25,7 @@ class Backwards(datetime):
 
 @pytest.fixture
 def backwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "datetime", Backwards)
+    monkeypatch.setattr(sitting, "datetime", Backwards)
     monkeypatch.setattr(time, "time", lambda: Backwards.now().timestamp())
 
 
