@@ -266,7 +266,7 @@ function drawAcross() {
   at("across").hidden = !found.length;
   at("across").querySelector(".scroll").replaceChildren(...found.map((own) => h("table", { class: "across" },
     h("caption", {}, `${own.strict ? "Strict" : "Generalist"}, ${own.protocol}, ${own.shots}-shot. ${own.note}`),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name" }, "Model"), h("th", { scope: "col" }, "Mean rank (range)"),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "name" }, "Model"), h("th", { scope: "col" }, "Mean rank"),
       ...own.datasets.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, ...own.rows.map((row) => h("tr", {}, h("th", { scope: "row", class: "name" }, row.name),
       h("td", {}, row.rank),
