@@ -26,7 +26,7 @@ from benchmarks.results import figures
 from benchmarks.results.agreement import other_option, without_paths
 from benchmarks.results.evaluation import Evaluation, evaluations
 from benchmarks.results.journal import is_complete
-from benchmarks.results.kept_masks import Mask, line_of, mask_of, read_masks, write_masks
+from benchmarks.results.kept_masks import Mask, line_of, mask_of, read_masks, write_lines
 from benchmarks.results.records import DatasetRecord, ModelRecord, ProtocolRecord, RunRecord
 from benchmarks.results.repeat import repeat_command
 from benchmarks.results.store import (
@@ -102,7 +102,7 @@ __all__ = [
     "shared_classes",
     "whole_file",
     "without_paths",
-    "write_masks",
+    "write_lines",
     "write_table",
     "write_whole",
 ]

@@ -167,7 +167,12 @@ def read_masks(path: Path) -> Mapping[int, Mapping[str, Any]]:
 
 def write_masks(path: Path, masks: Iterable[tuple[int, Mask]]) -> None:
     """Write a table of masks, each with its episode, whole or not at all."""
-    _write(path, (json.loads(line_of(episode, mask)) for episode, mask in masks))
+    write_lines(path, (line_of(episode, mask) for episode, mask in masks))
+
+
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """The same of lines as `line_of` writes them."""
+    _write(path, map(json.loads, lines))
 
 
 @lru_cache(_OPEN)

@@ -1,6 +1,5 @@
 """What goes into the repository, and whether what is there still holds."""
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from benchmarks import (
     mask_of,
     other_option,
     read_masks,
-    write_masks,
+    write_lines,
 )
 from leaderboards.committed.collect import LeftOut, agreeing
 from leaderboards.committed.files import (
@@ -93,7 +92,7 @@ def _write(root: Path, result: Result, lines: Sequence[bytes] | None) -> Iterato
         yield from write_committed(root, result)
         return
     yield from write_committed(root, result)
-    write_masks(masks, ((line["episode"], mask_of(line)) for line in map(json.loads, lines)))
+    write_lines(masks, lines)
     yield masks
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks import Figure, Interval, RunKey, RunRecord
+from benchmarks import RunKey, RunRecord
 from leaderboards.committed.files import (
     CommittedRecord,
     committed_json,
@@ -15,7 +15,7 @@ from leaderboards.committed.files import (
     read_committed_record,
 )
 from leaderboards.committed.history import committed_at
-from leaderboards.statistics.scores import FoldScore, Row, have_mean
+from leaderboards.statistics.scores import have_mean, is_strict, may_compete
 
 Setting = tuple[str, str, int, str]  # dataset, protocol, shots and tier
 Place = tuple[float, int]  # mIoU in 0..1, and the place by it
@@ -66,9 +66,8 @@ def _places(
     mious: dict[Setting, dict[str, float]] = defaultdict(dict)
     for place, models in runs.items():
         for model, own in models.items():
-            row = _row(own)
-            if row.competes and have_mean(row.records):
-                tier = "strict" if row.strict else "generalist"
+            if may_compete(own) and have_mean(own):
+                tier = "strict" if is_strict(own) else "generalist"
                 mious[*place, tier][model] = fmean(run.miou for run in own)
     return {
         setting: {
@@ -77,15 +76,3 @@ def _places(
         }
         for setting, every in mious.items()
     }
-
-
-def _row(runs: Iterable[RunRecord]) -> Row:
-    """A model's folds as their records alone tell them, without intervals or a mean."""
-    folds = {
-        run.setup.fold: FoldScore(run, _point(run.miou), _point(run.fb_iou), {}, ()) for run in runs
-    }
-    return Row(folds, len(folds), None, None)
-
-
-def _point(value: float) -> Figure:
-    return Figure(value, Interval(value, value))

@@ -64,8 +64,7 @@ class Row:
     @property
     def strict(self) -> bool:
         """Whether no test class was seen in training; floors and oracles see nothing."""
-        seen = {record.setup.model.sees_test_classes for record in self.records}
-        return self.model.kind in ("floor", "oracle") or seen == {"no"}
+        return is_strict(self.records)
 
     @property
     def ranked(self) -> bool:
@@ -75,12 +74,7 @@ class Row:
     @property
     def competes(self) -> bool:
         """Whether it is a model that may be compared, if only on the folds that it has."""
-        models = [record.setup.model for record in self.records]
-        return (
-            all(record.setup.episodes.limit is None for record in self.records)
-            and all(model.comparable for model in models)
-            and self.model.kind in ("model", "predictions")
-        )
+        return may_compete(self.records)
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -119,6 +113,22 @@ class Row:
     def date(self) -> str:
         """The day, UTC, on which the last fold was begun."""
         return max(record.started for record in self.records)[:10]
+
+
+def is_strict(records: Sequence[RunRecord]) -> bool:
+    """Whether one model saw no test class of these folds in training; see `Row.strict`."""
+    seen = {record.setup.model.sees_test_classes for record in records}
+    return records[0].setup.model.kind in ("floor", "oracle") or seen == {"no"}
+
+
+def may_compete(records: Sequence[RunRecord]) -> bool:
+    """Whether one model may be compared on these folds; see `Row.competes`."""
+    models = [record.setup.model for record in records]
+    return (
+        all(record.setup.episodes.limit is None for record in records)
+        and all(model.comparable for model in models)
+        and models[0].kind in ("model", "predictions")
+    )
 
 
 def mixed(records: Iterable[RunRecord]) -> tuple[str, ...]:

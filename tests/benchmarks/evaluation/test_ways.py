@@ -169,6 +169,25 @@ def test_one_class_of_a_query_can_be_measured_again(root: Path, tmp_path: Path) 
     assert again == {n: tuple(own.counts.areas[n].tolist()) for n in (3, 8)}
 
 
+def test_it_is_measured_among_those_of_its_batch(root: Path, tmp_path: Path) -> None:
+    calls = []
+
+    class Seen(ColourModel):
+        def segment(
+            self, queries: Sequence[Features], supports: Sequence[Sequence[Features]]
+        ) -> Tensor:
+            calls.append([float(query["pixels"].sum()) for query in queries])
+            return super().segment(queries, supports)
+
+    own = result(root, tmp_path, "tests.tiny:ColourModel", batch_size=6)
+    dataset = PreparedDataset(root / "data", "tiny")
+    numbers = list(range(len(own.counts)))
+    measure_again(own.record, numbers, Seen(), dataset, torch.device("cpu"))
+    whole, calls[:] = calls.copy(), []
+    measure_again(own.record, [3, 8], Seen(), dataset, torch.device("cpu"))
+    assert 1 <= len(calls) <= 2 and all(call in whole for call in calls)
+
+
 def test_figures_of_the_two_kinds_of_queries() -> None:
     areas = [(50, 100), (0, 0), (10, 100), (0, 0), (30, 100), (10, 100), (0, 100), (10, 10)]
     own = EpisodeCounts(
