@@ -59,6 +59,19 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
+    def asks_random(self, model: str, *replaced: str) -> bool:
+        """Whether the option `random` is given, which takes the place of the options `replaced`.
+
+        Raises:
+            ModelError: if one of these is given beside it.
+        """
+        if getattr(self, "random", None) is None:
+            return False
+        given = [n for n in replaced if n in self.model_fields_set and getattr(self, n) is not None]
+        if given:
+            raise ModelError(f"{model}: give the option {given[0]} or random, not both")
+        return True
+
 
 Tiny = Annotated[
     Literal["tiny"] | None,

@@ -105,6 +105,13 @@ class Backbone:
         """True where the weights are random, so that no number may be compared."""
         return self.weights == RANDOM
 
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images in 0..1 as the network was trained to see them, on its device: as `images`."""
+        images = images.to(next(self.network.parameters()).device)
+        mean = images.new_tensor(self.mean)[:, None, None]
+        std = images.new_tensor(self.std)[:, None, None]
+        return (images - mean) / std
+
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """The feature map of `images`.
@@ -119,15 +126,16 @@ class Backbone:
         Returns:
             B×channels×(H/stride)×(W/stride).
         """
-        reference = next(self.network.parameters())
-        images = images.to(reference.device)
-        mean = images.new_tensor(self.mean)[:, None, None]
-        std = images.new_tensor(self.std)[:, None, None]
-        maps = self.extract(((images - mean) / std).to(reference.dtype))
+        maps = self.extract(self.normalised(images).to(next(self.network.parameters()).dtype))
         if len(maps) == 1:
             return maps[0]
         grid = [side // self.stride for side in images.shape[-2:]]
-        return torch.cat([_fitted(F.normalize(part, dim=1), grid) for part in maps], dim=1)
+        return torch.cat([_fitted(_unit(part), grid) for part in maps], dim=1)
+
+
+def _unit(part: Tensor) -> Tensor:
+    """A map with each position at unit length; in half precision the length's floor would be 0."""
+    return F.normalize(part.float(), dim=1).to(part.dtype)
 
 
 def _fitted(part: Tensor, grid: list[int]) -> Tensor:
@@ -204,7 +212,7 @@ def freeze(network: Network, device: str, dtype: torch.dtype) -> Network:
 def seeded(build: Callable[[], Network]) -> Network:
     """Build a network with random weights that are the same every time."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         return build()
 
 

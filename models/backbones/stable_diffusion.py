@@ -65,8 +65,16 @@ def sd_features(
         ModelError: for an unknown layer, or weights that are missing or do not fit.
     """
     random = "tiny" if weights == RANDOM else None
-    parts = stock_parts(NAME, None if random else weights, None, random, dtype)
-    source = RANDOM if weights is None or random else Path(weights).name
+    parts = stock_parts(
+        f"the backbone {NAME}",
+        None if random else weights,
+        None,
+        random,
+        dtype,
+        option="weights",
+        trial=f"weights={RANDOM}",
+    )
+    source = RANDOM if random else Path(str(weights)).name
     return over_unet(parts, source, layer, Reading(), device=device, dtype=dtype)
 
 

@@ -13,14 +13,13 @@ from models.backbones.resnet import ResNet
 from models.catalog import Card
 from models.errors import ModelError
 from models.geometry import Geometry, SquashAs
-from models.methods.hsnet.levels import Backbone, backbone_name, depths, widths
+from models.methods.hsnet.levels import LEVELS, Backbone, backbone_name, depths, widths
 from models.methods.hsnet.network import TINY_SIZE, HSNetOptions, load_network
 from models.segmenter import Features, Supports
 from models.weights.pretrained import OverNetwork, Pretrained, normalised
 from models.weights.source import tensor_digest
 
 _SIZE, _HEADS, _PLACES = 384, 8, 10_000
-LEVELS = ("level2", "level3", "level4")
 
 
 class DCAMAOptions(HSNetOptions):
@@ -28,7 +27,8 @@ class DCAMAOptions(HSNetOptions):
 
     size: PositiveInt | None = Field(
         default=None,
-        description=f"side in pixels of the square that images are squashed to, a multiple of 32; "
+        description="side in pixels of the square that images are squashed to, a multiple of 32 up "
+        "to 800; "
         f"by default {_SIZE}, or {TINY_SIZE} where the weights are random",
     )
 
@@ -37,6 +37,8 @@ class DCAMAOptions(HSNetOptions):
     def _squeezes_evenly(cls, value: int | None) -> int | None:
         if value is not None and value % 32:
             raise ValueError(f"{value} is no multiple of 32")
+        if value is not None and (value // 8) ** 2 > _PLACES:
+            raise ValueError(f"{value} has more patches of 8×8 pixels than positions, {_PLACES:,}")
         return value
 
     @property

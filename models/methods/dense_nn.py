@@ -81,7 +81,9 @@ def foreground_patches(mask: Tensor, grid: torch.Size) -> Tensor:
 
 def _unit_rows(patches: Tensor) -> Tensor:
     """C×h×w patches as h·w rows of unit length."""
-    return F.normalize(patches.flatten(1).T.contiguous(), dim=1)
+    rows = patches.flatten(1).T.contiguous()
+    # In half precision the least length that a row is divided by would be 0.
+    return F.normalize(rows.float(), dim=1).to(rows.dtype)
 
 
 def _nearest(rows: Tensor, shots: Sequence[Features], kind: str) -> Tensor:

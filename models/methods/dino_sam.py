@@ -176,11 +176,10 @@ def load_dino_sam(
         dtype: "fp32", "fp16" or "bf16".
 
     Raises:
-        ModelError: for weights that are missing or do not fit, or named beside `random`.
+        ModelError: for weights that are missing or do not fit, or `backbone`, `weights` or `sam`
+            beside `random`.
     """
-    tiny = options.random is not None
-    if tiny and (options.weights, options.sam) != (None, None):
-        raise ModelError(f"{model}: give the options weights and sam, or random, not both")
+    tiny = options.asks_random(model, "backbone", "weights", "sam")
     if not tiny and options.sam is None:
         raise ModelError(
             f"{model} has no SAM: give its weights as the option sam=PATH|OWNER/NAME[@REVISION] "

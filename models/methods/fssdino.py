@@ -11,13 +11,12 @@ from torch import Tensor
 
 from models.backbones.base import RANDOM, Backbone
 from models.catalog import Card
-from models.errors import ModelError
 from models.geometry import Geometry
-from models.methods.patches import SEES_TEST_CLASSES, OverPatches, PatchOptions
+from models.methods.patches import SEES_TEST_CLASSES, OverPatches, PatchOptions, backbone_of
 from models.segmenter import BaseSegmenter, Features, Supports
 
 KINDS = ("background", "foreground")  # in the order of the authors' classes
-_TINY = {"backbone": "dinov3-tiny", "weights": RANDOM, "size": 64}
+_TINY, _TINY_SIZE = {"backbone": "dinov3-tiny", "weights": RANDOM}, 64
 _ABSENT = -2.0  # below every score of a kind that supports have
 _ROUNDS = 100  # the authors set no limit; k-means by cosine with plain means need not settle
 _SETTLED = 1e-4  # square of the summed lengths by which centres move
@@ -84,17 +83,16 @@ class FSSDINO(OverPatches, BaseSegmenter):
         """FSSDINO over the backbone that `options` name.
 
         Raises:
-            ModelError: for an unknown backbone or layer, weights that are missing, or both
-                `weights` and `random`.
+            ModelError: for an unknown backbone or layer, weights that are missing, or `backbone`
+                or `weights` beside `random`.
         """
-        if options.random is not None:
-            if options.weights is not None:
-                raise ModelError("fssdino: give the option weights or random, not both")
-            options = options.model_copy(update=_TINY)
+        if options.asks_random("fssdino", "backbone", "weights"):
+            size = options.size if "size" in options.model_fields_set else _TINY_SIZE
+            options = options.model_copy(update={**_TINY, "size": size})
         if options.layer is None and options.backbone.startswith("dino"):
             options = options.model_copy(update={"layer": "prenorm"})
-        model = super().load(options, device=device, dtype=dtype)
-        return cls(model.backbone, model.geometry, dtype, options.n_clusters)
+        backbone, geometry = backbone_of(options, device=device, dtype=dtype)
+        return cls(backbone, geometry, dtype, options.n_clusters)
 
     def encode_support(
         self, images: Tensor, masks: Tensor, features: Sequence[Features]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, Self
 
+import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
@@ -50,6 +51,28 @@ def likeliest(scores: Tensor) -> Tensor:
     return scores.flatten(1).amax(1)
 
 
+def unit_rows(patches: Tensor) -> Tensor:
+    """C×h×w patches as h·w rows of unit length, float32."""
+    return F.normalize(patches.float().flatten(1).T, dim=1)
+
+
+def backbone_of(
+    options: PatchOptions, *, device: str, dtype: str
+) -> tuple[Backbone, Squash | Native]:
+    """The backbone that `options` name, and images as it can take them.
+
+    Raises:
+        ModelError: for an unknown backbone or layer, or weights that are missing.
+    """
+    backbone = load_backbone(
+        options.backbone, options.weights, options.layer, device=device, dtype=dtype
+    )
+    multiple = backbone.multiple
+    if options.size == "native":
+        return backbone, Native(multiple)
+    return backbone, Squash(-(-options.size // multiple) * multiple)
+
+
 class OverPatches:
     """The parts of the contract in which models over a frozen backbone agree.
 
@@ -90,13 +113,7 @@ class OverPatches:
         Raises:
             ModelError: for an unknown backbone or layer, or weights that are missing.
         """
-        backbone = load_backbone(
-            options.backbone, options.weights, options.layer, device=device, dtype=dtype
-        )
-        multiple = backbone.multiple
-        if options.size == "native":
-            return cls(backbone, Native(multiple), dtype)
-        return cls(backbone, Squash(-(-options.size // multiple) * multiple), dtype)
+        return cls(*backbone_of(options, device=device, dtype=dtype), dtype)
 
     def encode_image(self, images: Tensor) -> list[Features]:
         """Per image, `patches`: the C×h×w feature map in the backbone's dtype."""

@@ -137,8 +137,7 @@ def _lone_file(
     if config is None:
         known = f"no file of the authors of {name} ({original.files})" if original else "one file"
         raise ModelError(
-            f"{spec} is {known}, and for another the config.json beside it is needed too: give the "
-            f"folder of both; {hint}"
+            f"{spec} is {known}, and for another the config.json beside it is needed too; {hint}"
         )
     return config, tensors
 

@@ -102,12 +102,12 @@ def load_pretrained(
             `random`, or a transformers that is too old.
     """
     cls = architecture(network, of=model)
-    spec = chosen_weights(model, published, weights, random, option)
+    mend = hint(published, option, original.files if original else None)
+    spec = chosen_weights(model, mend, weights, random, option)
     if spec == RANDOM:
         module = seeded(tiny)
         source, digest = RANDOM, tensor_digest(module)
     else:
-        mend = hint(published, option)
         module, source, digest = read_network(cls, spec, name=model, hint=mend, original=original)
     return Pretrained(freeze(module, device, torch_dtype(dtype)), source, digest)
 
@@ -179,9 +179,9 @@ class OverTransformers(OverNetwork):
 
 
 def chosen_weights(
-    model: str, published: str, weights: str | None, random: str | None, option: str = "weights"
+    model: str, mend: str, weights: str | None, random: str | None, option: str = "weights"
 ) -> str:
-    """What to load: `weights`, or `RANDOM`.
+    """What to load: `weights`, or `RANDOM`; `mend`, see `hint`, ends the message of neither.
 
     Raises:
         ModelError: if the user gave neither or both.
@@ -191,16 +191,24 @@ def chosen_weights(
     if random is not None:
         return RANDOM
     if weights is None:
-        raise ModelError(f"{model} has no weights: {hint(published, option)}")
+        raise ModelError(f"{model} has no weights: {mend}")
     return weights
 
 
-def hint(published: str, option: str = "weights") -> str:
-    """How to get weights, for the end of a message; `option` is what names them."""
+def hint(published: str, option: str = "weights", files: str | None = None) -> str:
+    """How to get weights, for the end of a message.
+
+    Args:
+        published: hub id of the usual ones.
+        option: what names them.
+        files: what the authors' own files are called, where they are taken too.
+    """
+    kinds = "a folder with config.json and model.safetensors, " + (
+        f"a hub id or the authors' file ({files})," if files else "or a hub id,"
+    )
     return (
-        "give a folder with config.json and model.safetensors, or a hub id, as the option "
-        f"{option}=PATH|OWNER/NAME[@REVISION] (usually {published}), or the option random=tiny to "
-        "try it without"
+        f"give {kinds} as the option {option}=PATH|OWNER/NAME[@REVISION] (usually {published}), "
+        "or the option random=tiny to try it without"
     )
 
 

@@ -16,9 +16,9 @@ from models.methods.abcdfss.compare import attended, on_grid, threshold
 from models.methods.abcdfss.heads import Fitting, Head, Shear, Views, fit, sheared
 from models.methods.patches import SEES_TEST_CLASSES, OverPatches
 from models.segmenter import BaseSegmenter, Features, Supports
-from models.weights.pretrained import normalised
 
 _SIZE = 400
+_LEAST = 33  # a map of a single place, as stage 4's of 32 pixels, has no batch norm
 _TINY = {"backbone": "dinov3-tiny", "layer": "block1+block2", "weights": RANDOM}
 _TINY_SIZE, _TINY_EPOCHS = 64, 3
 
@@ -42,8 +42,9 @@ class ABCDFSSOptions(Options):
     random: Literal["tiny"] | None = Field(
         default=None, description="a random backbone of this size in its place, for tests"
     )
-    size: PositiveInt | None = Field(
+    size: int | None = Field(
         default=None,
+        ge=_LEAST,
         description=f"side in pixels of the square that images are squashed to; by default {_SIZE},"
         f" for random=tiny {_TINY_SIZE}; of other backbones than ResNets rounded up",
     )
@@ -109,24 +110,27 @@ class ABCDFSS(OverPatches, BaseSegmenter):
         """ABCDFSS over the backbone that `options` name.
 
         Raises:
-            ModelError: for an unknown backbone or layer, weights that are missing, or both
-                `weights` and `random`.
+            ModelError: for an unknown backbone or layer, weights that are missing, the layer of a
+                ResNet, or `backbone`, `weights` or `layer` beside `random`.
         """
         size = options.size or _SIZE
-        if options.random is not None:
-            if options.weights is not None:
-                raise ModelError("abcdfss: give the option weights or random, not both")
+        if options.asks_random("abcdfss", "backbone", "weights", "layer"):
             options = options.model_copy(update=_TINY)
             size = options.size or _TINY_SIZE
         backbone = load_backbone(
             options.backbone, options.weights, options.layer, device=device, dtype=dtype
         )
-        if not isinstance(backbone.network, ResNet):
+        if isinstance(backbone.network, ResNet):
+            if options.layer is not None:
+                raise ModelError(
+                    f"abcdfss reads stages 2 to 4 of {options.backbone}: leave out the option layer"
+                )
+        else:
             size = -(-size // backbone.multiple) * backbone.multiple
         return cls(backbone, Squash(size), dtype, options)
 
     def levels(self, images: Tensor) -> list[Tensor]:
-        """The maps that are compared, of images in 0..1 that are normalised: each B×C×h×w."""
+        """The maps that are compared, of normalised images: each B×C×h×w."""
         network = self.backbone.network
         images = images.to(next(network.parameters()).dtype)
         with torch.no_grad():
@@ -136,8 +140,7 @@ class ABCDFSS(OverPatches, BaseSegmenter):
 
     def encode_image(self, images: Tensor) -> list[Features]:
         """Per image the normalised `image`, 3×H×W, and its maps, `0`, `1` and so on, C×h×w."""
-        device = next(self.backbone.network.parameters()).device
-        pixels = normalised(images, torch.zeros(1, device=device))
+        pixels = self.backbone.normalised(images)
         levels = self.levels(pixels)
         return [
             Features(
@@ -166,7 +169,7 @@ class ABCDFSS(OverPatches, BaseSegmenter):
         scores = []
         for query, shots, seed in zip(queries, supports, seeds, strict=True):
             with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)
                 most = self.options.maxshear
                 drawn = torch.randint(-most, most + 1, (self.options.n_transformed_imgs, 2))
                 shears = [(int(x), int(y)) for x, y in drawn]

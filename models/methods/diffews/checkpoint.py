@@ -37,9 +37,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise ModelError(
-            f"no {path}: a DiffewS checkpoint holds vae, text_encoder and unet folders"
-        )
+        raise ModelError(f"no {path}: a checkpoint holds vae, text_encoder and unet folders")
     try:
         config = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:

@@ -15,6 +15,7 @@ from models.methods.diffews.prompt import PromptTokens
 from models.methods.diffews.synthetic import random_parts
 from models.methods.diffews.tokens import FOLDER as ENCODER
 from models.methods.diffews.unet import build_unet
+from models.weights.local import local
 from models.weights.source import Weights, file_digest, fill, read_tensors
 from models.weights.trained_on import record_of, told, united
 
@@ -25,7 +26,14 @@ _VAE_PIXELS = 512 * 512
 
 
 def stock_parts(
-    model: str, checkpoint: str | None, unet: str | None, random: str | None, dtype: torch.dtype
+    model: str,
+    checkpoint: str | None,
+    unet: str | None,
+    random: str | None,
+    dtype: torch.dtype,
+    *,
+    option: str = "checkpoint",
+    trial: str = "random=tiny",
 ) -> Parts:
     """The parts of a Stable Diffusion folder, or random ones of the tiny size.
 
@@ -36,6 +44,8 @@ def stock_parts(
             which must fit the checkpoint's U-Net to the last name.
         random: any text asks for random weights.
         dtype: of the weights.
+        option: what the model calls its option for `checkpoint`, for messages.
+        trial: the option that asks for random weights, likewise.
 
     Raises:
         ModelError: if there is no source or two, or something is missing or does not fit.
@@ -44,23 +54,25 @@ def stock_parts(
         if checkpoint is not None or unet is not None:
             raise ModelError(f"{model}: give the option checkpoint or random, not both")
         return random_parts("tiny", 0, 2, dtype)
-    if checkpoint is None:
+    folder = None if checkpoint is None else local(checkpoint)
+    if folder is None:
+        lacks = "has no weights" if checkpoint is None else f"finds no folder {checkpoint}"
         raise ModelError(
-            f"{model} has no weights: give a folder of Stable Diffusion in diffusers' layout (vae, "
-            "unet, text_encoder) as the option checkpoint=DIR, or random=tiny to try it without"
+            f"{model} {lacks}: give a folder of Stable Diffusion in diffusers' layout (vae, unet, "
+            f"text_encoder) as the option {option}=DIR, or {trial} to try it without"
         )
     apart = Path(unet) if unet is not None else None
     if apart is None or not apart.is_file():
-        return load_parts(Path(checkpoint), apart, tokens=_PROMPT_TOKENS, dtype=dtype)
-    parts = load_parts(Path(checkpoint), tokens=_PROMPT_TOKENS, dtype=dtype)
+        return load_parts(folder, apart, tokens=_PROMPT_TOKENS, dtype=dtype)
+    parts = load_parts(folder, tokens=_PROMPT_TOKENS, dtype=dtype)
     tensors = {name: tensor.to(dtype) for name, tensor in read_tensors(apart).items()}
     weights = Weights(tensors, apart.name, file_digest(apart))
     with torch.device("meta"):
         module = build_unet(parts.unet_config)
-    fill(module, weights, name=f"the U-Net of {Path(checkpoint).name}")
+    fill(module, weights, name=f"the U-Net of {folder.name}")
     module.requires_grad_(False).eval()
     # What the checkpoint was trained on says nothing of weights that replace its own.
-    encoder = Path(checkpoint) / ENCODER
+    encoder = folder / ENCODER
     return replace(
         parts,
         unet=module,

@@ -42,8 +42,8 @@ class FSSSAM3Options(PretrainedOptions):
 
     ratio: float | None = Field(
         default=None,
-        gt=0,
-        lt=1,
+        ge=0.05,
+        le=0.95,
         description="the supports' share of the canvas; if not given 0.6 of one, 0.3 of several",
     )
     orient: Orient = Field(

@@ -12,6 +12,7 @@ from models.backbones.vgg import VGG16
 
 Backbone = ResNet | VGG16
 
+LEVELS = ("level2", "level3", "level4")
 _NAMES = {(3, 4, 6, 3): "resnet50", (3, 4, 23, 3): "resnet101"}
 _BLOCK = re.compile(r"layer([1-4])\.(\d+)\.conv1\.weight")
 

@@ -10,14 +10,12 @@ from torch import Tensor, nn
 from models.catalog import Card
 from models.geometry import Geometry, SquashAs
 from models.methods.hsnet.correlation import Comparison, Cosine, correlate
-from models.methods.hsnet.levels import backbone_name, read_levels
+from models.methods.hsnet.levels import LEVELS, backbone_name, read_levels
 from models.methods.hsnet.network import HSNetOptions, HSNetwork, load_network
 from models.methods.hsnet.voting import combine
 from models.segmenter import Features, Supports
 from models.weights.pretrained import OverNetwork, Pretrained, normalised
 from models.weights.source import tensor_digest
-
-LEVELS = ("level2", "level3", "level4")
 
 
 class OverLevels(OverNetwork):

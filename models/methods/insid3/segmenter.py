@@ -10,12 +10,11 @@ from torch import Tensor
 
 from models.backbones.base import RANDOM, Backbone, load_backbone
 from models.catalog import Card, Options, Tiny
-from models.errors import ModelError
 from models.geometry import Squash
 from models.methods.insid3.candidates import backward_candidates, coarse_mask, forward_candidates
 from models.methods.insid3.clusters import aggregated, clusters
 from models.methods.insid3.debias import components, debiased, positional_basis
-from models.methods.patches import SEES_TEST_CLASSES, OverPatches
+from models.methods.patches import SEES_TEST_CLASSES, OverPatches, unit_rows
 from models.segmenter import BaseSegmenter, Features, Supports
 
 _SIZE, _TINY_SIZE = 1024, 128
@@ -113,11 +112,10 @@ class INSID3(OverPatches, BaseSegmenter):
         """INSID3 over the DINOv3 that `options` name.
 
         Raises:
-            ModelError: for weights that are missing or do not fit, or both `weights` and `random`.
+            ModelError: for weights that are missing or do not fit, or `backbone` or `weights`
+                beside `random`.
         """
-        tiny = options.random is not None
-        if tiny and options.weights is not None:
-            raise ModelError("insid3: give the option weights or random, not both")
+        tiny = options.asks_random("insid3", "backbone", "weights")
         backbone = load_backbone(
             "dinov3-tiny" if tiny else options.backbone,
             RANDOM if tiny else options.weights,
@@ -139,7 +137,7 @@ class INSID3(OverPatches, BaseSegmenter):
         for mask, feature in zip(masks, features, strict=True):
             patches = feature["patches"]
             foreground = coarse_mask(mask, patches.shape[-2:]).flatten().to(patches.device)
-            rows = debiased(_unit_rows(patches), self._basis(patches))
+            rows = debiased(unit_rows(patches), self._basis(patches))
             prototype = rows.T @ foreground.float() / foreground.sum().clamp_min(1)
             encoded.append(
                 Features({"rows": rows, "foreground": foreground, "prototype": prototype})
@@ -158,7 +156,7 @@ class INSID3(OverPatches, BaseSegmenter):
         shots = [shot for shot in shots if shot["foreground"].any()]
         chosen = torch.zeros(patches[0].numel(), dtype=torch.bool, device=patches.device)
         if shots:
-            original = _unit_rows(patches)
+            original = unit_rows(patches)
             rows = debiased(original, self._basis(patches))
             prototype = F.normalize(torch.stack([s["prototype"] for s in shots]).mean(0), dim=0)
             candidates = forward_candidates(rows @ prototype) & backward_candidates(
@@ -177,8 +175,3 @@ class INSID3(OverPatches, BaseSegmenter):
             black = self.backbone.features(patches.new_zeros(1, 3, height, width).float())[0]
             self._bases[grid] = positional_basis(black, self.components)
         return self._bases[grid]
-
-
-def _unit_rows(patches: Tensor) -> Tensor:
-    """C×h×w patches as h·w rows of unit length, float32."""
-    return F.normalize(patches.float().flatten(1).T, dim=1)

@@ -33,7 +33,7 @@ from models.weights.source import (
 NAME = "label-anything"
 PUBLISHED = "pasqualedem/label_anything_coco_fold0_mae_7a5p0t63"
 _ENCODER = "image_encoder."
-_HINT = hint(PUBLISHED)
+HINT = hint(PUBLISHED)
 _HEAD = 64  # channels of a head of every published ViT; no shape tells
 
 
@@ -176,8 +176,8 @@ def load_network(spec: str, *, device: str, dtype: str) -> Pretrained:
         network: nn.Module = seeded(tiny_network)
         source, digest = RANDOM, tensor_digest(network)
     else:
-        located = locate(spec, hint=_HINT)
-        read = read_weights(str(located.path), hint=_HINT)
+        located = locate(spec, hint=HINT)
+        read = read_weights(str(located.path), hint=HINT)
         network = _filled(read, str(located.path))
         source, digest = located.source, read.digest
     return Pretrained(freeze(network, device, torch_dtype(dtype)), source, digest)
@@ -186,7 +186,7 @@ def load_network(spec: str, *, device: str, dtype: str) -> Pretrained:
 def _filled(read: Weights, path: str) -> nn.Module:
     """The network that a checkpoint fills."""
     if _VIT.marker not in read.tensors:
-        raise ModelError(f"{read.source} is no checkpoint of {NAME} over ViT-MAE; {_HINT}")
+        raise ModelError(f"{read.source} is no checkpoint of {NAME} over ViT-MAE; {HINT}")
     rest = {
         name: tensor
         for name, tensor in without_prefix(read.tensors, "model.").items()
@@ -196,7 +196,7 @@ def _filled(read: Weights, path: str) -> nn.Module:
         width, encoder = rest["neck.0.weight"].shape[:2]
         narrow = len(rest["mask_decoder.class_mlp.layers.2.bias"])
     except KeyError as error:
-        raise ModelError(f"{read.source} does not fit {NAME}: it lacks {error}; {_HINT}") from None
+        raise ModelError(f"{read.source} does not fit {NAME}: it lacks {error}; {HINT}") from None
     convs = sum(bool(re.match(r"mask_decoder\.spatial_convs\.\d+\.weight", n)) for n in rest)
     with torch.device("meta"):
         network = LabelAnythingNetwork(
@@ -204,7 +204,7 @@ def _filled(read: Weights, path: str) -> nn.Module:
         )
     fill(network, Weights(rest, read.source, read.digest), name=NAME)
     vit = architecture("ViTModel", of=NAME)
-    network.image_encoder, _, _ = read_network(vit, path, name=NAME, hint=_HINT, original=_VIT)
+    network.image_encoder, _, _ = read_network(vit, path, name=NAME, hint=HINT, original=_VIT)
     return network
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.catalog import Card
 from models.geometry import Geometry, Squash, nearest
-from models.methods.label_anything.network import NAME, PUBLISHED, load_network
+from models.methods.label_anything.network import HINT, NAME, load_network
 from models.methods.label_anything.prompts import PromptType
 from models.segmenter import Features, Supports
 from models.weights.pretrained import (
@@ -131,7 +131,7 @@ class LabelAnything(OverNetwork):
         Raises:
             ModelError: for weights that are not named, missing or do not fit.
         """
-        spec = chosen_weights(NAME, PUBLISHED, options.weights, options.random)
+        spec = chosen_weights(NAME, HINT, options.weights, options.random)
         pretrained = load_network(spec, device=device, dtype=dtype)
         return cls(pretrained, options.side, options.prompt_type)
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from models.methods.matcher.selection import (
     purity_and_coverage,
 )
 from models.methods.matcher.settings import PRESETS, Settings
+from models.methods.patches import unit_rows
 from models.methods.sam.network import ENCODE_BATCH
 from models.segmenter import BaseSegmenter, Features, ImagePart, Supports, encode_parts
 
@@ -124,7 +124,7 @@ class Matcher(BaseSegmenter):
         return [
             Features(
                 {
-                    "rows": _unit_rows(feature["patches"]),
+                    "rows": unit_rows(feature["patches"]),
                     "foreground": foreground_patches(mask, patch).to(feature["patches"].device),
                 }
             )
@@ -153,7 +153,7 @@ class Matcher(BaseSegmenter):
         if not foreground.any():
             middle = foreground_patches(stand_in(side), patch).repeat(len(shots))
             foreground = middle.to(foreground.device)
-        cosines = torch.cat([shot["rows"] for shot in shots]) @ _unit_rows(query["patches"]).T
+        cosines = torch.cat([shot["rows"] for shot in shots]) @ unit_rows(query["patches"]).T
 
         found = matches(cosines, foreground)
         across = side // patch
@@ -195,8 +195,3 @@ class Matcher(BaseSegmenter):
             torch.cat([part.masks for part in found]), torch.cat([part.ious for part in found])
         )
         return distinct(united, settings.nms)
-
-
-def _unit_rows(patches: Tensor) -> Tensor:
-    """C×h×w patches as h·w rows of unit length, float32."""
-    return F.normalize(patches.float().flatten(1).T, dim=1)

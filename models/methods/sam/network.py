@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +16,7 @@ from models.methods.sam.checkpoint import bare_network, is_original, renamed
 from models.methods.sam.decoder import ALL_MASKS, Guidance, decode
 from models.methods.sam.frame import Frame
 from models.segmenter import Features
-from models.weights.pretrained import Pretrained, chosen_weights, hint, load_pretrained, normalised
+from models.weights.pretrained import Pretrained, chosen_weights, hint, load_pretrained
 from models.weights.published import SAMS
 from models.weights.source import fetched, fill, read_weights, torch_dtype
 
@@ -25,6 +25,7 @@ ENCODE_BATCH = 1
 # Prompts decoded together on a CPU, where more only drive each other from its cache.
 DECODED_TOGETHER = 2
 PUBLISHED = "facebook/sam-vit-huge"
+_FILES = "sam_vit_*.pth or mobile_sam.pt, or mobile-sam once it is fetched"
 _DECODER_EPS = 1e-5  # of the original's layer norms in the decoder; transformers has 1e-6
 LICENCE = "Apache-2.0 (as the hub says)"
 TRAINING_DATA = "SA-1B: 11 million photographs, 1.1 billion masks without class names"
@@ -83,8 +84,14 @@ class Sam:
 
     @property
     def key(self) -> str:
-        """Names what `encode` computes: models with equal keys share embeddings."""
+        """Names what `embed` computes: models with equal keys share embeddings."""
         return f"sam@{self.pretrained.key}:{self.dtype}"
+
+    @property
+    def _like(self) -> Tensor:
+        """A tensor on the network's device, in its dtype."""
+        weight: Tensor = self.pretrained.network.mask_decoder.iou_token.weight
+        return weight
 
     @torch.no_grad()
     def embed(self, pixels: Tensor) -> list[Tensor]:
@@ -92,18 +99,13 @@ class Sam:
         embeddings = self.pretrained.network.get_image_embeddings(pixels)
         return [embedding.clone() for embedding in embeddings]
 
-    def encode(self, images: Tensor) -> list[Features]:
-        """Per image (B×3×size×size in 0..1) its `embedding`, C×h×w."""
-        pixels = normalised(images, next(self.pretrained.network.parameters()))
-        return [Features({"embedding": embedding}) for embedding in self.embed(pixels)]
-
     def encode_framed(self, images: Tensor) -> list[Features]:
         """Per image (B×3×H×W in 0..1) its `embedding` as it lies in a `Frame`, and its `size`.
 
         The size is int64, height and width.
         """
         size = (images.shape[2], images.shape[3])
-        like = next(self.pretrained.network.parameters())
+        like = self._like
         pixels = torch.stack([Frame(size, self.size).image(image, like) for image in images])
         sizes = {"size": torch.tensor(size, device=like.device)}
         return [Features({"embedding": own, **sizes}) for own in self.embed(pixels)]
@@ -132,13 +134,12 @@ class Sam:
         Returns:
             Tokens P×M×C and maps P×C×h×w (or 1×C×h×w without masks), for `decode`.
         """
-        network = self.pretrained.network
-        reference = next(network.parameters())
+        reference = self._like
 
         def placed(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(reference.device)[None]
 
-        sparse, dense = network.prompt_encoder(
+        sparse, dense = self.pretrained.network.prompt_encoder(
             input_points=placed(points),
             input_labels=placed(labels),
             input_boxes=placed(boxes),
@@ -158,7 +159,7 @@ class Sam:
         """Decode P encoded prompts on one image.
 
         Args:
-            embedding: C×h×w, from `encode`.
+            embedding: C×h×w, from `encode_framed`.
             sparse: P×M×C tokens, from `prompt` or a model's own.
             dense: P×C×h×w or 1×C×h×w, from `prompt`.
             guidance: see `decoder.Guidance`.
@@ -168,7 +169,7 @@ class Sam:
             float32: mask logits P×M×4h×4w and predicted IoU P×M.
         """
         network = self.pretrained.network
-        places = network.get_image_wide_positional_embeddings()[0]
+        places = network.get_image_wide_positional_embeddings()[0].to(self._like)
         image = (embedding.to(places) + dense).permute(0, 2, 3, 1).contiguous()
         places = places.permute(1, 2, 0).contiguous()
         prompts = len(sparse) if places.is_cuda else DECODED_TOGETHER
@@ -203,10 +204,11 @@ def load_sam(
     Raises:
         ModelError: for weights that are not named, missing or do not fit.
     """
-    spec = chosen_weights(model, PUBLISHED, weights, random, option)
+    mend = hint(PUBLISHED, option, _FILES)
+    spec = chosen_weights(model, mend, weights, random, option)
     spec = str(_fetched(spec)) if spec in SAMS else spec
     if Path(spec).suffix in (".pth", ".pt", ".safetensors"):
-        pretrained = _original(model, spec, hint(PUBLISHED, option), device, dtype)
+        pretrained = _original(model, spec, mend, device)
     else:
         pretrained = load_pretrained(
             model,
@@ -216,12 +218,14 @@ def load_sam(
             weights=weights,
             random=random,
             device=device,
-            dtype=dtype,
+            dtype="fp32",
             option=option,
         )
-    for module in pretrained.network.mask_decoder.transformer.modules():
+    network = pretrained.network
+    for module in network.mask_decoder.transformer.modules():
         if isinstance(module, nn.LayerNorm):
             module.eps = _DECODER_EPS
+    _narrow(network, torch_dtype(dtype))
     return Sam(pretrained, dtype)
 
 
@@ -233,18 +237,27 @@ def _fetched(name: str) -> Path:
     return path
 
 
-def _original(model: str, path: str, mend: str, device: str, dtype: str) -> Pretrained:
+def _narrow(network: Any, dtype: torch.dtype) -> None:
+    """All but the encodings of positions, whose phases of many turns half precision would blur."""
+    encodings = (network.shared_image_embedding, network.prompt_encoder.shared_embedding)
+    exact = [encoding.positional_embedding for encoding in encodings]
+    exact = [nn.Parameter(matrix.clone(), requires_grad=False) for matrix in exact]
+    network.to(dtype)
+    for encoding, matrix in zip(encodings, exact, strict=True):
+        encoding.positional_embedding = matrix
+
+
+def _original(model: str, path: str, mend: str, device: str) -> Pretrained:
     """SAM from a checkpoint of the original repository; `mend` ends messages."""
     read = read_weights(path, hint=mend)
     with torch.device("meta"):
         network = bare_network(read.tensors) if is_original(read.tensors) else None
     if network is None:
         raise ModelError(
-            f"{path} is no checkpoint of SAM (sam_vit_*.pth or mobile_sam.pt, with the "
-            f"names of their repositories); {mend}"
+            f"{path} is no checkpoint of SAM with the names of its authors' repository; {mend}"
         )
     fill(network, type(read)(renamed(read.tensors), read.source, read.digest), name=model)
-    return Pretrained(freeze(network, device, torch_dtype(dtype)), read.source, read.digest)
+    return Pretrained(freeze(network, device, torch.float32), read.source, read.digest)
 
 
 def tiny_network() -> nn.Module:

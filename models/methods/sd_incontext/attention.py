@@ -51,8 +51,9 @@ def _one(
     def split(states: Tensor) -> Tensor:
         return states.view(len(states), heads, -1).transpose(0, 1)
 
-    logits = split(query) @ split(key).transpose(1, 2) * scale
-    weights = logits.softmax(-1, dtype=torch.float32)
+    # In float32: Stable Diffusion 2.1 has queries and keys whose products are beyond half's range.
+    logits = split(query).float() @ split(key).float().transpose(1, 2) * scale
+    weights = logits.softmax(-1)
     if contrast != 1:
         mean = 1 / weights.shape[-1]
         weights = ((weights - mean) * contrast + mean).clamp(0, 1)

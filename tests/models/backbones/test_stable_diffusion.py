@@ -126,5 +126,13 @@ def test_an_unknown_block_is_answered_with_the_nearest(folder: Path) -> None:
 
 
 def test_without_a_folder_it_says_what_to_give() -> None:
-    with pytest.raises(ModelError, match="sd-features has no weights: give a folder of Stable"):
+    told = r"give a folder of Stable.* option weights=DIR, or weights=random to"
+    with pytest.raises(ModelError, match=f"the backbone sd-features has no weights: {told}"):
         load_backbone("sd-features")
+    with pytest.raises(ModelError, match=f"sd-features finds no folder a/sd21: {told}"):
+        load_backbone("sd-features", "a/sd21")
+
+
+def test_home_is_a_folder_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert load_backbone("sd-features", f"~/{folder.name}").weights == folder.name

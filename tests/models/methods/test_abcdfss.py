@@ -138,5 +138,40 @@ def test_a_resnet_is_read_from_its_second_stage_and_others_at_their_layers() -> 
     model = load_model("abcdfss", {"weights": "random", "size": 40})
     shapes = [tuple(maps.shape[1:]) for maps in model.levels(torch.zeros(1, 3, 40, 40))]
     assert shapes == [(512, 5, 5)] * 4 + [(1024, 3, 3)] * 6 + [(2048, 2, 2)] * 3
-    with pytest.raises(ModelError, match="weights or random, not both"):
-        load_model("abcdfss", {"random": "tiny", "weights": "random"})
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet-lite0", "resnet50"])
+def test_a_backbone_sees_what_it_was_trained_to_see(backbone: str) -> None:
+    model = load_model("abcdfss", {"backbone": backbone, "weights": "random", "size": 64})
+    images = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(2))
+    seen: list[Tensor] = []
+    first = next(m for m in model.backbone.network.modules() if isinstance(m, torch.nn.Conv2d))
+    with first.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0])):
+        model.encode_image(images)
+        model.backbone.features(images)
+    assert torch.equal(*seen)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"random": "tiny", "weights": "random"}, "weights or random, not both"),
+        ({"random": "tiny", "backbone": "resnet50"}, "backbone or random, not both"),
+        ({"random": "tiny", "layer": "block1"}, "layer or random, not both"),
+        ({"weights": "random", "layer": "layer3"}, "reads stages 2 to 4 of resnet50"),
+        ({"random": "tiny", "size": 32}, "option size: .* greater than or equal to 33"),
+    ],
+)
+def test_what_it_would_not_read_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        load_model("abcdfss", options)
+
+
+def test_the_least_size_can_be_fitted() -> None:
+    model = load_model("abcdfss", {"weights": "random", "size": 33, "num_epochs": 1})
+    images = torch.rand((2, 3, 33, 33), generator=torch.Generator().manual_seed(1))
+    mask = torch.zeros(33, 33)
+    mask[:16] = 1
+    features = model.encode_image(images)
+    supports = model.encode_support(images[1:], mask[None], features[1:])
+    assert model.segment(features[:1], [supports], seeds=[0]).isfinite().all()

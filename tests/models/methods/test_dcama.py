@@ -101,6 +101,9 @@ def test_wrong_options_are_named(tmp_path: Path) -> None:
         load_model("dcama")
     with pytest.raises(ModelError, match="400 is no multiple of 32"):
         parse_options("dcama", DCAMA, {"size": 400})
+    with pytest.raises(ModelError, match="832 has more patches of 8×8 pixels than positions"):
+        parse_options("dcama", DCAMA, {"size": 832})
+    assert parse_options("dcama", DCAMA, {"size": 800}).side == 800
     path = tmp_path / "vgg.pt"
     torch.save({"feature_extractor.features.0.weight": torch.zeros(64, 3, 3, 3)}, path)
     with pytest.raises(ModelError, match="dcama has no VGG-16"):

@@ -79,5 +79,10 @@ def test_what_is_read_is_said(model: FSSDINO) -> None:
     options = {"backbone": "efficientnet-lite0", "weights": "random", "size": 64}
     other = load_model("fssdino", options)
     assert other.config["layer"] != "prenorm"
-    with pytest.raises(ModelError, match="weights or random, not both"):
-        load_model("fssdino", {"random": "tiny", "weights": "random"})
+    assert load_model("fssdino", {"random": "tiny", "size": 96}).config["size"] == 96
+
+
+@pytest.mark.parametrize(("option", "value"), [("weights", "random"), ("backbone", "resnet50")])
+def test_what_random_replaces_is_refused_beside_it(option: str, value: str) -> None:
+    with pytest.raises(ModelError, match=f"{option} or random, not both"):
+        load_model("fssdino", {"random": "tiny", option: value})

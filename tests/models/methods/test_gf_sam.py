@@ -294,8 +294,9 @@ def test_keeps_the_contract(gf_sam: GFSAM) -> None:
 def test_weights_must_be_named_and_not_beside_random() -> None:
     with pytest.raises(ModelError, match=r"gf-sam has no SAM.*sam=PATH"):
         load_model("gf-sam")
-    with pytest.raises(ModelError, match="not both"):
-        load_model("gf-sam", {"random": "tiny", "sam": "somewhere"})
+    for option, value in (("sam", "x"), ("weights", "x"), ("backbone", "dinov2-small")):
+        with pytest.raises(ModelError, match=f"{option} or random, not both"):
+            load_model("gf-sam", {"random": "tiny", option: value})
     model = load_model("gf-sam", {"random": "tiny"})
     assert not model.comparable and model.card.sees_test_classes == {"*": "no"}
 

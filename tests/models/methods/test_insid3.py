@@ -212,4 +212,6 @@ def test_keeps_the_contract(insid3: INSID3) -> None:
 def test_random_weights_beside_given_ones_are_refused() -> None:
     with pytest.raises(ModelError, match="weights or random, not both"):
         load(weights="somewhere")
+    with pytest.raises(ModelError, match="backbone or random, not both"):
+        load(backbone="dinov3-small")
     assert not load_model("insid3", {"random": "tiny"}).comparable

@@ -230,7 +230,7 @@ def test_sam_sees_eight_bits_as_the_authors_predictor_gives_them(tiny: Matcher) 
     values = images[0].mul(255).byte().permute(1, 2, 0).numpy()
     square = np.array(Image.fromarray(values).resize((64, 64), Image.Resampling.BILINEAR))
     seen = torch.from_numpy(square).permute(2, 0, 1).float() / 255
-    (expected,), (own,) = tiny.sam.encode(seen[None]), tiny.encode_image(images)
+    (expected,), (own,) = tiny.sam.encode_framed(seen[None]), tiny.encode_image(images)
     assert torch.equal(own["embedding"], expected["embedding"])
 
 

@@ -246,6 +246,17 @@ def test_native_size_keeps_the_aspect():
     assert model.geometry.grid((90, 130)) == (96, 128)
 
 
+def test_half_precision_takes_patches_of_nothing() -> None:
+    model = load_model(
+        "dense-nn", {"weights": "random", "layer": "block4", "size": 32}, dtype="fp16"
+    )
+    patches = torch.rand(4, 2, 2, generator=torch.Generator().manual_seed(0)).half()
+    patches[:, 0, 0] = 0
+    features, mask = [Features({"patches": patches})], torch.eye(2)[None]
+    supports = model.encode_support(torch.zeros(1, 3, 2, 2), mask, features)
+    assert model.segment(features, [supports]).isfinite().all()
+
+
 def test_half_precision_features_give_float_scores():
     options = {"weights": "random", "layer": "block4", "size": 32}
     image, m = torch.rand(1, 3, 32, 32), torch.zeros(1, 32, 32)

@@ -66,6 +66,21 @@ def test_decoding_is_transformers_without_guidance(
             torch.testing.assert_close(scores[one, kept], expected.iou_scores[0])
 
 
+def test_half_precision_leaves_positions_exact(sam: Sam) -> None:
+    half = load_sam("persam", weights=None, random="tiny", device="cpu", dtype="bf16")
+    corners = BOXES[:, [[0, 1], [2, 3]]]
+    for points in (POINTS, corners):
+        phases = (own.pretrained.network.prompt_encoder.shared_embedding for own in (half, sam))
+        assert torch.equal(*(phase(points[None], (64, 64)) for phase in phases))
+    places = (own.pretrained.network.get_image_wide_positional_embeddings() for own in (half, sam))
+    assert torch.equal(*places)
+    (expected, _), (logits, _) = (
+        own.decode(gaussian(16, 4, 4), *own.prompt(POINTS, LABELS, BOXES, gaussian(2, 16, 16)))
+        for own in (sam, half)
+    )
+    assert float((logits - expected).abs().max()) < 0.1 * float(expected.std())
+
+
 @pytest.mark.parametrize("which", [SINGLE_MASK, THREE_MASKS])
 def test_masks_that_are_not_asked_for_are_left_out(sam: Sam, which: slice) -> None:
     embedding, prompt = gaussian(16, 4, 4), sam.prompt(POINTS, LABELS)
@@ -330,7 +345,7 @@ def test_an_original_checkpoint_gives_the_same_network(
     torch.save(original_of(sam.pretrained.network, 2), path)
     loaded = load_sam("persam", weights=str(path), random=None, device="cpu", dtype="fp32")
     images = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
-    assert torch.equal(loaded.encode(images)[0]["embedding"], sam.encode(images)[0]["embedding"])
+    assert torch.equal(*(own.encode_framed(images)[0]["embedding"] for own in (loaded, sam)))
     prompts = sam.prompt(POINTS, LABELS), loaded.prompt(POINTS, LABELS)
     assert all(map(torch.equal, *prompts))
     assert loaded.pretrained.source == path.name

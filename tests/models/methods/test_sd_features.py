@@ -69,3 +69,8 @@ def test_a_unet_in_a_file_says_itself_what_it_was_trained_on(
 def test_two_sources_of_weights_are_refused() -> None:
     with pytest.raises(ModelError, match="checkpoint or random, not both"):
         load_model("sd-features", {"checkpoint": str(WEIGHTS), "random": "tiny"})
+
+
+def test_a_hub_id_is_no_folder() -> None:
+    with pytest.raises(ModelError, match=r"finds no folder a/sd21: give .* checkpoint=DIR, or ran"):
+        load_model("sd-features", {"checkpoint": "a/sd21"})
