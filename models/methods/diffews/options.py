@@ -45,7 +45,9 @@ class DiffewSOptions(catalog.Options):
     )
     resolution: Resolution = 512
     prompt_tokens: PromptTokens = Field(
-        default=2, description="length of the empty prompt: 2 as evaluated, 77 as trained"
+        default=2,
+        description="length of the empty prompt: 2 as evaluated, 77 as trained; by default also "
+        "what a checkpoint holds alone",
     )
     threshold: float = Field(
         default=0.25, ge=0, le=1, description="brightness above which a pixel is foreground"

@@ -41,6 +41,7 @@ class Parts:
         vae: diffusers' AutoencoderKL.
         vae_config: its config.json.
         prompt: the empty prompt's embeddings, 1 × tokens × width, float32.
+        other_prompts: the same at other lengths, as far as they are known; saved beside it.
         digest: sha256 over the digests of U-Net, VAE and prompt; None for random weights.
         vae_digest: sha256 of the VAE's file, or a name or digest of random weights.
         source: the base folder that the text parts can be copied from.
@@ -58,6 +59,7 @@ class Parts:
     prompt: Tensor
     digest: str | None
     vae_digest: str
+    other_prompts: Sequence[Tensor] = ()
     source: Path | None = None
     tokens: ImageTokens | None = None
     inferred: Mapping[str, int] = field(default_factory=dict)
@@ -76,6 +78,7 @@ def load_parts(
     prompt_embeds: str | Path | Tensor | None = None,
     *,
     tokens: PromptTokens = 2,
+    exact_tokens: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> Parts:
     """Load a checkpoint in the released layout.
@@ -85,6 +88,7 @@ def load_parts(
         unet: the U-Net's folder, `folder/unet` if None.
         prompt_embeds: see `find_prompt`.
         tokens: length of the empty prompt.
+        exact_tokens: refuse a checkpoint whose prompt has another length alone.
         dtype: of the loaded weights.
 
     Raises:
@@ -97,7 +101,8 @@ def load_parts(
     unet_config, vae_config = read_config(unet_folder), read_config(folder / "vae")
     inferred = inferred_config(unet_folder, unet_config)
     unet_config |= inferred
-    prompt, prompt_digest = find_prompt(folder, tokens, prompt_embeds)
+    prompts, prompt_digest = find_prompt(folder, tokens, prompt_embeds, exact=exact_tokens)
+    prompt, *other_prompts = prompts
     width = unet_config.get("cross_attention_dim")
     if prompt.shape[2] != width:
         raise ModelError(
@@ -123,6 +128,7 @@ def load_parts(
         vae_config=vae_config,
         inferred=inferred,
         prompt=prompt,
+        other_prompts=other_prompts,
         digest=joined(digests),
         vae_digest=vae_digest,
         source=folder,
@@ -165,7 +171,9 @@ def save_parts(parts: Parts, design: Design | None, folder: Path, unet: Path | N
         write_part(folder / ENCODER, parts.tokens.config, state, parts.trained_on)
     schedule = schedule_config(design or Design())
     write_json(folder / "scheduler" / "scheduler_config.json", schedule)
-    write_tensors(folder / EMBEDS_FILE, {f"prompt_embeds_{parts.prompt.shape[1]}tok": parts.prompt})
+    prompts = (parts.prompt, *parts.other_prompts)
+    embeds = {f"prompt_embeds_{prompt.shape[1]}tok": prompt for prompt in prompts}
+    write_tensors(folder / EMBEDS_FILE, embeds)
     if parts.source is not None:
         copy_folders(parts.source, folder, TEXT_PARTS)
 

@@ -1,8 +1,9 @@
 """The empty prompt: encoded once, and projected once by every cross-attention."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -27,26 +28,46 @@ def empty_prompt(tokens: PromptTokens) -> Tensor:
 
 
 def find_prompt(
-    folder: Path, tokens: PromptTokens, given: str | Path | Tensor | None = None
-) -> tuple[Tensor, str]:
+    folder: Path,
+    tokens: PromptTokens,
+    given: str | Path | Tensor | None = None,
+    *,
+    exact: bool = False,
+) -> tuple[list[Tensor], str]:
     """The empty prompt's embeddings and a sha256 of where they come from.
 
     In this order: `given` embeddings or their file, `prompt_embeds.safetensors` in `folder`,
     the text encoder of `folder`.
 
+    Args:
+        folder: base folder of a checkpoint.
+        tokens: the length that is wanted.
+        given: embeddings, which may have any length, or their file.
+        exact: refuse a file that lacks the length; otherwise its only tensor will do. The file in
+            `folder` is then passed over where there is a text encoder.
+
     Returns:
-        1 × tokens × width float32, and the digest.
+        The embeddings, 1 × tokens × width float32, then those of other lengths from the same
+        place; and the digest.
 
     Raises:
         ModelError: if there is no source or it cannot be read.
     """
     if isinstance(given, Tensor):
         embeds = _shaped(given, "the given prompt embeddings")
-        return embeds, hashlib.sha256(embeds.numpy().tobytes()).hexdigest()
+        return [embeds], hashlib.sha256(embeds.numpy().tobytes()).hexdigest()
+    encoder = folder / "text_encoder"
     if given is not None or (folder / EMBEDS_FILE).is_file():
         path = Path(given) if given is not None else folder / EMBEDS_FILE
-        return read_embeds(path, tokens), digest_of([path])
-    encoder = folder / "text_encoder"
+        found = read_embeds(path)
+        if chosen := _chosen(found, tokens, exact):
+            return chosen, digest_of([path])
+        if given is not None or not encoder.is_dir():
+            raise ModelError(
+                f"DiffewS: {path} holds embeddings of {sorted(e.shape[1] for e in found)} tokens, "
+                f"not of {tokens}; set prompt_tokens to one, or give a checkpoint with its "
+                "text_encoder"
+            )
     if not encoder.is_dir():
         raise ModelError(
             f"DiffewS: {folder} holds neither text_encoder nor {EMBEDS_FILE}; "
@@ -55,35 +76,43 @@ def find_prompt(
     files = sorted(encoder.glob("*.safetensors")) or sorted(encoder.glob("pytorch_model*.bin"))
     if not files:
         raise ModelError(f"DiffewS: {encoder} holds no weights (model.safetensors)")
-    return encode(encoder, empty_prompt(tokens)), digest_of(files)
+    lengths: list[PromptTokens] = [tokens, *(n for n in get_args(PromptTokens) if n != tokens)]
+    return encode(encoder, [empty_prompt(length) for length in lengths]), digest_of(files)
 
 
-def read_embeds(path: Path, tokens: PromptTokens) -> Tensor:
-    """Embeddings from a safetensors file: its only tensor, or the one of `tokens` tokens.
+def read_embeds(path: Path) -> list[Tensor]:
+    """All embeddings in a safetensors file, each 1 × tokens × width float32.
 
     Raises:
-        ModelError: if the file is unreadable or holds none that fits.
+        ModelError: if the file is unreadable, or holds what are no embeddings.
     """
     from safetensors.torch import load_file
 
     try:
-        found = [_shaped(t, str(path)) for t in load_file(path).values()]
+        return [_shaped(t, str(path)) for t in load_file(path).values()]
     except UNREADABLE as error:
         raise ModelError(f"DiffewS: cannot read prompt embeddings from {path}: {error}") from None
-    fitting = found if len(found) == 1 else [t for t in found if t.shape[1] == tokens]
+
+
+def _chosen(found: list[Tensor], tokens: PromptTokens, exact: bool) -> list[Tensor]:
+    """Embeddings with those of the wanted length first; none if they cannot be told."""
+    fitting = [embeds for embeds in found if embeds.shape[1] == tokens]
+    if not fitting and len(found) == 1 and not exact:
+        return found
     if len(fitting) != 1:
-        lengths = sorted(t.shape[1] for t in found)
-        raise ModelError(
-            f"DiffewS: {path} holds embeddings of {lengths} tokens; set prompt_tokens to one"
-        )
-    return fitting[0]
+        return []
+    return [*fitting, *(embeds for embeds in found if embeds.shape[1] != tokens)]
 
 
-def encode(folder: Path, ids: Tensor) -> Tensor:
+def encode(folder: Path, prompts: Sequence[Tensor]) -> list[Tensor]:
     """Encode token ids with the CLIP text encoder in `folder`; the encoder is then let go.
 
+    Args:
+        folder: the encoder's.
+        prompts: ids, each 1 × tokens.
+
     Returns:
-        ids.shape[0] × ids.shape[1] × width, float32.
+        Of each 1 × tokens × width, float32.
 
     Raises:
         ModelError: if the encoder is unreadable or incomplete.
@@ -105,7 +134,8 @@ def encode(folder: Path, ids: Tensor) -> Tensor:
     if report["missing_keys"]:
         raise ModelError(f"DiffewS: the text encoder in {folder} lacks {report['missing_keys'][0]}")
     with torch.inference_mode():
-        return encoder.eval()(ids).last_hidden_state  # type: ignore[no-any-return]
+        encoder.eval()
+        return [encoder(ids).last_hidden_state for ids in prompts]
 
 
 def _shaped(embeds: Tensor, where: str) -> Tensor:

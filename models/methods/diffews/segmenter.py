@@ -104,9 +104,12 @@ class DiffewS(BaseSegmenter):
         """Build from a checkpoint or with random weights, as `options` say.
 
         Raises:
-            ModelError: if there are no weights, or they do not fit.
+            ModelError: if there are no weights, or two kinds, or they do not fit.
         """
         if options.random is not None:
+            asked = options.model_dump(include={"checkpoint", "unet"}, exclude_unset=True)
+            if any(asked.values()):  # but not a default, which diffews-tiny has
+                raise ModelError("DiffewS: give the option checkpoint or random, not both")
             tokens = options.prompt_tokens
             design = Design.of({}, _chosen(options))
             parts = random_parts(options.random, options.seed, tokens, torch_dtype(dtype), design)
@@ -311,6 +314,7 @@ class DiffewS(BaseSegmenter):
         )
         places = {"checkpoint", "unet", "prompt_embeds", "tiny_decoder"}
         self.config = {**options.model_dump(exclude=places), **self.design.model_dump()}
+        self.config["prompt_tokens"] = parts.prompt.shape[1]
         if parts.inferred:
             self.config["inferred"] = dict(parts.inferred)
         self.trained_on = parts.trained_on
@@ -334,5 +338,6 @@ def _load(options: DiffewSOptions, prompt_embeds: str | Path | Tensor | None, dt
         None if options.unet is None else Path(options.unet),
         prompt_embeds,
         tokens=options.prompt_tokens,
+        exact_tokens="prompt_tokens" in options.model_fields_set,
         dtype=torch_dtype(dtype),
     )

@@ -1,10 +1,12 @@
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from models.catalog import load_model
 from models.errors import ModelError
@@ -118,6 +120,7 @@ def test_random_vaes_of_two_designs_are_told_apart() -> None:
         ({"noise": "gaussian"}, "noise"),
         ({}, "--checkpoint DIR"),
         ({"decoder": "tiny", "random": "tiny"}, "tiny_decoder=DIR"),
+        ({"checkpoint": "sd21", "random": "tiny"}, "checkpoint or random, not both"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, object], message: str) -> None:
@@ -167,6 +170,55 @@ def test_prompt_files_that_do_not_fit_are_named(tiny: DiffewS, tmp_path: Path) -
     save_file({"a": torch.zeros(1, 2, 8)}, path)
     with pytest.raises(ModelError, match="8 wide"):
         DiffewS.from_pretrained(tmp_path, prompt_embeds=path)
+
+
+def with_text_encoder(folder: Path) -> None:
+    text = CLIPTextConfig(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
+    )
+    CLIPTextModel(text).save_pretrained(folder / "text_encoder")
+
+
+def test_a_prompt_of_another_length_is_not_taken_for_the_one_asked_for(
+    tiny: DiffewS, tmp_path: Path
+) -> None:
+    tiny.save_pretrained(tmp_path)
+    checkpoint = {"checkpoint": str(tmp_path)}
+    file = str(tmp_path / "prompt_embeds.safetensors")
+    assert load_model("diffews", {**checkpoint, "prompt_tokens": 2}).config["prompt_tokens"] == 2
+    for given in ({}, {"prompt_embeds": file}):
+        with pytest.raises(ModelError, match=r"embeddings of \[2\] tokens, not of 77; set prompt"):
+            load_model("diffews", {**checkpoint, **given, "prompt_tokens": 77})
+    with_text_encoder(tmp_path)
+    encoded = load_model("diffews", {**checkpoint, "prompt_tokens": 77})
+    assert encoded.parts.prompt.shape[1] == encoded.config["prompt_tokens"] == 77
+    assert torch.equal(load_model("diffews", checkpoint).parts.prompt, tiny.parts.prompt)
+
+
+def test_a_prompt_of_a_length_of_its_own_is_what_is_recorded(tiny: DiffewS, tmp_path: Path) -> None:
+    tiny.save_pretrained(tmp_path)
+    save_file({"a": torch.ones(1, 77, 32)}, tmp_path / "prompt_embeds.safetensors")
+    with_text_encoder(tmp_path)
+    model = load_model("diffews", {"checkpoint": str(tmp_path)})
+    assert torch.equal(model.parts.prompt, torch.ones(1, 77, 32))
+    assert model.config["prompt_tokens"] == 77
+
+
+def test_both_lengths_of_an_encoded_prompt_are_saved(tiny: DiffewS, tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    tiny.save_pretrained(first)
+    (first / "prompt_embeds.safetensors").unlink()
+    with_text_encoder(first)
+    DiffewS.from_pretrained(first, prompt_tokens=77).save_pretrained(second)
+    shutil.rmtree(second / "text_encoder")
+    DiffewS.from_pretrained(second).save_pretrained(third)
+    for tokens in (2, 77):
+        prompts = [
+            DiffewS.from_pretrained(folder, prompt_tokens=tokens).parts.prompt
+            for folder in (first, second, third)
+        ]
+        assert prompts[0].shape[1] == tokens
+        assert all(torch.equal(prompt, prompts[0]) for prompt in prompts)
 
 
 def test_features_move_between_devices(tiny: DiffewS, scene: Scene) -> None:

@@ -95,7 +95,7 @@ def test_empty_prompt(reference: Path, case: Case, tokens: int) -> None:
     expected = case("text_encoder")
     ids = empty_prompt(tokens)
     assert torch.equal(ids, expected[f"ids_{tokens}"])
-    embeds = encode(reference / "text_encoder", ids)
+    (embeds,) = encode(reference / "text_encoder", [ids])
     torch.testing.assert_close(embeds, expected[f"emb_{tokens}"], atol=1e-5, rtol=0)
 
 
