@@ -190,7 +190,11 @@ def copy_folders(source: Path, target: Path, names: tuple[str, ...]) -> None:
     for name in names:
         if (source / name).is_dir() and not (target / name).exists():
             # Stable Diffusion folders hold the same weights in several formats.
-            ignore = shutil.ignore_patterns("*.bin", "*.fp16.*", "*.msgpack", "*.h5")
+            spare = ["*.fp16.*", "*.msgpack", "*.h5"]
+            files = (source / name).glob("*.safetensors")
+            if any(".fp16." not in path.name for path in files):
+                spare.append("*.bin")
+            ignore = shutil.ignore_patterns(*spare)
             shutil.copytree(source / name, target / name, ignore=ignore)
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,19 @@ def test_the_result_runs(sd2: Path, tmp_path: Path) -> None:
     model = DiffewS.from_pretrained(tmp_path / "out")
     scene = make_scene(model, 2)
     assert model.segment(scene.latents, [scene.supports] * 2).isfinite().all()
+
+
+def test_weights_in_the_old_format_alone_are_copied(sd2: Path, tmp_path: Path) -> None:
+    for name in ("vae/diffusion_pytorch_model", "text_encoder/model"):
+        file = (sd2 / name).with_suffix(".safetensors")
+        shutil.copyfile(file, file.with_suffix(".fp16.safetensors"))
+        torch.save(load_file(file), (sd2 / name).with_suffix(".bin"))
+        file.unlink()
+    (sd2 / "text_encoder" / "model.bin").rename(sd2 / "text_encoder" / "pytorch_model.bin")
+    convert_sd2(sd2, tmp_path / "out")
+    left = {path.name for path in (tmp_path / "out").glob("[vt]*/*") if path.suffix != ".json"}
+    assert left == {"diffusion_pytorch_model.bin", "pytorch_model.bin"}
+    DiffewS.from_pretrained(tmp_path / "out")
 
 
 def test_nothing_is_overwritten_and_nothing_half_done_stays(sd2: Path, tmp_path: Path) -> None:
