@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.errors import ModelError
+from models.methods.diffews.checkpoint import UNREADABLE
 
 FOLDER = "image_encoder"
 WIDTH = "cross_attention_dim"  # the entry of the config that is not CLIP's
@@ -41,7 +42,8 @@ class ImageTokens(nn.Module):
         """Tokens of images B×3×H×W in -1..1: B × grid² × width."""
         mean, std = (images.new_tensor(values)[:, None, None] for values in (_MEAN, _STD))
         size = (self._side, self._side)
-        small = F.interpolate(images, size, mode="bicubic", antialias=True)
+        # On a CPU torch cannot do this in half precision.
+        small = F.interpolate(images.float(), size, mode="bicubic", antialias=True).to(images)
         hidden = self.encoder(((small + 1) / 2 - mean) / std).last_hidden_state[:, 1:]
         return self.project(self.norm(hidden))  # type: ignore[no-any-return]
 
@@ -68,14 +70,20 @@ def load_clip(folder: Path, width: int, seed: int) -> ImageTokens:
         seed: of the projection; torch's RNG is left alone.
 
     Raises:
-        ModelError: if the folder holds no CLIP that can be read.
+        ModelError: if the folder holds no CLIP that can be read, or a part of one.
     """
     from transformers import CLIPVisionModel
 
     try:
-        encoder = CLIPVisionModel.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+        encoder, report = CLIPVisionModel.from_pretrained(
+            folder, output_loading_info=True, local_files_only=True
+        )
+    except (*UNREADABLE, RuntimeError) as error:
         raise ModelError(f"cannot read a CLIP in {folder}: {error}") from None
+    if report["missing_keys"]:
+        raise ModelError(
+            f"the CLIP in {folder} lacks {min(report['missing_keys'])}; fetch it again"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tokens = ImageTokens({**encoder.config.to_dict(), WIDTH: width})

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from models.errors import ModelError
@@ -45,6 +46,28 @@ def test_tokens_are_clips_patches_normalised_and_projected(
     again, other = (load_clip(tmp_path, width=24, seed=seed) for seed in (3, 4))
     assert torch.equal(again.project.weight, tokens.project.weight)
     assert not torch.equal(other.project.weight, tokens.project.weight)
+
+
+def test_images_may_be_in_half_precision(clip: CLIPVisionModel, tmp_path: Path) -> None:
+    tokens = load_clip(tmp_path, width=24, seed=3)
+    images = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        expected = tokens(images)
+        found = tokens.to(torch.bfloat16)(images.to(torch.bfloat16))
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=0.2, rtol=0)
+
+
+def test_a_clip_that_lacks_weights_is_named(clip: CLIPVisionModel, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    state = load_file(path)
+    lacking = next(name for name in state if "q_proj.weight" in name)
+    save_file({k: v for k, v in state.items() if k != lacking}, path, {"format": "pt"})
+    with pytest.raises(ModelError, match=r"the CLIP in .* lacks .*q_proj.weight"):
+        load_clip(tmp_path, width=24, seed=0)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="cannot read a CLIP"):
+        load_clip(tmp_path, width=24, seed=0)
 
 
 def test_a_folder_without_clip_is_named(tmp_path: Path) -> None:
