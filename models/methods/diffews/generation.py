@@ -40,6 +40,10 @@ class Generation:
     `oi2m`: one step from the image latent, which is all the U-Net sees. `mi2m`: the image latent
     takes the noise's part, z_t = √ᾱ_t·z_mask + √(1-ᾱ_t)·z_image, and sampling starts from it.
     `mn2m`: Gaussian noise, with the image latent as four further input channels.
+
+    Sampling ends at timestep 0, not beyond it, as Stable Diffusion's does (`set_alpha_to_one` is
+    False). √(1-ᾱ_0) of the start stays in the result, with `mi2m` so of the image: 3%, or 16% with
+    the strong betas.
     """
 
     def __init__(self, design: Design) -> None:
