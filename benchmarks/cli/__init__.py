@@ -38,7 +38,7 @@ USER_ERROR = 2
 INTERRUPTED = 130
 _WRITE_ELSEWHERE = "choose a place that you may write to"
 _ANOTHER_PLACE = "choose another place"
-_FREE = "free some space, or choose another --data-root or --results-root"
+_FREE = "free some space, or choose another --data-root, --results-root or --out"
 _DISK_ERRORS = {
     errno.ENOSPC: _FREE,
     errno.EDQUOT: _FREE,
@@ -50,7 +50,7 @@ _DISK_ERRORS = {
     errno.ENOTDIR: _ANOTHER_PLACE,
     errno.EEXIST: _ANOTHER_PLACE,
 }
-_RESUMABLE = ("prepare", "run", "export")
+_RESUMABLE = ("prepare", "run", "export", "ablate", "train")
 
 
 class _Bench(VerbGroup):
@@ -64,7 +64,7 @@ class _Bench(VerbGroup):
         try:
             sys.exit(super().main(args, *rest, **extra))
         except click.Abort:
-            mend = f"; {_going_on(args)}" if _resumable(args) else ""
+            mend = f"; {_going_on(args)}" if args[:1] and args[0] in _RESUMABLE else ""
             message, code = f"interrupted{mend}", INTERRUPTED
         except (BenchError, DatasetError, ModelError, click.ClickException, OSError) as error:
             if "--debug" in args or not _is_mendable(error):
@@ -80,12 +80,10 @@ def _heading() -> str:
 
 
 def _going_on(args: Sequence[str]) -> str:
-    without = " without --fresh" if "--fresh" in args else ""
-    return f"the same command{without} goes on where it stopped"
-
-
-def _resumable(args: Sequence[str]) -> bool:
-    return any(verb in args for verb in _RESUMABLE)
+    how = " without --fresh" if "--fresh" in args else ""
+    if args[0] == "train" and "--resume" not in args:
+        how = " with --resume"
+    return f"the same command{how} goes on where it stopped"
 
 
 def _is_mendable(error: Exception) -> bool:

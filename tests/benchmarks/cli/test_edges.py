@@ -13,21 +13,25 @@ from benchmarks.cli.options.params import print_json
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("args", "said"),
     [
-        ([], "interrupted; the same command goes on where it stopped"),
-        (["--fresh"], "interrupted; the same command without --fresh goes on where it stopped"),
+        (["run"], "interrupted; the same command goes on where it stopped"),
+        (["run", "--fresh"], "interrupted; the same command without --fresh goes on where it"),
+        (["ablate", "diffews"], "interrupted; the same command goes on where it stopped"),
+        (["train", "vae"], "interrupted; the same command with --resume goes on where it stopped"),
+        (["train", "vae", "--resume"], "interrupted; the same command goes on where it stopped"),
+        (["episodes", "export", "run"], "interrupted\n"),
     ],
 )
 def test_an_interruption_says_what_goes_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str], said: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], args: list[str], said: str
 ) -> None:
     def stop(*args: object, **kwargs: object) -> None:
         raise click.Abort
 
-    monkeypatch.setattr(main.commands["run"], "invoke", stop)
+    monkeypatch.setattr(main.commands[args[0]], "invoke", stop)
     with pytest.raises(SystemExit, match="130"):
-        main(["run", *more])
+        main(args)
     assert said in capsys.readouterr().err
 
 
