@@ -13,6 +13,7 @@ from benchmarks.cli.options.params import (
     as_json,
     boards,
     data_root,
+    number,
     option,
     print_json,
     results_root,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 )
 @option("--dataset", "-d", group="Which results", help="Only on this dataset.")
 @option("--protocol", "-p", group="Which results", help="Only by this protocol.")
-@option("--shots", "-k", type=click.IntRange(1), group="Which results", help="Only at K shots.")
+@number("--shots", "-k", metavar="K", group="Which results", help="Only at K shots.")
 @option(
     "--pictures",
     type=PATH,

@@ -14,6 +14,7 @@ from benchmarks.cli.options.params import (
     as_json,
     data_root,
     drawn_shots,
+    number,
     option,
     print_json,
     protocol,
@@ -29,9 +30,23 @@ if TYPE_CHECKING:
 
 _NONE = "–"
 _WHICH = "Which lists"
-_selection = together(
+_dataset = together(
     argument("dataset", "A prepared dataset; with --lists: pascal, coco or fss1000."),
     protocol(_WHICH, "Protocol whose lists these are."),
+)
+_places = together(
+    option(
+        "--lists",
+        type=PATH,
+        metavar="DIR",
+        group=_WHICH,
+        help="Draw them now from the published fold lists in this folder; no image and "
+        "no prepared dataset is needed.",
+    ),
+    data_root,
+)
+_selection = together(
+    _dataset,
     option(
         "--folds",
         "--fold",
@@ -42,15 +57,7 @@ _selection = together(
         help="Only these folds.  [default: all]",
     ),
     drawn_shots(_WHICH, "Supports an episode."),
-    option(
-        "--lists",
-        type=PATH,
-        metavar="DIR",
-        group=_WHICH,
-        help="Draw them now from the published fold lists in this folder; no image and "
-        "no prepared dataset is needed.",
-    ),
-    data_root,
+    _places,
 )
 
 
@@ -129,18 +136,19 @@ def digest(**selection: Any) -> None:
         "bench episodes export pascal --protocol hsnet --fold 0 --shots 5 --lists splits --out f",
     )
 )
-@_selection
+@_dataset
+@number("--fold", least=0, required=True, group=_WHICH, help="The fold.")
+@number("--shots", required=True, group=_WHICH, help="Supports an episode.")
+@_places
 @option("--out", type=PATH, group="Output", help="Write to this file.  [default: stdout]")
-def export(out: Path | None, **selection: Any) -> None:
+def export(out: Path | None, fold: int, shots: int, **selection: Any) -> None:
     """Write one list as JSON lines.
 
     Each holds the episode's number, its class index, query image and support images.
     """
     from datasets_prep.episodes.episode import to_jsonl, write_episodes
 
-    if len(selection["folds"] or ()) != 1 or len(selection["shots"]) != 1:
-        raise click.UsageError("one list is exported at a time: give one --fold and one --shots")
-    (found,) = _lists(**selection)
+    (found,) = _lists(folds=(fold,), shots=(shots,), **selection)
     if out is None:
         # As in the file, whatever stdout's encoding is: a name with other letters is another name.
         click.echo(to_jsonl(found.episodes).encode("utf-8"), nl=False)

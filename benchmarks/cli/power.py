@@ -28,6 +28,7 @@ from benchmarks.cli.options.params import (
 @option(
     "--chance",
     type=click.FloatRange(0.05, 0.999),
+    metavar="X",
     default=0.8,
     show_default=True,
     help="With which a true difference shall be found.",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 )
 @argument("model", "A model of the suite, module:Class, or a file.", metavar="MODEL")
 @option("--size", metavar="NAME", help="Random weights of this size (diffews: tiny or sd21).")
-@option("--shots", "-k", type=click.IntRange(1), default=1, show_default=True, help="Supports.")
+@number("--shots", "-k", metavar="K", default=1, help="Supports.")
 @option(
     "--episodes",
     type=PATH,

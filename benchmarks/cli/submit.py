@@ -36,10 +36,9 @@ _OURS = ("--shard", "--engine", "--address", "--workers", "--device")
     group=_SPREAD,
     help="One job that starts a Ray cluster on so many nodes.",
 )
-@option("--gpus", type=click.IntRange(0), default=1, show_default=True, group=_ASK,
+@number("--gpus", least=0, default=1, group=_ASK,
         help="For each task or node; 0 computes on the processors.")  # fmt: skip
-@option("--cpus", type=click.IntRange(1), default=8, show_default=True, group=_ASK,
-        help="For each task or node.")  # fmt: skip
+@number("--cpus", default=8, group=_ASK, help="For each task or node.")
 @option("--time", default="24:00:00", show_default=True, group=_ASK, help="The limit.")
 @option("--mem", metavar="SIZE", group=_ASK, help="For each node, such as 64G.")
 @option("--job-name", default="bench", show_default=True, group=_ASK, help="Of job and logs.")

@@ -122,7 +122,7 @@ def test_converting_what_is_not_there_names_it() -> None:
 
 def test_digests_of_published_lists_from_files_alone(shared_dir: Path) -> None:
     lists = str(shared_dir / "reference/splits")
-    options = ("--protocol", "hsnet", "--lists", lists, "--folds", "0", "--shots", "5")
+    options = ("--protocol", "hsnet", "--lists", lists, "--fold", "0", "--shots", "5")
     line = bench("episodes", "digest", "pascal", *options).stdout
     assert line == (
         "pascal fold0 5shot 1000 1fae52f41cc157cd3fd7a17a7f5283e98594d2dc47330eaf17c4ac523cad5bc4\n"
@@ -167,4 +167,5 @@ def test_verify_lists_finds_what_cannot_be_run(tmp_path: Path) -> None:
 
 
 def test_only_one_list_is_exported() -> None:
-    assert "one list is exported at a time" in refused("episodes", "export", "tiny")
+    assert "Missing option '--fold'" in refused("episodes", "export", "tiny")
+    assert "--shots" in refused("episodes", "export", "tiny", "--fold", "0", "--shots", "1,5")
