@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from models.methods.diffews.training.autoencoder import AutoencoderLoss, latent_
 from models.methods.diffews.training.denoiser import DenoiserLoss, sample_latents
 
 _SHOWN = 8
-_MEASURED = 64
+_MEASURED, _AT_ONCE = 64, 8  # the latter lest a validation needs more memory than a step
 
 
 class VaeStage:
@@ -50,7 +51,7 @@ class VaeStage:
 
     def save(self, folder: Path) -> None:
         """Write `vae/`, its `scaling_factor` set to what gives latents unit variance."""
-        images = self._pool.pixels(self._pool.draw(0, _MEASURED)).to(device_of(self._parts.vae))
+        images = torch.split(self._pool.pixels(self._pool.draw(0, _MEASURED)), _AT_ONCE)
         self._parts.vae.register_to_config(scaling_factor=latent_scale(self._parts.vae, images))
         write_vae(self._parts, folder)
 
@@ -104,15 +105,20 @@ class DenoiserStage:
 
     @torch.no_grad()
     def validate(self, pictures: Path) -> Validation:
-        """Minus the loss on a fixed batch; the picture has generated images."""
-        device = device_of(self._parts.unet)
-        batch = {k: v.to(device) for k, v in self.collate(self.draw(0, _MEASURED)).items()}
-        score = -float(self._loss(batch))
-        latents = sample_latents(self._parts.unet, batch["noise"][:_SHOWN], self._parts.prompt)
+        """Minus the loss on fixed images; the picture has generated ones."""
+        samples = self.draw(0, _MEASURED)
+        pieces = [samples[at : at + _AT_ONCE] for at in range(0, _MEASURED, _AT_ONCE)]
+        score = -fmean(float(self._loss(self._on_device(piece))) for piece in pieces)
+        noise = self._on_device(samples[:_SHOWN])["noise"]
+        latents = sample_latents(self._parts.unet, noise, self._parts.prompt)
         vae: Any = self._parts.vae
         images = vae.decode(latents / vae.config.scaling_factor).sample
         save_grid(pictures, [images.clamp(-1, 1).cpu()])
         return Validation(score, "minus loss")
+
+    def _on_device(self, samples: Sequence[ImageSample]) -> dict[str, Tensor]:
+        device = device_of(self._parts.unet)
+        return {name: tensor.to(device) for name, tensor in self.collate(samples).items()}
 
 
 def latent_shape(parts: Parts, images: Tensor) -> tuple[int, int, int]:

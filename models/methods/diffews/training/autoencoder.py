@@ -1,5 +1,6 @@
 """The first stage: a VAE for images and for the black and white images that masks become."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ class AutoencoderLoss(nn.Module):
 
 
 @torch.no_grad()
-def latent_scale(vae: Any, images: Tensor) -> float:
-    """The `scaling_factor` with which the latents of `images` (-1..1) have unit variance."""
-    return 1.0 / float(vae.encode(images).latent_dist.mean.std())
+def latent_scale(vae: Any, images: Iterable[Tensor]) -> float:
+    """The `scaling_factor` with which the latents of batches of images in -1..1 have variance 1."""
+    device = next(vae.parameters()).device
+    latents = [vae.encode(batch.to(device)).latent_dist.mean for batch in images]
+    return 1.0 / float(torch.cat(latents).std())
