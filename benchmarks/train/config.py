@@ -1,8 +1,18 @@
 """How a stage is trained: everything that is not about what it learns."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+# Settings that change nothing of what is learned: a resumed training may have others.
+FREE = frozenset({"accumulate", "save_every", "gradient_checkpointing"})
 
 
 class TrainConfig(BaseModel):
@@ -36,6 +46,11 @@ class TrainConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**31, description="of everything that is drawn")
     save_every: PositiveInt = Field(1000, description="steps between two savings")
     validate_every: int = Field(0, ge=0, description="steps between two validations; 0: only last")
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _yaml_no(cls, value: Any) -> Any:
+        return "no" if value is False else value  # which is what YAML reads `no` as
 
     @model_validator(mode="after")
     def _divides(self) -> "TrainConfig":

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.errors import BenchError
-from benchmarks.train.config import TrainConfig
+from benchmarks.train.config import FREE, TrainConfig
 from benchmarks.train.log import TrainLog
-from benchmarks.train.state import open_run, replace_folder, write_state
+from benchmarks.train.state import before_first_state, open_run, replace_folder, write_state
 from benchmarks.train.trainable import Stage
 from datasets_prep.runtime.progress import Progress
 
@@ -94,20 +94,19 @@ class _Loop:
                 "--device cuda: torch sees no GPU here, or ACCELERATE_USE_CPU is set; see bench "
                 "doctor, or train with --device cpu"
             )
-        place(stage, self.accelerator.device)
-        pieces = config.accumulate * self.accelerator.num_processes
-        if config.batch_size % pieces:
+        if config.precision == "fp16" and self.accelerator.device.type == "cpu":
             raise BenchError(
-                f"batch_size={config.batch_size} cannot be cut into {pieces} equal pieces "
-                f"({self.accelerator.num_processes} processes, accumulate={config.accumulate})"
+                "train.precision=fp16 needs a GPU: on a CPU give --set train.precision=no, or bf16"
             )
-        self.piece = config.batch_size // pieces
+        place(stage, self.accelerator.device)
+        self.piece = piece_size(config, self.accelerator.num_processes)
         self.weights = [p for p in stage.objective.parameters() if p.requires_grad]
         optimizer = _optimizer(config)(
             self.weights, lr=config.rate, weight_decay=config.weight_decay
         )
+        warmed = config.schedule == "constant" and config.warmup
         self.schedule = get_scheduler(
-            config.schedule,
+            "constant_with_warmup" if warmed else config.schedule,
             optimizer,
             num_warmup_steps=config.warmup,
             num_training_steps=config.steps,
@@ -120,11 +119,11 @@ class _Loop:
     def run(self, out: Path, progress: Progress, resume: bool, tensorboard: bool) -> Trained:
         config, leads = self.config, self.accelerator.is_main_process
         # At a constant rate no step depends on how many follow: more may be asked for.
-        any_steps = {"steps"} if config.schedule == "constant" else None
-        settings = {**config.model_dump(mode="json", exclude=any_steps), **self.stage.describe()}
+        free = FREE | {"steps"} if config.schedule == "constant" else FREE
+        settings = {**config.model_dump(mode="json", exclude=set(free)), **self.stage.describe()}
         state = None
         with self.accelerator.main_process_first():
-            state = open_run(out, settings, resume or not leads)
+            state = open_run(out, settings, resume or not leads, free)
         first, best, seconds = 0, None, 0.0
         if state is not None:
             first, best, seconds = state["step"], state["best"], state["seconds"]
@@ -186,9 +185,10 @@ class _Loop:
             self.ema.step(self.weights)
         mean = accelerator.reduce(torch.stack(losses).mean(), reduction="mean").item()
         if not torch.isfinite(torch.tensor(mean)):
+            half = "" if config.precision == "no" else " or --set train.precision=no"
             raise BenchError(
                 f"the loss of step {step} is {mean}; train anew in another --out with a lower "
-                "rate, a longer warm-up or precision=no"
+                f"rate, a longer warm-up{half}"
             )
         return mean, float(norm)
 
@@ -209,6 +209,7 @@ class _Loop:
 
     def _save(self, out: Path, numbers: Mapping[str, Any]) -> None:
         """The checkpoint first: if the state is not reached, the steps to it are done again."""
+        before_first_state(out)
         with self._averaged():
             replace_folder(out / "last", self.stage.save)
         state = {
@@ -246,6 +247,26 @@ class _Loop:
             yield
         finally:
             self.ema.restore(self.weights)
+
+
+def piece_size(config: TrainConfig, processes: int) -> int:
+    """Samples that a process computes at once.
+
+    Raises:
+        BenchError: if a step cannot be cut evenly; with the `accumulate` that fits and takes no
+            more memory.
+    """
+    pieces = config.accumulate * processes
+    if config.batch_size % pieces == 0:
+        return config.batch_size // pieces
+    share, rest = divmod(config.batch_size, processes)
+    most = config.batch_size // config.accumulate
+    fits = next((n for n in range(1, share + 1) if share % n == 0 and share // n <= most), None)
+    mend = f"a batch size that {processes} divides" if rest else f"--set train.accumulate={fits}"
+    raise BenchError(
+        f"batch_size={config.batch_size} cannot be cut into {pieces} equal pieces ({processes} "
+        f"processes, accumulate={config.accumulate}); give {mend}"
+    )
 
 
 def place(stage: Stage, device: torch.device) -> None:
