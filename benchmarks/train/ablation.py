@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,85 +14,20 @@ from benchmarks.evaluation.metrics import miou
 from benchmarks.protocols.catalog import PROTOCOLS
 from benchmarks.results.journal import is_complete
 from benchmarks.results.store import RunKey, protocol_folder, read_result
+from benchmarks.train.config import FREE
 from benchmarks.train.job import Job
 from benchmarks.train.launch import Places, run_job
+from benchmarks.train.questions import ROWS, TRAININGS, Row
 from benchmarks.train.state import SETTINGS, STATE, open_run
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.runtime.progress import Progress
 from datasets_prep.runtime.whole import write_whole
+from models.methods.diffews.checkpoint import digest_of, joined, part_folder, weight_files
 from models.methods.diffews.design import Design
+from models.registry import unknown
 
 SEEDS = 3
 PROTOCOL = "fixed-v1"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One answer to one question.
-
-    Attributes:
-        question: what the row is an answer to.
-        answer: its name in the table.
-        training: which of `TRAININGS` it is measured with.
-        shots: supports of an episode.
-        options: of the model at test time.
-    """
-
-    question: str
-    answer: str
-    training: str
-    shots: int = 1
-    options: Mapping[str, object] = field(default_factory=dict)
-
-
-_ONE = {"shots": "inference_only"}
-_CLIP = {**_ONE, "interaction": "tokenized_cross_attention"}
-
-# The paper's choice, trained with one support, and one change of it for every other answer.
-# CLIP's tokens cannot be concatenated, and are asked for the mask's injection on their own.
-TRAININGS: Mapping[str, Mapping[str, str]] = {
-    "default": _ONE,
-    "tokenized": {**_CLIP, "mask_injection": "attention_mask"},
-    "tokenized-multiplication": {**_CLIP, "mask_injection": "multiplication"},
-    "tokenized-addition": {**_CLIP, "mask_injection": "addition"},
-    "multiplication": {**_ONE, "mask_injection": "multiplication"},
-    "multiplication-latent": {**_ONE, "mask_injection": "multiplication_latent"},
-    "attention-mask": {**_ONE, "mask_injection": "attention_mask"},
-    "addition": {**_ONE, "mask_injection": "addition"},
-    "real-fg": {**_ONE, "supervision": "real_fg_black_bg"},
-    "real-bg": {**_ONE, "supervision": "black_fg_real_bg"},
-    "mask-on-image": {**_ONE, "supervision": "mask_on_image"},
-    "mi2m": {**_ONE, "generation": "mi2m"},
-    "mi2m-strong": {**_ONE, "generation": "mi2m", "noise_schedule": "strong"},
-    "mn2m": {**_ONE, "generation": "mn2m"},
-    "n-shot": {"shots": "trained"},
-}
-
-_THINNED = {"subsample_supports": True}
-ROWS: Sequence[Row] = (
-    Row("interaction", "kv_fusion with concatenation", "default"),
-    Row("interaction", "kv_fusion with attention_mask", "attention-mask"),
-    Row("interaction", "tokenized_cross_attention with attention_mask", "tokenized"),
-    Row("mask injection", "concatenation", "default"),
-    Row("mask injection", "multiplication (pixels)", "multiplication"),
-    Row("mask injection", "multiplication (latents)", "multiplication-latent"),
-    Row("mask injection", "attention_mask", "attention-mask"),
-    Row("mask injection", "addition", "addition"),
-    Row("mask injection, tokenized", "attention_mask", "tokenized"),
-    Row("mask injection, tokenized", "multiplication (pixels)", "tokenized-multiplication"),
-    Row("mask injection, tokenized", "addition", "tokenized-addition"),
-    Row("supervision", "white_fg_black_bg", "default"),
-    Row("supervision", "real_fg_black_bg", "real-fg"),
-    Row("supervision", "black_fg_real_bg", "real-bg"),
-    Row("supervision", "mask_on_image", "mask-on-image"),
-    Row("generation", "oi2m", "default"),
-    Row("generation", "mi2m (β 0.0272–0.384)", "mi2m-strong"),
-    Row("generation", "mi2m (β 0.00085–0.012)", "mi2m"),
-    Row("generation", "mn2m", "mn2m"),
-    Row("shots", "inference_only", "default", shots=5),
-    Row("shots", "inference_only (subsampled)", "default", shots=5, options=_THINNED),
-    Row("shots", "trained", "n-shot", shots=5),
-)
 
 
 @dataclass(frozen=True)
@@ -147,6 +82,9 @@ def ablate(
     Raises:
         BenchError, DatasetError, ModelError: what the user has to mend.
     """
+    for name in only:
+        if name not in TRAININGS:
+            raise BenchError(f"--only: {unknown('training', name, TRAININGS)}")
     dataset = PreparedDataset(ablation.data_root, ablation.dataset)
     open_run(ablation.out, _settings(ablation, dataset), resume=True)
     for seed in range(ablation.seeds):
@@ -179,12 +117,24 @@ def ablate(
 
 def _settings(ablation: Ablation, dataset: PreparedDataset) -> Mapping[str, object]:
     """What all trainings of a table share, so that no table is made of two."""
+    begun_with = [part_folder(ablation.source / part, part) for part in ("unet", "vae")]
     return {
         "dataset": dataset.name,
         "dataset_digest": dataset.digest,
         "fold": ablation.fold,
-        "job": ablation.job.model_dump(mode="json", exclude={"design"}),
+        "source": joined([digest_of(weight_files(part)) for part in begun_with]),
+        "image_encoder": _clip_digest(ablation.image_encoder),
+        "job": ablation.job.model_dump(mode="json", exclude={"design": True, "train": set(FREE)}),
     }
+
+
+def _clip_digest(folder: Path | None) -> str | None:
+    if folder is None:
+        return None
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    if not files:
+        raise BenchError(f"--image-encoder {folder} holds no weights (model.safetensors)")
+    return digest_of(files)
 
 
 def _job(ablation: Ablation, choices: Mapping[str, str], seed: int) -> Job:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.errors import BenchError
-from benchmarks.train.ablation import ROWS, TRAININGS
+from benchmarks.train.questions import ROWS, TRAININGS
 from leaderboards.tables.design import design_page, mean, write_design_page
 from models.methods.diffews.design import Design
 
