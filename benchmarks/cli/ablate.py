@@ -17,6 +17,7 @@ from benchmarks.cli.options.training import (
     train_dataset,
     train_fold,
 )
+from benchmarks.train.questions import TRAININGS
 
 _MODEL, _HOW, _OUT = "Model", "How to train it", "Output"
 
@@ -59,7 +60,8 @@ def ablate() -> None:
     metavar="NAMES",
     callback=lambda ctx, param, value: as_names(value) if value else (),
     group=_HOW,
-    help="Only these trainings; several processes may share the table so.",
+    help=f"Only these trainings, so that several processes may share the table: "
+    f"{', '.join(TRAININGS)}.",
 )
 @device("Where to train and score.")
 @decoding_threads
@@ -78,8 +80,9 @@ def diffews(quiet: bool, page: Path, device: str, threads: int, **given: Any) ->
     """Train and rank DiffewS' designs.
 
     The questions are interaction, mask injection, supervision, generation and shots. Every row is
-    the paper's choice with one answer changed, and learns from as many episodes in as many steps.
-    An interrupted table goes on with the same command.
+    the paper's choice with one answer changed, or two where CLIP's tokens stand for the supports,
+    and learns from as many episodes in as many steps. An interrupted table goes on with the same
+    command.
     """
     from benchmarks.cli.console import progress
     from benchmarks.config.file import root
@@ -89,7 +92,7 @@ def diffews(quiet: bool, page: Path, device: str, threads: int, **given: Any) ->
     from leaderboards.tables.design import write_design_page
 
     only = given.pop("only")
-    job = load_job(given.pop("config"), given.pop("changes"))
+    job = load_job(given.pop("config"), given.pop("changes"), "ablate")
     data_root = root("data_root", given.pop("data_root"))
     ablation = Ablation(data_root=data_root, job=job, **given)
     with progress(quiet=quiet) as shown:

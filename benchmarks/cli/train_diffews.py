@@ -19,7 +19,11 @@ _MODEL = "Model"
     cls=Verb,
     examples=("bench train vae -d shapes --config tiny-vae --out tiny/vae",),
 )
-@of_job
+@of_job(
+    "A checkpoint whose vae/ is trained on, in diffusers' layout.",
+    "crop=96 or train.steps=1000",
+    required=False,
+)
 def vae(**given: Any) -> None:
     """Train a VAE on unlabelled images.
 
@@ -34,7 +38,10 @@ def vae(**given: Any) -> None:
         "bench train unet -d shapes --config tiny-unet --from tiny/vae/best --out tiny/unet",
     ),
 )
-@of_job
+@of_job(
+    "A checkpoint with a trained vae/, which is all that is read of it.",
+    "size=small or train.steps=1000",
+)
 def unet(**given: Any) -> None:
     """Train a U-Net to generate images.
 
@@ -54,7 +61,10 @@ def unet(**given: Any) -> None:
         "--out tiny/fold0",
     ),
 )
-@of_job
+@of_job(
+    "A Stable Diffusion 2.x or another DiffewS, in diffusers' layout.",
+    "train.steps=1000 or design.generation=mi2m",
+)
 @train_fold
 @option(
     "--image-encoder",
@@ -87,7 +97,7 @@ def _train(stage: Any, out: Path, quiet: bool, **given: Any) -> None:
     from benchmarks.train.job import load_job
     from benchmarks.train.launch import Places, run_job
 
-    job = load_job(given.pop("config"), given.pop("changes"))
+    job = load_job(given.pop("config"), given.pop("changes"), stage)
     how = {name: given.pop(name) for name in ("device", "threads", "resume", "tensorboard")}
     places = Places(data_root=root("data_root", given.pop("data_root")), out=out, **given)
     with progress(quiet=quiet) as shown:

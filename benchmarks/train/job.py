@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
@@ -12,10 +12,23 @@ from benchmarks.errors import BenchError
 from benchmarks.train.config import TrainConfig
 from datasets_prep.formats.yamltext import load_yaml
 from models.methods.diffews.design import Design
+from models.methods.diffews.options import Resolution
 from models.methods.diffews.synthetic import Size
 from models.registry import unknown
 
 StageName = Literal["vae", "unet", "diffews"]
+
+# What no training of a kind reads, by setting or section.
+_NO_EPISODES = frozenset(
+    {"augment", "copies", "shots", "sample", "train_tokens", "validation", "denoising_steps"}
+    | {"design", "train.gradient_checkpointing"}
+)
+_UNREAD: Mapping[str, frozenset[str]] = {
+    "vae": _NO_EPISODES | {"prompt_tokens"},
+    "unet": _NO_EPISODES | {"crop"},
+    "diffews": frozenset({"crop"}),
+    "ablate": frozenset({"crop", "design"}),
+}
 
 
 class Job(BaseModel):
@@ -24,8 +37,12 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: Size = Field("sd21", description="of the network, where none is given to start from")
-    resolution: PositiveInt = Field(512, description="side of the square that images fill")
-    crop: PositiveInt = Field(64, description="side of the crops that a VAE is trained on")
+    resolution: Resolution = Field(
+        512, description="side of the square that images fill, a multiple of 8"
+    )
+    crop: Resolution = Field(
+        64, description="side of the crops that a VAE is trained on, a multiple of 8"
+    )
     augment: bool = Field(
         False, description="mirror images, and reorder an episode's colour channels"
     )
@@ -52,18 +69,21 @@ def presets() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load_job(config: str | None, changes: Mapping[str, str]) -> Job:
+def load_job(config: str | None, changes: Mapping[str, str], reader: str | None = None) -> Job:
     """The job in a preset or YAML file, changed.
 
     Args:
-        config: name of a preset, or a file; None for the defaults.
+        config: name of a preset, or a file, which several stages may share; None for the defaults.
         changes: values by dotted name, such as {"train.steps": "100", "design.shots": "trained"}.
+        reader: the stage, or "ablate", whose settings alone may be changed; None for any.
 
     Raises:
-        BenchError: naming the file or the option and the first setting that is wrong.
+        BenchError: naming the file or the option and the first setting that is wrong or unread.
     """
     body = {} if config is None else _read(config)
     for name, text in changes.items():
+        if reader is not None and {name, name.partition(".")[0]} & _UNREAD[reader]:
+            raise BenchError(f"{name}: {reader} does not read this setting; leave it out")
         *sections, last = name.split(".")
         place = body
         for section in sections:
@@ -103,9 +123,13 @@ def explained() -> list[tuple[str, object, str]]:
     for name in settings():
         *sections, last = name.split(".")
         value: Any = getattr(default, sections[0]) if sections else default
-        text = type(value).model_fields[last].description
-        rows.append((name, getattr(value, last), text or "see models/methods/diffews/design.py"))
+        field = type(value).model_fields[last]
+        rows.append((name, getattr(value, last), field.description or _choices(field.annotation)))
     return rows
+
+
+def _choices(kind: Any) -> str:
+    return ", ".join(map(str, get_args(kind)))
 
 
 def _read(config: str) -> dict[str, Any]:

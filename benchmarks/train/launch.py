@@ -97,16 +97,22 @@ def _vae(job: Job, places: Places, dataset: PreparedDataset, loader: Loader) -> 
 def _unet(job: Job, places: Places, dataset: PreparedDataset, loader: Loader) -> Stage:
     if places.source is None:
         raise BenchError("bench train unet needs --from DIR, a folder with a trained vae")
-    parts = untrained_parts(job.size, job.train.seed, job.prompt_tokens)
+    own = untrained_parts(job.size, job.train.seed, job.prompt_tokens)
     pool = ImagePool(dataset.folds, loader, Squash(job.resolution), job.train.seed)
-    parts = _with_vae(parts, places.source)
+    parts = _with_vae(own, places.source)
+    found, wanted = (p.vae.config.latent_channels for p in (parts, own))
+    if found != wanted:
+        raise BenchError(
+            f"the VAE in {places.source} has latents of {found} channels, a U-Net of "
+            f"size={job.size} {wanted}; give the size that the VAE was trained with"
+        )
     return DenoiserStage(parts, pool, _described(job, dataset, parts, "size", "resolution"))
 
 
 def _diffews(job: Job, places: Places, dataset: PreparedDataset, loader: Loader) -> Stage:
     if places.source is None or places.fold is None:
         raise BenchError("bench train diffews needs --from DIR, a Stable Diffusion, and --fold")
-    parts = load_parts(places.source, tokens=job.prompt_tokens)
+    parts = load_parts(places.source, tokens=job.prompt_tokens, exact_tokens=True)
     design, seed = job.design, job.train.seed
     if design.shots == "trained" and job.shots == 1:
         raise BenchError(
@@ -171,7 +177,7 @@ def _trained(
         "dataset": dataset.name,
         "dataset_digest": dataset.digest,
         "fold": fold,
-        "steps": job.train.steps,
+        "planned_steps": job.train.steps,  # best/ and an interrupted last/ saw fewer
         "batch_size": job.train.batch_size,
         "seed": job.train.seed,
         **({"earlier": earlier} if earlier else {}),

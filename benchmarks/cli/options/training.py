@@ -116,19 +116,22 @@ of_training = together(
     option("--tensorboard", is_flag=True, group=_OUT, help="Write its events too."),
     quiet,
 )
-# Options of all three stages.
-of_job = together(
-    start("Checkpoint to start from, in diffusers' layout."),
-    config("A preset or a YAML file of settings; --list-settings shows all."),
-    changes("train.steps=1000 or design.generation=mi2m"),
-    option(
-        "--list-settings",
-        is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        callback=_list_settings,
-        group=_HOW,
-        help="Print presets and settings, and stop.",
-    ),
-    of_training,
-)
+
+
+def of_job(begins_with: str, example: str, *, required: bool = True) -> Callable[[F], F]:
+    """Options of a diffusion stage: what `--from` gives it, and an example of its settings."""
+    return together(
+        start(begins_with, required=required),
+        config("A preset or a YAML file of settings; --list-settings shows all."),
+        changes(example),
+        option(
+            "--list-settings",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_list_settings,
+            group=_HOW,
+            help="Print presets and settings, and stop.",
+        ),
+        of_training,
+    )

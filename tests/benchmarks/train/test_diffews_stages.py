@@ -17,12 +17,15 @@ from safetensors.torch import load_file
 
 from benchmarks.cli import main
 from benchmarks.errors import BenchError
-from benchmarks.train.job import load_job, presets
+from benchmarks.train.job import explained, load_job, presets
 from datasets_prep.prepared.dataset import PreparedDataset
+from models.methods.diffews.parts import write_vae
+from models.methods.diffews.synthetic import untrained_parts
 from tests.tiny import tiny_dataset
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
-SMALL = {"size": "tiny", "resolution": "64", "prompt_tokens": "2", "train.batch_size": "2"}
+SMALL = {"size": "tiny", "resolution": "64", "train.batch_size": "2"}
+PROMPT = ("--set", "prompt_tokens=2")
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +56,14 @@ def pretrained(bench: Any, dataset: PreparedDataset, tmp_path_factory: Any) -> P
     data = ("-d", dataset.name, "--device", "cpu", "-q")
     bench("train", "vae", *data, "--out", str(out / "vae"), *flags(train__steps=2, crop=32))
     source = ("--from", str(out / "vae" / "last"), "--out", str(out / "unet"))
-    bench("train", "unet", *data, *source, *flags(train__steps=2))
+    bench("train", "unet", *data, *source, *flags(train__steps=2), *PROMPT)
     return out / "unet" / "last"
 
 
 def command(dataset: PreparedDataset, source: Path, out: Path, **changes: object) -> list[str]:
     settings = {"train__save_every": 2, "validation": 2, "shots": 2, **changes}
     data = ["-d", dataset.name, "--fold", "0", "--from", str(source), "--device", "cpu", "-q"]
-    return ["train", "diffews", *data, "--out", str(out), *flags(**settings)]
+    return ["train", "diffews", *data, "--out", str(out), *flags(**settings), *PROMPT]
 
 
 def test_the_stages_end_in_a_model_that_runs(
@@ -201,6 +204,8 @@ def test_the_published_preset_is_the_papers() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"resolution": "60"}, "resolution: 60 is not a multiple of 8; take 56"),
+        ({"crop": "7"}, "crop: Input should be greater than or equal to 8"),
         ({"train.step": "5"}, "did you mean train.steps"),
         ({"train.steps": "none"}, "train.steps"),
         ({"train.batch_size": "5", "train.accumulate": "2"}, "does not divide"),
@@ -211,3 +216,60 @@ def test_the_published_preset_is_the_papers() -> None:
 def test_wrong_settings_are_named(changes: dict[str, str], message: str) -> None:
     with pytest.raises(BenchError, match=message):
         load_job(None, changes)
+
+
+@pytest.mark.parametrize(
+    ("reader", "name"),
+    [
+        ("vae", "shots"),
+        ("vae", "design.generation"),
+        ("unet", "crop"),
+        ("unet", "train.gradient_checkpointing"),
+        ("diffews", "crop"),
+        ("ablate", "design.shots"),
+    ],
+)
+def test_a_setting_that_nobody_reads_is_refused(reader: str, name: str) -> None:
+    with pytest.raises(BenchError, match=f"{name}: {reader} does not read this setting"):
+        load_job("tiny-diffews", {name: "1"}, reader)
+    assert load_job("tiny-diffews", {"train.steps": "1", "resolution": "64"}, reader).shots == 3
+
+
+def test_yamls_no_is_a_precision() -> None:
+    assert load_job("coco20i", {"train.precision": "no"}).train.precision == "no"
+
+
+def test_the_choices_of_a_design_are_listed() -> None:
+    texts = {name: text for name, _, text in explained()}
+    assert texts["design.generation"] == "oi2m, mi2m, mn2m"
+    assert all(texts.values())
+
+
+def test_a_start_is_asked_for(bench: Any, dataset: PreparedDataset, tmp_path: Path) -> None:
+    data = ("-d", dataset.name, "--out", str(tmp_path / "out"))
+    for stage in (["unet"], ["diffews", "--fold", "0"]):
+        assert "Missing option '--from'" in bench("train", *stage, *data, code=2).output
+
+
+def test_a_vae_of_another_width_is_named(
+    bench: Any, dataset: PreparedDataset, tmp_path: Path
+) -> None:
+    write_vae(untrained_parts("small", 0, 2), tmp_path / "small")
+    data = ("-d", dataset.name, "--device", "cpu", "-q", "--from", str(tmp_path / "small"))
+    told = bench("train", "unet", *data, "--out", str(tmp_path / "out"), *flags(), code=2).output
+    assert "has latents of 8 channels, a U-Net of size=tiny 4" in told
+
+
+def test_the_steps_of_a_checkpoint_are_those_planned(
+    bench: Any, dataset: PreparedDataset, pretrained: Path, tmp_path: Path
+) -> None:
+    bench(*command(dataset, pretrained, tmp_path, train__steps=1, validation=0))
+    said = json.loads((tmp_path / "last" / "training.json").read_text())
+    assert said["planned_steps"] == 1 and "steps" not in said
+
+
+def test_a_prompt_of_another_length_is_not_trained_with(
+    bench: Any, dataset: PreparedDataset, pretrained: Path, tmp_path: Path
+) -> None:
+    args = [*command(dataset, pretrained, tmp_path / "out"), "--set", "prompt_tokens=77"]
+    assert "embeddings of [2] tokens, not of 77" in " ".join(bench(*args, code=2).output.split())
