@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from benchmarks.cli.options.layout import Verb
 from benchmarks.cli.options.params import (
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from datasets_prep.leaks.report import Leak, Match
     from datasets_prep.prepared.dataset import PreparedDataset
 
-_FOUND = 1
+_FOUND, _NONE = 1, "–"
 
 
 @click.command(
@@ -58,7 +59,8 @@ _FOUND = 1
     "--note",
     is_flag=True,
     group="Output",
-    help="Keep the numbers in the boards' leaks.json: rows show them.",
+    help="Keep the numbers of parts that are wholly prepared in the boards' leaks.json: rows show "
+    "them.",
 )
 @boards
 @data_root
@@ -89,6 +91,9 @@ def leaks(
     """
     from datasets_prep.leaks.report import between, within
 
+    for unread in ("distance", "jobs") if exact else ():
+        if ctx.get_parameter_source(unread) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--exact compares files alone and reads no --{unread}")
     opened = _opened(name, other, data_root or ctx.obj)
     prints = _prints(opened, exact, jobs or os.cpu_count() or 1, quiet)
     if other is None:
@@ -99,7 +104,9 @@ def leaks(
         from leaderboards.statistics.seen import note_leaks
 
         kept = [
-            (k.seen, k.tested, k.images, len(k.same) + len(k.equal) + len(k.near)) for k in found
+            (k.seen, k.tested, k.images, len(k.same) + len(k.equal) + len(k.near))
+            for k in found
+            if k.whole
         ]
         path = note_leaks(boards, name, other or name, kept)
         click.echo(f"noted in {path}", err=True)
@@ -134,11 +141,17 @@ def _print(found: "list[Leak]", show: int) -> None:
     from benchmarks.cli.console import print_table
 
     headers = ("seen", "tested", "images", "same", "equal", "alike", "classes", "copies")
-    rows = [
-        (k.seen, k.tested, k.images, *map(len, (k.same, k.equal, k.near, k.classes, k.copies)))
-        for k in found
-    ]
+    rows = []
+    for leak in found:
+        met = [len(m) if leak.compared else _NONE for m in (leak.same, leak.equal, leak.near)]
+        rows.append(
+            (leak.seen, leak.tested, leak.images, *met, len(leak.classes), len(leak.copies))
+        )
     print_table(headers, rows, right=headers[2:])
+    for seen, leak in {leak.seen: leak for leak in found if not leak.whole}.items():
+        what = "only these were" if leak.compared else "nothing was"
+        of = f"{leak.compared} of its {leak.named} images are prepared"
+        click.echo(f"{seen}: {of}, {what} compared")
     for leak in found:
         for verb, matches in (("equals", leak.equal), ("looks like", leak.near)):
             for match in matches[:show]:

@@ -1,6 +1,7 @@
 """`supports-v1`: how much hangs on the support? Fixed queries, each with ten single supports.
 
-Every novel class has the same number of queries, so that a fold has 1000 episodes or a little more.
+Every novel class has the same number of queries, or all its images where they are fewer, so that a
+fold has 1000 episodes or a little more, and fewer of a small dataset.
 Queries and supports are drawn as in `fixed-v1`: shuffled, distinct, none related to the other, and
 no copies.
 """

@@ -41,6 +41,8 @@ class Leak:
         classes: tested classes whose name is among the seen ones.
         copies: tested images that equal an earlier tested one of another name, whichever list
             they stand in: a support may equal its query.
+        compared: number of seen images that are prepared, so that they were compared.
+        named: number of images that the seen part's lists name.
     """
 
     seen: str
@@ -51,6 +53,13 @@ class Leak:
     near: tuple[Match, ...]
     classes: tuple[str, ...]
     copies: tuple[Match, ...] = ()
+    compared: int = 0
+    named: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the seen part was compared, and there is one."""
+        return self.compared == self.named > 0
 
     def __bool__(self) -> bool:
         return bool(self.same or self.equal or self.near or self.classes or self.copies)
@@ -67,15 +76,16 @@ def within(dataset: PreparedDataset, prints: Prints, distance: int = DISTANCE) -
     leaks, held = [], set(dataset.image_ids)
     for fold in dataset.folds.folds:
         base, novel = ([dataset.classes[index] for index in c] for c in (fold.base, fold.novel))
-        seen, tested = (
-            list(dict.fromkeys(image for image, _ in pairs if image in held))
-            for pairs in (fold.train, fold.test)
+        named, listed = (
+            list(dict.fromkeys(image for image, _ in pairs)) for pairs in (fold.train, fold.test)
         )
+        seen, tested = ([image for image in ids if image in held] for ids in (named, listed))
         same, rest = _same(seen, tested)
         equal, near = _matches(prints.only(seen), prints.only(rest), distance)
         names = f"train of fold {fold.index}", f"test of fold {fold.index}"
         copies = _copies(prints.only(tested))
-        leaks.append(Leak(*names, len(tested), same, equal, near, shared(novel, base), copies))
+        classes, counts = shared(novel, base), (len(seen), len(named))
+        leaks.append(Leak(*names, len(tested), same, equal, near, classes, copies, *counts))
     return leaks
 
 
@@ -89,20 +99,22 @@ def between(
     """Every part of one dataset against every part of another; arguments as in `within`."""
     classes = shared(tested.classes, seen.classes)
     leaks = []
-    for seen_name, seen_ids in _parts(seen):
-        for tested_name, tested_ids in _parts(tested):
+    for seen_name, seen_ids, named in _parts(seen):
+        for tested_name, tested_ids, _ in _parts(tested):
             equal, near = _matches(
                 seen_prints.only(seen_ids), tested_prints.only(tested_ids), distance
             )
             names = f"{seen_name} of {seen.name}", f"{tested_name} of {tested.name}"
-            leaks.append(Leak(*names, len(tested_ids), (), equal, near, classes))
+            counts = len(seen_ids), named
+            leaks.append(Leak(*names, len(tested_ids), (), equal, near, classes, (), *counts))
     return leaks
 
 
-def _parts(dataset: PreparedDataset) -> list[tuple[str, list[str]]]:
+def _parts(dataset: PreparedDataset) -> list[tuple[str, list[str], int]]:
     """The images of all folds' training and test lists, and those on no list; empty ones left out.
 
-    Where both lists name the same images, they are one part.
+    Of each part its prepared images, and how many it names. Where both lists name the same images,
+    they are one part.
     """
     folds = dataset.folds.folds
     train = {image for fold in folds for image, _ in fold.train}
@@ -110,7 +122,7 @@ def _parts(dataset: PreparedDataset) -> list[tuple[str, list[str]]]:
     parts = {"train": train, "test": test} if train != test else {"train and test": test}
     parts["rest"] = set(dataset.image_ids) - train - test
     return [
-        (name, [image for image in dataset.image_ids if image in held])
+        (name, [image for image in dataset.image_ids if image in held], len(held))
         for name, held in parts.items()
         if held
     ]

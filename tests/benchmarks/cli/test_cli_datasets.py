@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from datasets_prep.prepared import dataset
+from datasets_prep.prepared.folds import FoldSet
 from tests.benchmarks.cli import terminal
 from tests.benchmarks.cli.terminal import bench
 
@@ -156,6 +159,29 @@ def test_two_datasets_are_compared_and_one_is_not_compared_with_itself(
         "disc, bar, corner, stripe",
     ]
     assert "named twice" in bench("datasets", "leaks", "tiny", "tiny", code=2).stderr
+
+
+def test_a_part_without_prepared_images_is_not_without_leaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = dataset.read_folds
+    monkeypatch.setattr(
+        dataset,
+        "read_folds",
+        lambda path: FoldSet(tuple(replace(fold, train=()) for fold in read(path).folds)),
+    )
+    boards = tmp_path / "boards"
+    done = bench("datasets", "leaks", "tiny", "--exact", "--note", "--boards", str(boards))
+    row = done.stdout.splitlines()[2].split()
+    assert row[-5:] == ["–", "–", "–", "0", "0"]
+    assert "train of fold 0: 0 of its 0 images are prepared" in done.stdout
+    assert json.loads((boards / "leaks.json").read_text()) == {"tiny": {"tiny": []}}
+
+
+def test_options_that_exact_does_not_read_are_refused() -> None:
+    for option in (("--distance", "3"), ("--jobs", "2")):
+        said = bench("datasets", "leaks", "tiny", "--exact", *option, code=2).stderr
+        assert f"reads no {option[0]}" in said
 
 
 # --- export ---

@@ -113,6 +113,19 @@ def test_the_test_part_is_looked_for_in_the_training_part(one: PreparedDataset) 
     assert (near.tested, near.seen) == ("test_small", "train_4")
     assert near.distance is not None and 0 < near.distance <= 32
     assert leak.classes == () and leak
+    assert leak.whole and leak.compared == leak.named == 7
+
+
+def test_seen_images_that_are_not_prepared_are_said_to_be_missing(
+    one: PreparedDataset, two: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prints = stored_prints(one), stored_prints(two)
+    here = [image for image in one.image_ids if not image.startswith("train")]
+    monkeypatch.setattr(one, "image_ids", here)
+    (leak,) = within(one, prints[0])
+    assert (leak.compared, leak.named, leak.whole) == (1, 7, False)
+    whole = {leak.seen: leak.whole for leak in between(one, prints[0], two, prints[1])}
+    assert whole == {"train of one": False, "test of one": True}
 
 
 def test_copies_in_the_test_part_are_told_from_images_of_both_parts(tmp_path: Path) -> None:
@@ -181,8 +194,18 @@ def test_without_the_library_it_says_what_to_install(
 
 @pytest.mark.parametrize(
     ("name", "other"),
-    [("tvmonitor", "tv"), ("potted plant", "Potted_Plant"), ("motorbike", "motorcycle")],
+    [
+        ("tvmonitor", "tv"),
+        ("potted plant", "Potted_Plant"),
+        ("motorbike", "motorcycle"),
+        ("café", "Cafe\u0301"),
+    ],
 )
 def test_names_of_one_class_are_found(name: str, other: str) -> None:
     assert shared([name, "cat"], [other]) == (name,)
     assert shared([other, "cat"], [name, "catfish"]) == (other,)
+
+
+@pytest.mark.parametrize(("name", "other"), [("किला", "काला"), ("🐈", "🐕"), ("+", "-")])
+def test_names_that_differ_in_marks_or_signs_are_others(name: str, other: str) -> None:
+    assert shared([name], [other]) == () and shared([name], [other, name]) == (name,)
