@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Literal, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
@@ -23,6 +24,7 @@ from datasets_prep.runtime.progress import SILENT, Progress
 
 _PLAIN_WIDTH = 10_000
 _RECORDS = 2  # a table so many times wider than the terminal is taken apart
+_LEAST, _BETWEEN = 8, 3  # characters of a column that may be folded, and between two columns
 _MEGABYTE = 10**6
 _FIRST_LINE, _NEXT_LINE = 2.0, 10.0  # seconds after which a step without a terminal says so
 _REFRESH = 0.05  # seconds between two drawings of a bar
@@ -37,8 +39,8 @@ def print_table(
 ) -> None:
     """Print a table on stdout.
 
-    Outside a terminal its lines are never wrapped. In a terminal that is far too narrow for it,
-    each row becomes a table of its own.
+    Outside a terminal its lines are never wrapped. In a terminal that is far too narrow for it, or
+    would cut numbers apart, each row becomes a table of its own.
 
     Args:
         headers: names of the columns.
@@ -49,7 +51,8 @@ def print_table(
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for index, header in enumerate(headers):
         justify: Literal["left", "right"] = "right" if header in right else "left"
-        table.add_column(header, justify=justify, overflow="fold", no_wrap=index == 0)
+        own = index == 0 or header in right
+        table.add_column(header, justify=justify, overflow="fold", no_wrap=own)
     texts = [[str(cell) for cell in row] for row in rows]
     for row in texts:
         table.add_row(*map(escape, row))
@@ -59,7 +62,12 @@ def print_table(
         with wide.capture() as captured:
             wide.print(table)
         print("\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip()))
-    elif wide.measure(table).maximum > _RECORDS * console.width:
+        return
+    widths = [max(map(cell_len, column)) for column in zip(headers, *texts, strict=True)]
+    whole = [column.no_wrap for column in table.columns]
+    least = sum(w if own else min(w, _LEAST) for w, own in zip(widths, whole, strict=True))
+    least += _BETWEEN * len(headers)
+    if least > console.width or wide.measure(table).maximum > _RECORDS * console.width:
         for row in texts:
             console.print(_record(headers, row))
     else:

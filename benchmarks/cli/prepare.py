@@ -145,7 +145,7 @@ def _command(name: str) -> Verb:
 
 def _run(cls: Any, given: dict[str, Any]) -> None:
     from benchmarks.cli.console import progress
-    from benchmarks.cli.options.fields import parse
+    from benchmarks.cli.options.fields import flags, parse
     from benchmarks.config.file import root
     from datasets_prep.prepared.prepare import PrepareOptions
     from datasets_prep.prepared.prepare import prepare as prepare_dataset
@@ -158,6 +158,7 @@ def _run(cls: Any, given: dict[str, Any]) -> None:
         embed_images=given.pop("embed_images"),
         shots=given.pop("shots"),
         skip_bad=given.pop("skip_bad"),
+        again=flags(cls.Options, given),
     )
     builder = cls(parse(cls.Options, given))
     if dry_run:

@@ -20,7 +20,7 @@ def check_same(folder: Path, before: Any, now: Any) -> None:
     for name, old, new in differences(before, now):
         raise BenchError(
             f"{folder} was begun with {name} = {old!r}, now it is {new!r}; "
-            f"go back to the first, or start again with --fresh"
+            "go back to the first, keep both with another --name, or start again with --fresh"
         )
 
 

@@ -1,15 +1,18 @@
 """`run.json`: a result that explains itself."""
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.errors import BenchError, first_wrong
 from benchmarks.evaluation.metrics import Metric
 from datasets_prep.runtime.whole import write_whole
 
 SCHEMA = 1
+
+# Results of former versions say "1 threads".
+Hardware = Annotated[str, AfterValidator(lambda text: text.replace(", 1 threads", ", 1 thread"))]
 
 
 class _Record(BaseModel):
@@ -165,7 +168,7 @@ class RunRecord(_Record):
     episodes_per_second: float = Field(description="of one worker")
     milliseconds_per_episode: float = Field(description="median")
     peak_memory_bytes: int = Field(description="of the worker that needed most")
-    hardware: str
+    hardware: Hardware
     engine: str = Field("local", description="where the last sitting's work was done")
     workers: int = Field(1, description="that did the last sitting's work; of all shards together")
     cache: CacheRecord | None = Field(description="None for masks of an outside program")
@@ -178,7 +181,7 @@ class Course(_Record):
     """How the measuring went and where; see `RunRecord`."""
 
     started: str
-    hardware: str
+    hardware: Hardware
     peak_memory_bytes: int
     cache: CacheRecord | None
     stages: StagesRecord | None = None

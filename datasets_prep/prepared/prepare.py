@@ -6,6 +6,7 @@ first and comes last, so a folder with a manifest is always complete.
 
 import hashlib
 import json
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ class PrepareOptions:
         shots: episode lists to draw.
         skip_bad: leave out single images and annotations that are wrong, instead of stopping;
             their names enter the manifest and the digest.
+        again: options of the builder as the command line takes them, for messages.
     """
 
     data_root: Path
@@ -58,6 +60,7 @@ class PrepareOptions:
     embed_images: bool = False
     shots: Sequence[int] = SHOTS
     skip_bad: bool = False
+    again: Sequence[str] = ()
 
 
 def prepare(
@@ -77,7 +80,7 @@ def prepare(
     except Timeout:
         raise DatasetError(f"another process is preparing {root}; wait for it to end") from None
     with held, _one_message(root, options.skip_bad):
-        command = f"bench prepare {builder.name}"
+        command = shlex.join(["bench", "prepare", builder.name, *options.again])
         sources = obtain(builder.sources(), raw, options.from_dir, progress, command=command)
         ensure_space(root, builder.disk_needed())
         building = root / ".building"

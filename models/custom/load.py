@@ -13,6 +13,8 @@ from models.custom.code import check_neighbours, forget_below, forget_changed
 from models.errors import ModelError
 from models.segmenter import Segmenter
 
+_METHODS = ["encode_image", "encode_support", "segment"]
+_PARTS = ["geometry", "support_uses_features", *_METHODS, "binarize"]
 _BESIDE: list[str] = []  # folders that models were loaded from, in `sys.path`
 
 
@@ -48,9 +50,9 @@ def load_custom(
     else:
         model = factory(**(options or {}))
     if not isinstance(model, Segmenter):
+        lacks = ", ".join(part for part in _PARTS if not hasattr(model, part))
         raise ModelError(
-            f"{spec} is not a segmenter: it needs geometry, support_uses_features, encode_image, "
-            f"encode_support, segment and binarize; models/template.py is one to copy"
+            f"{spec} is not a segmenter: it lacks {lacks}; models/template.py is one to copy"
         )
     batch = getattr(model, "batch_size", 1)
     if not isinstance(batch, int) or batch < 1:
@@ -130,16 +132,18 @@ def _not_found(spec: str, error: ModuleNotFoundError) -> ModelError:
 
 
 def _only_segmenter(module: ModuleType, place: str) -> Any:
-    found = [
+    classes = [
         thing
         for thing in vars(module).values()
-        if isinstance(thing, type)
-        and thing.__module__ == module.__name__
-        and all(hasattr(thing, part) for part in ("encode_image", "encode_support", "segment"))
+        if isinstance(thing, type) and thing.__module__ == module.__name__
     ]
-    if len(found) != 1:
-        names = ", ".join(thing.__name__ for thing in found) or "none"
-        raise ModelError(
-            f"{place} must define one segmenter, or be named as {place}:NAME ({names})"
-        )
-    return found[0]
+    lacks = {thing.__name__: [m for m in _METHODS if not hasattr(thing, m)] for thing in classes}
+    found = [thing for thing in classes if not lacks[thing.__name__]]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(thing.__name__ for thing in found)
+        raise ModelError(f"{place} defines several segmenters: name one as {place}:NAME ({names})")
+    nearly = [f"{name} lacks {', '.join(own)}" for name, own in lacks.items() if own != _METHODS]
+    said = f" ({'; '.join(nearly)})" if nearly else ""
+    raise ModelError(f"{place} defines no class with {', '.join(_METHODS)}{said}")

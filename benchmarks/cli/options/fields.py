@@ -44,6 +44,20 @@ def parse(model: type[M], given: Mapping[str, Any]) -> M:
         ) from None
 
 
+def flags(model: type[BaseModel], given: Mapping[str, Any]) -> list[str]:
+    """The flags of `parameters` that were given, as they are written."""
+    written: list[str] = []
+    for name, value in given.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is None or _is_argument(model.model_fields[name]):
+            continue
+        if isinstance(value, bool):
+            written.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            written += [flag, value if isinstance(value, str) else ",".join(map(str, value))]
+    return written
+
+
 def _spelled(name: str, model: type[BaseModel]) -> str:
     if name not in model.model_fields:
         return ""

@@ -64,7 +64,7 @@ function labels(root, marks) {
   for (const { x: from, y, at: to, text, fill } of marks) {
     root.append(
       svg("path", { class: "leader", stroke: fill, d: `M${from + 8} ${y}L${x - 20} ${to}H${x - 4}` }),
-      svg("text", { class: "label", x, y: to + 4, style: `fill: ${fill}` }, shortened(text, W > 500 ? 21 : 14)));
+      svg("text", { class: "label", x, y: to + 4, style: `fill: ${fill}` }, shortened(text, W > 500 ? 20 : 14)));
   }
 }
 

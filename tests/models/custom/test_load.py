@@ -46,7 +46,7 @@ def test_a_module_is_found_by_its_name(tmp_path: Path) -> None:
     ("name", "options", "said"),
     [
         (":Others", {}, "defines no 'Others'"),
-        (":nothing", {}, "is not a segmenter: it needs geometry"),
+        (":nothing", {}, "is not a segmenter: it lacks geometry, support"),
         (":__name__", {}, "'__name__' of .* is no class and no function"),
         (":Mine", {"path": 8}, "path"),
         (":tuned", {"batch_size": 0}, "batch_size is 0, but a call takes one episode or more"),
@@ -60,9 +60,18 @@ def test_what_is_none_is_refused(
         load_custom(mine(tmp_path) + name, options)
 
 
+def test_a_method_that_is_misspelt_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("class Mine:\n    encode_image = encode_support = segmentt = len\n")
+    with pytest.raises(ModelError, match=r"no class with encode_image.*\(Mine lacks segment\)"):
+        load_custom(str(path))
+    with pytest.raises(ModelError, match=r"it lacks geometry, .*features, segment, binarize;"):
+        load_custom(f"{path}:Mine")
+
+
 def test_two_in_a_file_have_to_be_told_apart(tmp_path: Path) -> None:
     spec = mine(tmp_path, body="pass\nclass Other(Mine):\n    pass")
-    with pytest.raises(ModelError, match=r"one segmenter, or be named as .*:NAME \(Mine, Other\)"):
+    with pytest.raises(ModelError, match=r"several segmenters: .*:NAME \(Mine, Other\)"):
         load_custom(spec)
 
 
