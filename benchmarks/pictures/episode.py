@@ -60,13 +60,21 @@ def draw(
 
 
 def intersection_over_union(mask: NDArray[np.bool_], truth: NDArray[np.uint8]) -> float:
-    """IoU in 0..1 on the grid of `mask`, ignore pixels left out; 1 if both are empty."""
-    intersection, union, _, _ = count(mask, resized(truth, mask.shape))
+    """IoU in 0..1 on the grid of `mask` as runs count it: ignored pixels out, 1 if both empty."""
+    if mask.shape != truth.shape:
+        # torch takes its time to be imported, and native resolution does not need it.
+        import torch
+
+        from models.geometry import nearest
+
+        height, width = mask.shape
+        truth = nearest(torch.from_numpy(truth.copy()), (height, width)).numpy()
+    intersection, union, _, _ = count(mask, truth)
     return intersection / union if union else 1.0
 
 
 def resized(mask: NDArray[np.uint8], size: Sequence[int]) -> NDArray[np.uint8]:
-    """A mask at (height, width) by nearest neighbour."""
+    """A mask at (height, width) by nearest neighbour, to draw; runs round otherwise."""
     height, width = size
     if mask.shape == (height, width):
         return mask

@@ -6,17 +6,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.engines.runner import run_matrix
+from benchmarks.evaluation.again import same_episodes
+from benchmarks.evaluation.episode_mask import kept_mask
 from benchmarks.pictures.episode import Prediction, draw, intersection_over_union, overlay
+from benchmarks.results.store import find_runs, read_result
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.prepared.dataset import PreparedDataset
-from tests.tiny import tiny_dataset
+from tests.benchmarks.evaluation.test_evaluator import Quiet
+from tests.tiny import tiny_config, tiny_dataset
 
 ORANGE = (255, 170, 0)
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
-    return tiny_dataset(tmp_path_factory.mktemp("data"))
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shown")
+
+
+@pytest.fixture(scope="module")
+def dataset(root: Path) -> PreparedDataset:
+    return tiny_dataset(root / "data")
 
 
 def test_overlay_tints_outlines_and_greys() -> None:
@@ -41,6 +51,28 @@ def test_iou_leaves_ignored_pixels_out_and_works_on_the_predictions_grid() -> No
     assert intersection_over_union(mask, truth) == 4 / 12
     assert intersection_over_union(np.kron(mask, np.ones((2, 2), bool)), truth) == 4 / 12
     assert intersection_over_union(np.zeros((4, 4), bool), np.zeros((4, 4), np.uint8)) == 1.0
+
+
+def test_iou_is_the_measured_one_where_the_protocol_squashes(
+    root: Path, dataset: PreparedDataset
+) -> None:
+    config = tiny_config(
+        root,
+        limit=20,
+        datasets=[{"name": "tiny", "shots": [1], "folds": [0], "protocol": "hsnet"}],
+        save_predictions="rle",
+    )
+    run_matrix(config, listener=Quiet())
+    (key,) = find_runs(root / "results")
+    result = read_result(root / "results", key)
+    drawn = [
+        intersection_over_union(
+            kept_mask(root / "results", key, episode.index),
+            dataset.mask(episode.query, episode.class_index),
+        )
+        for episode in same_episodes(result.record, dataset)
+    ]
+    assert drawn == result.counts.ious.tolist()
 
 
 def test_a_picture_has_a_panel_for_every_part(dataset: PreparedDataset, tmp_path: Path) -> None:
