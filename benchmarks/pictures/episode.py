@@ -13,6 +13,7 @@ from datasets_prep.episodes.episode import Episode
 from datasets_prep.prepared.dataset import PreparedDataset
 
 _HEIGHT, _GAP, _LABEL = 240, 8, 22  # pixels
+_WIDEST = 4  # times the height; wider images are drawn less high
 SUPPORT, TRUTH, PREDICTION = (255, 170, 0), (0, 190, 90), (0, 120, 255)
 _IGNORED = (128, 128, 128)
 _STRENGTH = 0.4  # of a mask's colour over the image
@@ -85,7 +86,7 @@ def resized(mask: NDArray[np.uint8], size: Sequence[int]) -> NDArray[np.uint8]:
 def overlay(
     image: Image.Image, mask: NDArray[np.uint8], colour: tuple[int, int, int]
 ) -> Image.Image:
-    """The image at the panels' height, foreground tinted and outlined, ignored pixels greyed."""
+    """The image as large as a panel, foreground tinted and outlined, ignored pixels greyed."""
     scaled = _scaled(image)
     pixels = np.asarray(scaled, dtype=np.float32).copy()
     labels = resized(mask, (scaled.height, scaled.width))
@@ -98,12 +99,21 @@ def overlay(
     return Image.fromarray(pixels.astype(np.uint8))
 
 
+def panel_size(image: Image.Image, height: int) -> tuple[int, int]:
+    """(width, height) in pixels of an image in panels of `height`; less high if it is very wide."""
+    width = max(1, round(image.width * height / image.height))
+    widest = _WIDEST * height
+    if width <= widest:
+        return width, height
+    return widest, max(1, round(image.height * widest / image.width))
+
+
 def _scaled(image: Image.Image) -> Image.Image:
-    return image.resize((max(1, round(image.width * _HEIGHT / image.height)), _HEIGHT))
+    return image.resize(panel_size(image, _HEIGHT))
 
 
 def _row(panels: Sequence[_Panel]) -> Image.Image:
-    """Panels of one height side by side, each under its label."""
+    """Panels side by side, each under its label."""
     labels = [lettering(panel.label, 13) for panel in panels]
     widths = [
         max(panel.image.width, round(font.getlength(label)))

@@ -12,7 +12,14 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.evaluation.episode_mask import kept_mask
-from benchmarks.pictures.episode import PREDICTION, SUPPORT, TRUTH, intersection_over_union, overlay
+from benchmarks.pictures.episode import (
+    PREDICTION,
+    SUPPORT,
+    TRUTH,
+    intersection_over_union,
+    overlay,
+    panel_size,
+)
 from benchmarks.pictures.panel import Gallery, Panel, Shown
 from benchmarks.protocols.catalog import get_protocol
 from benchmarks.results.kept_masks import keeps
@@ -97,8 +104,7 @@ def _episode(
 
 
 def _jpeg(image: Image.Image) -> bytes:
-    width = max(1, round(image.width * _HEIGHT / image.height))
     buffer = io.BytesIO()
-    small = image.convert("RGB").resize((width, _HEIGHT))
+    small = image.convert("RGB").resize(panel_size(image, _HEIGHT))
     small.save(buffer, format="JPEG", quality=75, optimize=True)
     return buffer.getvalue()

@@ -1,5 +1,6 @@
 """Pictures of episodes, looked at pixel by pixel."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,15 @@ from PIL import Image
 from benchmarks.engines.runner import run_matrix
 from benchmarks.evaluation.again import same_episodes
 from benchmarks.evaluation.episode_mask import kept_mask
-from benchmarks.pictures.episode import Prediction, draw, intersection_over_union, overlay
-from benchmarks.results.store import find_runs, read_result
+from benchmarks.pictures.episode import (
+    Prediction,
+    draw,
+    intersection_over_union,
+    overlay,
+    panel_size,
+)
+from benchmarks.pictures.gallery import draw_gallery
+from benchmarks.results.store import RunKey, find_runs, read_result
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.prepared.dataset import PreparedDataset
 from tests.benchmarks.evaluation.test_evaluator import Quiet
@@ -27,6 +35,16 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def dataset(root: Path) -> PreparedDataset:
     return tiny_dataset(root / "data")
+
+
+@pytest.fixture(scope="module")
+def squashed(root: Path, dataset: PreparedDataset) -> RunKey:
+    """A run whose masks and truths were squashed onto a grid."""
+    where = {"name": "tiny", "shots": [1], "folds": [0], "protocol": "hsnet"}
+    config = tiny_config(root, limit=20, datasets=[where], save_predictions="rle")
+    run_matrix(config, listener=Quiet())
+    (key,) = find_runs(root / "results")
+    return key
 
 
 def test_overlay_tints_outlines_and_greys() -> None:
@@ -54,25 +72,30 @@ def test_iou_leaves_ignored_pixels_out_and_works_on_the_predictions_grid() -> No
 
 
 def test_iou_is_the_measured_one_where_the_protocol_squashes(
-    root: Path, dataset: PreparedDataset
+    root: Path, dataset: PreparedDataset, squashed: RunKey
 ) -> None:
-    config = tiny_config(
-        root,
-        limit=20,
-        datasets=[{"name": "tiny", "shots": [1], "folds": [0], "protocol": "hsnet"}],
-        save_predictions="rle",
-    )
-    run_matrix(config, listener=Quiet())
-    (key,) = find_runs(root / "results")
-    result = read_result(root / "results", key)
+    result = read_result(root / "results", squashed)
     drawn = [
         intersection_over_union(
-            kept_mask(root / "results", key, episode.index),
+            kept_mask(root / "results", squashed, episode.index),
             dataset.mask(episode.query, episode.class_index),
         )
         for episode in same_episodes(result.record, dataset)
     ]
     assert drawn == result.counts.ious.tolist()
+
+
+def test_a_very_wide_image_is_drawn_less_high(
+    root: Path, dataset: PreparedDataset, squashed: RunKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert panel_size(Image.new("L", (500, 375)), 240) == (320, 240)
+    assert panel_size(Image.new("L", (2, 5000)), 240) == (1, 240)
+    monkeypatch.setattr(PreparedDataset, "image", lambda *_: Image.new("RGB", (5000, 2)))
+    episode = dataset.episodes("fixed-v1", 0, 1)[0]
+    assert draw(dataset, episode).size == (3 * 960 + 4 * 8, 240 + 22 + 2 * 8)
+    ((shown, *_),) = draw_gallery(root / "data", root / "results").values()
+    sizes = {Image.open(io.BytesIO(panel.jpeg)).size for panel in shown.panels}
+    assert sizes == {(512, 1)}
 
 
 def test_a_picture_has_a_panel_for_every_part(dataset: PreparedDataset, tmp_path: Path) -> None:
