@@ -24,7 +24,7 @@ _STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "axes.unicode_minus": False,  # a letter that would be spelled where fonts are few
+    "axes.unicode_minus": False,  # plots that are kept were drawn with the hyphen
     "grid.color": "#dddddd",
 }
 
@@ -71,14 +71,13 @@ class Canvas:
 
     def png(self) -> bytes:
         """The picture; equal plots give equal bytes."""
-        if wide_font() is None:
-            self._spell()
+        self._spell()
         buffer = io.BytesIO()
         self._figure.savefig(buffer, format="png", metadata={"Software": None})
         return buffer.getvalue()
 
     def _spell(self) -> None:
-        """Write every text with letters that the usual font has."""
+        """Write every text with letters that the fonts have."""
         from matplotlib.text import Text
 
         for axes in self._figure.axes:
