@@ -155,6 +155,7 @@ def _draw(
     from benchmarks.evaluation.again import same_episodes
     from benchmarks.evaluation.episode_mask import kept_mask, no_pictures
     from benchmarks.pictures.episode import Prediction, draw
+    from benchmarks.protocols.catalog import get_protocol
     from benchmarks.results.store import RunKey
 
     dataset = load_dataset(comparison.dataset, data_root)
@@ -173,8 +174,9 @@ def _draw(
             if not lists[key]:
                 continue
             episode = lists[key][found.episode]
-            mask = kept_mask(store, key, found.episode)
+            prediction = Prediction(model, kept_mask(store, key, found.episode))
+            prompt = get_protocol(results[key].record.setup.protocol.name).prompt
             place = f"{key.dataset}_{key.protocol}_{key.shots}shot_fold{key.fold}"
             name = f"{place}_{found.episode:06d}_{model}.png"
-            draw(dataset, episode, Prediction(model, mask)).save(folder / name, format="PNG")
+            draw(dataset, episode, prediction, prompt).save(folder / name, format="PNG")
             click.echo(f"wrote {folder / name}", err=True)

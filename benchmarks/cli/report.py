@@ -129,6 +129,7 @@ def _pictures(
     from benchmarks.evaluation.again import same_episodes
     from benchmarks.evaluation.episode_mask import kept_mask, no_pictures
     from benchmarks.pictures.episode import Prediction, draw
+    from benchmarks.protocols.catalog import get_protocol
     from benchmarks.results.kept_masks import keeps
     from leaderboards.page.report import episodes_of, telling
 
@@ -152,8 +153,9 @@ def _pictures(
                 continue
             key = by_fold[found.fold].key
             episode = lists[found.fold][found.number]
-            mask = kept_mask(store, key, found.number)
+            prediction = Prediction(key.model, kept_mask(store, key, found.number))
+            prompt = get_protocol(by_fold[found.fold].record.setup.protocol.name).prompt
             buffer = io.BytesIO()
-            draw(data, episode, Prediction(key.model, mask)).save(buffer, format="PNG")
+            draw(data, episode, prediction, prompt).save(buffer, format="PNG")
             pictures[found.key] = buffer.getvalue()
     return pictures

@@ -85,7 +85,8 @@ def show(
 ) -> None:
     """Draw one episode as a picture.
 
-    One PNG: supports with masks, query, ground truth, and a prediction with its IoU.
+    One PNG: supports with masks or the protocol's prompts, query, ground truth, and a prediction
+    with its IoU.
     """
     from benchmarks import load_dataset
     from benchmarks.config.file import root
@@ -102,12 +103,14 @@ def show(
     prepared = load_dataset(dataset, data_root)
     store = root("results_root", results_root)
     kept = None
-    by = get_protocol(given["protocol"])
     episodes: Sequence[Episode]
     if run_key:
         kept = find_run(store, dataset, run_key)
-        episodes = same_episodes(read_record(kept.folder(store) / "run.json"), prepared)
+        record = read_record(kept.folder(store) / "run.json")
+        by = get_protocol(record.setup.protocol.name)
+        episodes = same_episodes(record, prepared)
     else:
+        by = get_protocol(given["protocol"])
         episodes = prepared.episodes(by.recipe, given["fold"], given["shots"])
     if episode >= len(episodes):
         raise click.UsageError(f"the list has episodes 0 to {len(episodes) - 1}, not {episode}")
@@ -120,7 +123,7 @@ def show(
         prediction = _predicted(model, given, prepared, by, episodes, episode)
     path = out or Path(f"{dataset}_{episode}.png")
     with whole_file(path) as partial:
-        draw(prepared, episodes[episode], prediction).save(partial, format="PNG")
+        draw(prepared, episodes[episode], prediction, by.prompt).save(partial, format="PNG")
     click.echo(f"wrote {path}")
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from benchmarks.evaluation.metrics import count
+from benchmarks.evaluation.prompts import prompted
 from benchmarks.pictures.lettering import lettering
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.prepared.dataset import PreparedDataset
@@ -35,7 +36,10 @@ class _Panel:
 
 
 def draw(
-    dataset: PreparedDataset, episode: Episode, prediction: Prediction | None = None
+    dataset: PreparedDataset,
+    episode: Episode,
+    prediction: Prediction | None = None,
+    prompt: str = "mask",
 ) -> Image.Image:
     """The picture of one episode, panels from left to right.
 
@@ -43,13 +47,15 @@ def draw(
         dataset: holds the images.
         episode: what to draw.
         prediction: the mask of a model; its panel's label holds the IoU on the mask's grid.
+        prompt: what models get of the supports' masks, as protocols have it.
     """
     kind = episode.class_index
     panels = []
+    given = "" if prompt == "mask" else f", {prompt}"
     for number, support in enumerate(episode.supports, start=1):
-        mask = dataset.mask(support, kind)
+        mask = support_mask(dataset, support, kind, prompt)
         image = overlay(dataset.image(support), mask, SUPPORT)
-        panels.append(_Panel(f"support {number}: {support}", image))
+        panels.append(_Panel(f"support {number}{given}: {support}", image))
     query, truth = dataset.image(episode.query), dataset.mask(episode.query, kind)
     panels.append(_Panel(f"query: {episode.query}", _scaled(query)))
     panels.append(_Panel(f"ground truth: {dataset.classes[kind]}", overlay(query, truth, TRUTH)))
@@ -58,6 +64,17 @@ def draw(
         image = overlay(query, prediction.mask.astype(np.uint8), PREDICTION)
         panels.append(_Panel(f"{prediction.name}: IoU {100 * iou:.1f}", image))
     return _row(panels)
+
+
+def support_mask(
+    dataset: PreparedDataset, image_id: str, class_index: int, prompt: str
+) -> NDArray[np.uint8]:
+    """What models get of a support, H×W: its mask, or the prompt drawn from it, 1 foreground.
+
+    Pixels to ignore are 255 in a mask, to be greyed, and no part of a prompt.
+    """
+    mask = dataset.mask(image_id, class_index)
+    return mask if prompt == "mask" else prompted(mask == 1, prompt).astype(np.uint8)
 
 
 def intersection_over_union(mask: NDArray[np.bool_], truth: NDArray[np.uint8]) -> float:

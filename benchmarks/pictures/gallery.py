@@ -19,6 +19,7 @@ from benchmarks.pictures.episode import (
     intersection_over_union,
     overlay,
     panel_size,
+    support_mask,
 )
 from benchmarks.pictures.panel import Gallery, Panel, Shown
 from benchmarks.protocols.catalog import get_protocol
@@ -64,11 +65,12 @@ def _draw(
     each = -(-EPISODES // len(runs[0][1].setup.dataset.tested))
     for fold, own in sorted(folds.items()):
         setup = own[0][1].setup
-        recipe = get_protocol(setup.protocol.name).recipe
+        protocol = get_protocol(setup.protocol.name)
         count = min(record.setup.episodes.count for _, record in own)
-        episodes = dataset.episodes(recipe, fold, setup.shots)[:count]
+        episodes = dataset.episodes(protocol.recipe, fold, setup.shots)[:count]
         for episode in first_of_classes(episodes)[:each]:
-            yield _episode(dataset, results_root, fold, episode, [key for key, _ in own])
+            keys = [key for key, _ in own]
+            yield _episode(dataset, results_root, fold, episode, keys, protocol.prompt)
 
 
 def first_of_classes(episodes: Iterable[Episode]) -> list[Episode]:
@@ -85,19 +87,21 @@ def _episode(
     fold: int,
     episode: Episode,
     keys: Iterable[RunKey],
+    prompt: str,
 ) -> Shown:
     kind = episode.class_index
     panels = []
     for number, support in enumerate(episode.supports[:_SUPPORTS], start=1):
-        image = overlay(dataset.image(support), dataset.mask(support, kind), SUPPORT)
+        mask = support_mask(dataset, support, kind, prompt)
+        image = overlay(dataset.image(support), mask, SUPPORT)
         panels.append(Panel(f"support {number}", _jpeg(image)))
     query, truth = dataset.image(episode.query), dataset.mask(episode.query, kind)
     panels.append(Panel("query", _jpeg(query)))
     panels.append(Panel("truth", _jpeg(overlay(query, truth, TRUTH))))
     for key in keys:
-        mask = kept_mask(results_root, key, episode.index)
-        iou = 100 * intersection_over_union(mask, truth)
-        image = overlay(query, mask.astype("uint8"), PREDICTION)
+        found = kept_mask(results_root, key, episode.index)
+        iou = 100 * intersection_over_union(found, truth)
+        image = overlay(query, found.astype("uint8"), PREDICTION)
         panels.append(Panel(f"{key.model} {iou:.0f}", _jpeg(image), key.model))
     title = f"{dataset.classes[kind]} (fold {fold}, episode {episode.index})"
     return Shown(title, tuple(panels))

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from benchmarks.cli import main
 from benchmarks.engines.runner import run_matrix
 from benchmarks.evaluation.again import same_episodes
 from benchmarks.evaluation.episode_mask import kept_mask
+from benchmarks.evaluation.prompts import prompted
 from benchmarks.pictures.episode import (
     Prediction,
     draw,
@@ -111,6 +114,56 @@ def test_a_picture_has_a_panel_for_every_part(dataset: PreparedDataset, tmp_path
     panel = np.asarray(judged)[:, plain.width :]
     assert (panel == (0, 120, 255)).all(axis=2).any()
     assert not (np.asarray(plain) == (0, 120, 255)).all(axis=2).any()
+
+
+def test_supports_are_drawn_with_the_prompt_that_models_get(dataset: PreparedDataset) -> None:
+    episode = dataset.episodes("fixed-v1", 0, 1)[0]
+    image = dataset.image(episode.supports[0])
+    mask = dataset.mask(episode.supports[0], episode.class_index)
+    for prompt, given in (("mask", mask), ("point", prompted(mask == 1, "point"))):
+        support = overlay(image, given.astype(np.uint8), ORANGE)
+        panel = draw(dataset, episode, prompt=prompt).crop((8, 30, 8 + support.width, 270))
+        assert panel.tobytes() == support.tobytes()
+
+
+def test_every_verb_draws_the_prompts_of_its_protocol(
+    root: Path, dataset: PreparedDataset, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    where = {"name": "tiny", "shots": [1], "folds": [0], "protocol": "fixed-v1+point"}
+    models = [{"name": "colour", "model": "tests.tiny:ColourModel"}, {"name": "random"}]
+    changes = {"limit": 8, "datasets": [where], "models": models, "save_predictions": "rle"}
+    run_matrix(tiny_config(root, results_root=store, **changes), listener=Quiet())
+    (key,) = (key for key in find_runs(store) if key.model == "colour")
+    episodes = dataset.episodes("fixed-v1", 0, 1)
+
+    def bench(*words: str) -> None:
+        places = ("--data-root", str(root / "data"), "--results-root", str(store))
+        done = CliRunner().invoke(main, [*words, *places])
+        assert done.exit_code == 0, done.output
+
+    bench("show", "tiny", "0", "--run", "colour/fold0_1shot", "--out", f"{tmp_path}/0.png")
+    bench("show", "tiny", "0", "-p", "fixed-v1+point", "--out", f"{tmp_path}/bare.png")
+    bench("report", "colour", "--out", f"{tmp_path}/report")
+    bench("compare", "colour", "random", "--pictures", f"{tmp_path}/compared")
+    bare = draw(dataset, episodes[0], prompt="point")
+    assert Image.open(tmp_path / "bare.png").tobytes() == bare.tobytes()
+    reported = list(tmp_path.glob("report/*/fold0_*.png"))
+    compared = list(tmp_path.glob("compared/*_colour.png"))
+    assert reported and compared
+    for path in (tmp_path / "0.png", *reported, *compared):
+        number = int(path.stem.removesuffix("_colour").split("_")[-1])
+        prediction = Prediction("colour", kept_mask(store, key, number))
+        picture = draw(dataset, episodes[number], prediction, "point")
+        assert Image.open(path).tobytes() == picture.tobytes()
+
+    ((shown, *_),) = draw_gallery(root / "data", store).values()
+    episode, expected = episodes[0], io.BytesIO()
+    given = prompted(dataset.mask(episode.supports[0], episode.class_index) == 1, "point")
+    support = overlay(dataset.image(episode.supports[0]), given.astype(np.uint8), ORANGE)
+    small = support.resize(panel_size(support, 128))
+    small.save(expected, format="JPEG", quality=75, optimize=True)
+    assert shown.panels[0].jpeg == expected.getvalue()
 
 
 def test_an_empty_prediction_has_no_tint(dataset: PreparedDataset) -> None:
