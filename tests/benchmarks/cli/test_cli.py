@@ -193,6 +193,20 @@ def test_show_finds_the_best_and_the_worst_support_of_a_query() -> None:
     assert "--best and --worst need --run" in bench("show", "tiny", "3", "--best", code=2).stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--run colour --fold 0", "--run says which list: leave --fold out"),
+        ("--run colour -p hsnet -k 5", "--run says which list: leave --protocol and --shots out"),
+        ("--device cpu", "--device needs --model"),
+        ("-o gain=2 --device cpu", "--option and --device need --model"),
+        ("--run colour -o gain=2", "--option needs --model"),
+    ],
+)
+def test_show_refuses_what_it_would_not_read(given: str, said: str) -> None:
+    assert said in bench("show", "tiny", "3", *given.split(), code=2).stderr
+
+
 def test_show_draws_no_mask_over_other_data(tmp_path: Path) -> None:
     run("--limit", "5", "--folds", "0", "--shots", "1", "--save-predictions", "-q")
     record = tmp_path / "results/tiny/fixed-v1-first5/ColourModel/fold0_1shot/run.json"
