@@ -13,7 +13,7 @@ from typing import Literal
 from filelock import Timeout
 
 from datasets_prep.errors import DatasetError
-from datasets_prep.export.rows import SHARD_BYTES, Shard, read_rows, shards
+from datasets_prep.export.rows import SHARD_BYTES, Shard, kinds, read_rows, shards
 from datasets_prep.export.shards import WRITERS, Row
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.runtime.disk import acquired, ensure_space, full_disk_named, hidden
@@ -49,8 +49,8 @@ def export(
         False if `out` held this very export already.
 
     Raises:
-        DatasetError: if `out` holds anything else, the dataset has no images or one that is not as
-            prepared, or the disk is too small.
+        DatasetError: if `out` holds anything else, the dataset has no images, one that is not as
+            prepared, or for WebDataset images of several kinds, or the disk is too small.
     """
     if not dataset.has_images:
         raise DatasetError(
@@ -64,6 +64,8 @@ def export(
         raise DatasetError(
             f"{out} is there already, and is not this export; remove it or name another folder"
         )
+    if format == "webdataset":
+        _check_one_kind(dataset)
     out.parent.mkdir(parents=True, exist_ok=True)
     building = hidden(out, "exporting")
     try:
@@ -83,6 +85,20 @@ def export(
         building.rename(out)
         Path(held.lock.lock_file).unlink(missing_ok=True)
     return True
+
+
+def _check_one_kind(dataset: PreparedDataset) -> None:
+    """`datasets` takes the columns of all shards from the first sample: other kinds read as None.
+
+    Raises:
+        DatasetError: if the images are of several kinds.
+    """
+    found = kinds(dataset)
+    if len(found) > 1:
+        named = " and ".join(f"{image} is .{kind}" for kind, image in found.items())
+        raise DatasetError(
+            f"WebDataset wants images of one kind, but {named}; use --format parquet"
+        )
 
 
 def _stamp(dataset: PreparedDataset, format: Format, shard_bytes: int) -> Mapping[str, object]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets_prep.errors import DatasetError
 from datasets_prep.export.rows import suffix
 from datasets_prep.prepared.records import columns
 
@@ -53,19 +52,9 @@ def write_webdataset(path: Path, rows: Iterable[Row], first: int) -> None:
 
     Keys are numbers from `first` on: an image id may hold dots and slashes, which mean something
     in a sample's name.
-
-    Raises:
-        DatasetError: if the images are of several kinds, which the format cannot hold.
     """
-    kinds: dict[str, str] = {}
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for number, row in enumerate(rows, first):
-            kinds.setdefault(suffix(row["image"]), row["image_id"])
-            if len(kinds) > 1:
-                named = " and ".join(f"{image} is .{kind}" for kind, image in kinds.items())
-                raise DatasetError(
-                    f"WebDataset wants images of one kind, but {named}; use --format parquet"
-                )
             for ending, content in _sample(row).items():
                 _add(archive, f"{number:09d}.{ending}", content)
 

@@ -1,6 +1,7 @@
 """An export is opened by `datasets` alone and gives what was prepared; it is whole or not there."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pycocotools import mask as coco
 
 from datasets_prep.errors import DatasetError
@@ -20,6 +22,8 @@ from datasets_prep.export.hub import push
 from datasets_prep.export.rows import shards, suffix
 from datasets_prep.prepared.dataset import PreparedDataset
 from datasets_prep.prepared.prepare import PrepareOptions, prepare
+from datasets_prep.prepared.records import encode_png
+from tests.datasets_prep import toy as toy_module
 from tests.datasets_prep.toy import CLASSES, Toy
 
 Pixels = NDArray[np.uint8]
@@ -249,14 +253,25 @@ def test_an_image_that_has_changed_is_not_exported(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_webdataset_refuses_images_of_two_kinds(tmp_path: Path) -> None:
-    row = {"height": 1, "width": 1, "split": "all", "label_map": b"\x89PNG"}
-    rows = [
-        {**row, "image_id": "a", "image": b"\xff\xd8"},
-        {**row, "image_id": "b", "image": b"BM"},
-    ]
-    with pytest.raises(DatasetError, match=r"a is \.jpg and b is \.bmp; use --format parquet"):
-        export_formats.write_webdataset(tmp_path / "x.tar", rows, 0)
+@pytest.mark.parametrize("files", [False, True])
+@pytest.mark.parametrize("shard_bytes", [1, export_rows.SHARD_BYTES])
+def test_webdataset_refuses_images_of_two_kinds_in_any_shards_and_leaves_nothing(
+    files: bool, shard_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bitmap_for_one(pixels: Pixels) -> bytes:
+        if not np.array_equal(pixels, toy_module.pixels(7, 0)):
+            return encode_png(pixels)
+        Image.fromarray(pixels).save(bitmap := io.BytesIO(), "bmp")
+        return bitmap.getvalue()
+
+    monkeypatch.setattr(toy_module, "encode_png", bitmap_for_one)
+    dataset = toy(tmp_path, files=files)
+    out = tmp_path / "new" / "out"
+    two = r"a_000 is \.png and b_007 is \.bmp; use --format parquet"
+    with pytest.raises(DatasetError, match=two):
+        export(dataset, out, "webdataset", shard_bytes=shard_bytes)
+    assert not out.parent.exists()
+    assert export(dataset, out, "parquet", shard_bytes=shard_bytes)
 
 
 # --- the hub ---
