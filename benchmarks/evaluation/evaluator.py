@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmarks.evaluation.cache import FeatureCache, Key
 from benchmarks.evaluation.calls import chunks, filled
 from benchmarks.evaluation.counting import Counted, Segmented, Wanted, counted
+from benchmarks.evaluation.extras import extras
 from benchmarks.evaluation.failure import out_of_memory, reason
 from benchmarks.evaluation.loader import Loader
 from benchmarks.evaluation.plan import Batch, units
@@ -229,16 +230,13 @@ class Evaluator:
         self._prompt = protocol.prompt
         supports = self._supports(list(batch.pairs()))
         images = self._images(list(batch.images()), self._parts)
-        wants = trait(self.model, "wants")
-        extras: dict[str, Any] = {}
-        if "seeds" in wants:
-            extras["seeds"] = [episode_seed(seed, e.index) for e in batch.episodes]
-        if "truths" in wants:
-            own = [(e.query, e.class_index) for e in batch.episodes]
-            extras["truths"] = self._masks(own, "mask")
-        if "names" in wants:
-            classes = self.loader.dataset.classes
-            extras["names"] = [classes[e.class_index] for e in batch.episodes]
+        told = extras(
+            self.model,
+            batch.episodes,
+            seed,
+            truths=lambda own: self._masks(own, "mask"),
+            name=lambda index: self.loader.dataset.classes[index],
+        )
         queries = [images[e.query] for e in batch.episodes]
         shots = [[supports[s, e.class_index] for s in e.supports] for e in batch.episodes]
         together = 0
@@ -248,7 +246,7 @@ class Evaluator:
                 every = [shots[n : n + together] for n in range(0, len(shots), together)]
                 scores = self.model.segment_classes(queries[::together], every)
             else:
-                scores = self.model.segment(queries, shots, **extras)
+                scores = self.model.segment(queries, shots, **told)
         check_scores(scores, batch.episodes, together)
         if not (protocol.asks_presence and isinstance(self.model, PresenceSegmenter)):
             return Segmented(scores)
@@ -339,8 +337,3 @@ class Evaluator:
         with self._stage("load"), self._loading():
             masks = [self.loader.support_mask(*pair, self.model.geometry, prompt) for pair in pairs]
             return torch.stack(masks).to(self.device).float()
-
-
-def episode_seed(name: str, index: int) -> int:
-    """A seed in 0..2^32-1 that depends on the episode list's digest and the episode's number."""
-    return (int(name[:8], 16) + 2654435761 * (index + 1)) % 2**32

@@ -1,15 +1,17 @@
 """A plan through a segmenter with the feature cache, on generated images."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from benchmarks.evaluation.cache import FeatureCache, Tier
 from benchmarks.evaluation.calls import chunks
+from benchmarks.evaluation.extras import extras
 from benchmarks.evaluation.plan import Batch, Plan
 from benchmarks.speed.generated import GeneratedImages
+from datasets_prep.episodes.episode import Episode
 from models.segmenter import Features, Segmenter
 
 Item = TypeVar("Item", bound=Hashable)
@@ -22,6 +24,7 @@ class CachedPath:
         model: the segmenter.
         pictures: where pixels and masks come from.
         plan: all batches, in the order in which `segment` gets them.
+        seed: digest of the episode list.
         device: where the model is.
         encode_batch: images in an encode call, at most.
         budget: bytes of the cache.
@@ -32,12 +35,14 @@ class CachedPath:
         model: Segmenter,
         pictures: GeneratedImages,
         plan: Plan,
+        seed: str,
         device: torch.device,
         encode_batch: int,
         budget: int,
     ) -> None:
         self.model = model
         self.pictures = pictures
+        self.seed = seed
         self.encode_batch = encode_batch
         self.cache = FeatureCache([Tier(device, budget)])
         self.cache.schedule(_keys(batch) for batch in plan.batches)
@@ -50,9 +55,14 @@ class CachedPath:
         scores = self.model.segment(
             [images[e.query] for e in batch.episodes],
             [[supports[s, e.class_index] for s in e.supports] for e in batch.episodes],
+            **self.extras(batch.episodes),
         )
         self.cache.advance(batch.index, _keys(batch))
         return self.model.binarize(scores)
+
+    def extras(self, episodes: Sequence[Episode]) -> dict[str, Any]:
+        """What the model wants to be told of episodes with queries of one grid; either path's."""
+        return extras(self.model, episodes, self.seed, self.pictures.masks, "class {}".format)
 
     def _images(self, names: Iterable[str]) -> dict[str, Features]:
         def encode(part: Sequence[str]) -> list[Features]:

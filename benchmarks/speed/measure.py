@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from benchmarks.speed.clock import Clock
 from benchmarks.speed.generated import SIZES, GeneratedImages
 from benchmarks.speed.memory import PeakMemory
 from benchmarks.speed.naive import NaivePath
-from datasets_prep.episodes.episode import Episode
+from datasets_prep.episodes.episode import Episode, digest
 from models.geometry import Size
 from models.segmenter import Segmenter, trait
 
@@ -116,11 +117,12 @@ def measure(
     size = batch_size or trait(model, "batch_size")
     plan = make_plan(episodes[:sample], pictures.grid, size)
     whole = make_plan(episodes, pictures.grid, size)
-    cached = CachedPath(model, pictures, plan, where, encode_batch, cache_bytes)
+    seed = digest(episodes)
+    cached = CachedPath(model, pictures, plan, seed, where, encode_batch, cache_bytes)
     clock, memory, seen = Clock(where), PeakMemory(where), _Seen()
     with torch.inference_mode():
         if plan.episodes == whole.episodes:
-            _warm_up(model, naive, pictures, plan, where)
+            _warm_up(model, naive, pictures, plan, seed, where)
         for batch in plan.batches:
             _take_turns(batch, cached, naive, clock, memory, seen)
             advanced(len(batch.episodes))
@@ -192,25 +194,34 @@ def _take_turns(
     memory.end()
     for mask, episode in zip(masks, batch.episodes, strict=True):
         begin = clock.now()
-        expected = model.binarize(afresh(naive, pictures, episode))[0]
+        told = cached.extras([episode])
+        expected = model.binarize(afresh(naive, pictures, episode, told))[0]
         seen.naive.append(clock.now() - begin)
         seen.pixels += mask.numel()
         seen.different += int((mask != expected).sum())
 
 
 def _warm_up(
-    model: Segmenter, naive: NaivePath, pictures: GeneratedImages, plan: Plan, device: torch.device
+    model: Segmenter,
+    naive: NaivePath,
+    pictures: GeneratedImages,
+    plan: Plan,
+    seed: str,
+    device: torch.device,
 ) -> None:
     """Run the first batch both ways, so that what happens once only is not timed."""
     first = plan.batches[0]
-    CachedPath(model, pictures, Plan((first,)), device, 1, CACHE_BYTES).segment(first)
-    afresh(naive, pictures, first.episodes[0])
+    cached = CachedPath(model, pictures, Plan((first,)), seed, device, 1, CACHE_BYTES)
+    cached.segment(first)
+    afresh(naive, pictures, first.episodes[0], cached.extras(first.episodes[:1]))
 
 
-def afresh(naive: NaivePath, pictures: GeneratedImages, episode: Episode) -> Tensor:
-    """Scores of one episode on the naive path: 1×H×W."""
+def afresh(
+    naive: NaivePath, pictures: GeneratedImages, episode: Episode, extras: Mapping[str, Any]
+) -> Tensor:
+    """Scores of one episode on the naive path, told what its model wants: 1×H×W."""
     supports = [
         (pictures.images([name]), pictures.masks([(name, episode.class_index)]))
         for name in episode.supports
     ]
-    return naive(supports, pictures.images([episode.query]))
+    return naive(supports, pictures.images([episode.query]), **extras)

@@ -60,7 +60,7 @@ def healthy() -> Iterator[None]:
 
 def break_on(root: Path, episodes: Sequence[int]) -> None:
     """Let the model fail on these episodes of the list."""
-    from benchmarks.evaluation.evaluator import episode_seed
+    from benchmarks.evaluation.extras import episode_seed
     from datasets_prep.episodes.episode import digest
     from datasets_prep.prepared.dataset import PreparedDataset
 

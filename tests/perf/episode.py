@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import torch
 
-from benchmarks.evaluation.evaluator import episode_seed
+from benchmarks.evaluation.extras import episode_seed
 from benchmarks.evaluation.loader import Loader
 from benchmarks.evaluation.plan import make_plan
 from datasets_prep.episodes.episode import Episode

@@ -19,7 +19,7 @@ from benchmarks.engines.run import Outcome
 from benchmarks.engines.runner import LeftOut, run_matrix
 from benchmarks.engines.worker_process import Place
 from benchmarks.errors import BenchError
-from benchmarks.evaluation.evaluator import episode_seed
+from benchmarks.evaluation.extras import episode_seed
 from tests.benchmarks.evaluation.test_evaluator import Quiet, areas_of
 from tests.tiny import tiny_config, tiny_dataset
 

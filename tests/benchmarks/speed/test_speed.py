@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from benchmarks.errors import BenchError
+from benchmarks.evaluation.extras import episode_seed
 from benchmarks.evaluation.plan import make_plan
 from benchmarks.speed import measure, naive_path
 from benchmarks.speed.cached import CachedPath
 from benchmarks.speed.clock import Clock
 from benchmarks.speed.generated import GeneratedImages
-from datasets_prep.episodes.episode import Episode
+from datasets_prep.episodes.episode import Episode, digest
 from models.catalog import load_model
 from models.geometry import Native, Squash
 from models.methods.diffews import DiffewS
@@ -98,6 +100,46 @@ def test_any_segmenter_can_be_measured_whatever_its_grids() -> None:
     assert all(isinstance(key, str) for key in asdict(report))
 
 
+class Asking(Brighter):
+    """Keeps what each call of `segment` is told beside features."""
+
+    geometry = Squash(16)
+
+    def __init__(self, want: str) -> None:
+        self.wants = frozenset({want})
+        self.told: list[list[Any]] = []
+
+    def segment(
+        self, queries: Sequence[Features], supports: Sequence[Sequence[Features]], **told: Any
+    ) -> Tensor:
+        (want,) = self.wants
+        assert told.keys() == {want}
+        self.told.append([v.flatten().tolist() if want == "truths" else v for v in told[want]])
+        return super().segment(queries, supports)
+
+
+@pytest.mark.parametrize("want", ["seeds", "truths", "names"])
+def test_both_ways_are_told_what_a_model_wants_of_each_episode(want: str) -> None:
+    model = Asking(want)
+    measure(model, EPISODES, naive_path(model), batch_size=5)
+    cached, *naive = model.told[2:]  # after a batch and an episode to warm up
+    assert cached == [told for (told,) in naive]
+    planned = sorted(EPISODES, key=lambda e: (e.class_index, e.query))
+    pictures = GeneratedImages(model.geometry, torch.device("cpu"))
+    masks = pictures.masks([(e.query, e.class_index) for e in planned])
+    assert cached == {
+        "seeds": [episode_seed(digest(EPISODES), e.index) for e in planned],
+        "truths": [mask.flatten().tolist() for mask in masks],
+        "names": [f"class {e.class_index}" for e in planned],
+    }[want]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["random", "oracle-box"])
+def test_floors_and_oracles_that_are_told_of_episodes_can_be_measured(name: str) -> None:
+    model = load_model(name)
+    assert measure(model, EPISODES, naive_path(model), batch_size=2).different_pixels == 0
+
+
 def test_a_cache_too_small_changes_no_mask_but_encodes_again(diffews: DiffewS) -> None:
     report = measure(diffews, EPISODES, naive_path(diffews), batch_size=1, cache_bytes=36_000)
     assert report.encodes["sample"]["support"] > PAIRS
@@ -110,7 +152,7 @@ def masks(model: DiffewS, batch_size: int, budget: int) -> Tensor:
     device = torch.device("cpu")
     pictures = GeneratedImages(model.geometry, device)
     plan = make_plan(EPISODES, pictures.grid, batch_size)
-    path = CachedPath(model, pictures, plan, device, encode_batch=1, budget=budget)
+    path = CachedPath(model, pictures, plan, "0" * 8, device, encode_batch=1, budget=budget)
     found = {}
     for batch in plan.batches:
         for episode, mask in zip(batch.episodes, path.segment(batch), strict=True):
