@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from benchmarks.cli.options.layout import Verb
 from benchmarks.cli.options.params import (
@@ -21,6 +22,7 @@ from benchmarks.cli.options.params import (
 
 if TYPE_CHECKING:
     from benchmarks.speed import SpeedReport
+    from datasets_prep.episodes.episode import Episode
 
 
 @click.command(
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 )
 @argument("model", "A model of the suite, module:Class, or a file.", metavar="MODEL")
 @option("--size", metavar="NAME", help="Random weights of this size (diffews: tiny or sd21).")
-@number("--shots", "-k", metavar="K", default=1, help="Supports.")
+@number("--shots", "-k", metavar="K", default=1, help="Supports, where no list is given.")
 @option(
     "--episodes",
     type=PATH,
@@ -72,15 +74,14 @@ def speed(
     from benchmarks.cli.options.segmenters import chosen_model, loaded
     from benchmarks.config.file import root
     from benchmarks.speed import measure, naive_path
-    from benchmarks.speed.episodes import keep, usual_list
-    from datasets_prep.episodes.episode import read_episodes
+    from benchmarks.speed.episodes import keep
 
+    drawn = _drawn(episodes, shots)
     sized = [f"random={size}"] if size is not None else []
     if size == "tiny" and model == "diffews":
         sized.append("resolution=64")
     wanted = chosen_model(model, [*sized, *options], custom_code)
     segmenter, where = loaded(wanted, device)
-    drawn = read_episodes(episodes) if episodes is not None else usual_list(shots)
     total, done = len(drawn[:sample]), 0
     with progress(quiet=quiet or as_json) as shown:
 
@@ -105,6 +106,26 @@ def speed(
         click.echo(path.read_text(encoding="utf-8"), nl=False)
         return
     _print(report, path)
+
+
+def _drawn(path: Path | None, shots: int) -> "list[Episode]":
+    """The list in a file, with as many supports as --shots says if it does; or the usual list."""
+    from benchmarks.errors import BenchError
+    from benchmarks.speed.episodes import usual_list
+    from datasets_prep.episodes.episode import read_episodes
+
+    if path is None:
+        return usual_list(shots)
+    drawn = read_episodes(path)
+    if not drawn:
+        raise BenchError(f"{path} holds no episodes; write a list with: bench episodes export")
+    said = click.get_current_context().get_parameter_source("shots") is ParameterSource.COMMANDLINE
+    if said and len(drawn[0].supports) != shots:
+        raise click.UsageError(
+            f"{path} is a {len(drawn[0].supports)}-shot list: leave --shots out, or name a list "
+            f"of bench episodes export --shots {shots}"
+        )
+    return drawn
 
 
 def _print(report: "SpeedReport", path: Path) -> None:
