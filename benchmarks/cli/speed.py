@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from benchmarks.speed import SpeedReport
     from datasets_prep.episodes.episode import Episode
 
+_DTYPE = "fp32"
+
 
 @click.command(
     cls=Verb,
@@ -68,20 +70,34 @@ def speed(
 
     The cached path encodes each image and each (image, mask) once, the naive path encodes all of
     them for every episode, as published code does. Both run in turns in one process; `ratio` is
-    naive over cached time. The result is kept in the results store.
+    naive over cached time. The result is kept in the results store, where it replaces none of
+    another list, or with other options, hardware or versions.
     """
     from benchmarks.cli.console import progress
     from benchmarks.cli.options.segmenters import chosen_model, loaded
     from benchmarks.config.file import root
     from benchmarks.speed import measure, naive_path
-    from benchmarks.speed.episodes import keep
+    from benchmarks.speed.kept import keep, place, setting
 
     drawn = _drawn(episodes, shots)
     sized = [f"random={size}"] if size is not None else []
     if size == "tiny" and model == "diffews":
         sized.append("resolution=64")
     wanted = chosen_model(model, [*sized, *options], custom_code)
-    segmenter, where = loaded(wanted, device)
+    segmenter, where = loaded(wanted, device, _DTYPE)
+    name = wanted.name if size is None else f"{wanted.name}-{size}"
+    source = episodes.stem if episodes is not None else "pascal-like"
+    now = setting(
+        wanted,
+        segmenter,
+        drawn,
+        device=where,
+        dtype=_DTYPE,
+        sample=sample,
+        batch_size=batch_size,
+    )
+    store = root("results_root", results_root)
+    path = place(store, name, source, len(drawn[0].supports), now)
     total, done = len(drawn[:sample]), 0
     with progress(quiet=quiet or as_json) as shown:
 
@@ -99,9 +115,7 @@ def speed(
             batch_size=batch_size,
             advanced=advanced,
         )
-    name = wanted.name if size is None else f"{wanted.name}-{size}"
-    source = episodes.stem if episodes is not None else "pascal-like"
-    path = keep(report, name, source, root("results_root", results_root))
+    keep(path, report, name, source, now)
     if as_json:
         click.echo(path.read_text(encoding="utf-8"), nl=False)
         return

@@ -1,15 +1,9 @@
-"""The list to measure on, and the place of what was measured."""
+"""The list to measure on where a user has none."""
 
-import json
-from dataclasses import asdict
-from pathlib import Path
-
-from benchmarks.speed.measure import SpeedReport
 from datasets_prep.episodes import hsnet
 from datasets_prep.episodes.episode import Episode
 from datasets_prep.episodes.pool import EpisodePool
 from datasets_prep.prepared.folds import FoldSet, contiguous, split
-from datasets_prep.runtime.whole import write_whole
 
 # Test images per class of PASCAL-5i's fold 0; 345 images hold its 346 pairs.
 _FOLD0 = (80, 57, 86, 58, 65)
@@ -20,11 +14,3 @@ def usual_list(shots: int) -> list[Episode]:
     pairs = [(f"{index}-{n:02d}", index) for index, size in enumerate(_FOLD0) for n in range(size)]
     folds = FoldSet(split(contiguous(len(_FOLD0), 1), (), pairs))
     return hsnet.draw(EpisodePool("generated", folds, folds.fold(0)), shots)
-
-
-def keep(report: SpeedReport, model: str, source: str, results_root: Path) -> Path:
-    """Write a report to `speed/<model>/<list>_<shots>shot.json` in the results store."""
-    path = results_root / "speed" / model / f"{source}_{report.shots}shot.json"
-    body = {"model": model, "list": source, **asdict(report), "same_masks": report.same_masks}
-    write_whole(path, json.dumps(body, indent=1) + "\n")
-    return path
