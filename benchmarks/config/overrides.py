@@ -68,6 +68,8 @@ def apply(config: BenchConfig, overrides: Overrides) -> BenchConfig:
     body: dict[str, Any] = {k: v for k, v in overrides.fields.items() if v is not None}
     if overrides.cache_size is not None:
         body["cache"] = {"device": overrides.cache_size, "host": overrides.cache_size}
+    if body.get("engine") == "local":
+        body.setdefault("address", None)  # the file's belongs to the cluster that it names
     body["datasets"] = _datasets(config, overrides)
     models = _with_options(_models(config, overrides), overrides.options)
     body["models"] = _with_training(models, overrides.trained_on)

@@ -37,7 +37,7 @@ def array_job(job: Job, shards: int, arguments: Sequence[str]) -> str:
     A task that Slurm ends before it is through goes on where it was when it is queued again.
     """
     directives = [f"--array=1-{shards}", "--requeue", "--output=%x-%A_%a.log"]
-    command = ["bench", "run", *arguments, *_devices(job)]
+    command = ["bench", "run", *arguments, *array_options(job)]
     return _script(
         job,
         directives,
@@ -56,8 +56,7 @@ def ray_job(job: Job, nodes: int, arguments: Sequence[str]) -> str:
         "--requeue",
         "--output=%x-%j.log",
     ]
-    workers = nodes * job.gpus if job.gpus else nodes * job.cpus
-    command = ["bench", "run", *arguments, "--engine", "ray", "--workers", str(workers)]
+    command = ["bench", "run", *arguments, *ray_options(job, nodes)]
     resources = f"--num-cpus={job.cpus} --num-gpus={job.gpus} --block"
     others = [
         f'srun --nodes={nodes - 1} --ntasks={nodes - 1} --exclude="$head" '
@@ -90,10 +89,19 @@ def ray_job(job: Job, nodes: int, arguments: Sequence[str]) -> str:
     )
 
 
-def _devices(job: Job) -> list[str]:
-    if job.gpus > 1:
-        return ["--workers", str(job.gpus), "--device", "cuda"]
-    return ["--device", "cuda" if job.gpus else "cpu"]
+def array_options(job: Job) -> list[str]:
+    """What `bench run` is told in each task of an array, so that bench.yaml does not say it."""
+    return _options("local", max(1, job.gpus), job)
+
+
+def ray_options(job: Job, nodes: int) -> list[str]:
+    """Likewise in a job on so many nodes; its address is known when it runs."""
+    return _options("ray", nodes * (job.gpus or job.cpus), job)
+
+
+def _options(engine: str, workers: int, job: Job) -> list[str]:
+    device = "cuda" if job.gpus else "cpu"
+    return ["--engine", engine, "--workers", str(workers), "--device", device]
 
 
 def _script(job: Job, directives: Sequence[str], commands: Sequence[str]) -> str:

@@ -263,6 +263,14 @@ def test_a_group_of_datasets_opens_on_the_command_line_and_keeps_what_the_file_s
     ]
 
 
+def test_a_clusters_address_in_the_file_goes_with_ray_alone() -> None:
+    config = BenchConfig(engine="ray", address="auto")
+    assert apply(config, Overrides(fields={"engine": "ray"})).address == "auto"
+    assert apply(config, Overrides(fields={"engine": "local"})).address is None
+    with pytest.raises(BenchError, match="--address: only the ray engine has an address"):
+        apply(config, Overrides(fields={"engine": "local", "address": "auto"}))
+
+
 def test_entries_that_become_equal_run_once() -> None:
     twice = BenchConfig(
         datasets=(DatasetConfig(name="a", shots=(1,)), DatasetConfig(name="a", shots=(5,)))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from benchmarks.cli import main
 from benchmarks.engines.runner import run_matrix
@@ -63,7 +65,8 @@ def test_a_ray_job_gives_its_steps_the_processors_and_runs_when_the_head_is_up(
     stubs |= {"bench": f"{TOLD}touch ran\n"}
     done = execute(tmp_path, ray_job(Job(gpus=4, cpus=16), 2, ["--limit", "3"]), stubs)
     assert done.returncode == 0, done.stderr
-    assert "run --limit 3 --engine ray --workers 8 --address node1:20017" in done.stdout
+    own = "run --limit 3 --engine ray --workers 8 --device cuda --address node1:20017"
+    assert own in done.stdout
     assert (tmp_path / "steps").read_text().split() == ["16", "16"]
 
 
@@ -140,6 +143,32 @@ def test_batch_files_are_shell_whatever_the_options_are(tmp_path: Path) -> None:
     assert "'prompt=it'\"'\"'s $HOME; `ls`'" in array_job(job, 4, odd)
     assert "--engine ray --workers 6 " in ray_job(job, 3, odd)
     assert "--workers 2 --device cuda" in array_job(job, 4, odd)
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (1, "cuda"), (4, "cuda")])
+def test_a_job_uses_what_it_asks_for_whatever_bench_yaml_says(
+    gpus: int,
+    device: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = "engine: ray\naddress: auto\nworkers: 3\ndevice: cuda:1\n"
+    Path("bench.yaml").write_text(file + "datasets: [shapes]\nmodels: [prototype]\n")
+    for spread in ("--shards", "--ray"):
+        bench("submit", "--slurm", spread, "2", "--gpus", str(gpus), "--cpus", "8", "--out", "b")
+        (line,) = [line for line in Path("b").read_text().splitlines() if "bench run" in line]
+        capsys.readouterr()
+        bench(*shlex.split(line.removeprefix("exec "))[1:], "--show-config")
+        shown = yaml.safe_load(capsys.readouterr().out)
+        assert shown["device"] == device
+        if spread == "--shards":
+            assert (shown["engine"], shown["workers"]) == ("local", max(1, gpus))
+            assert "address" not in shown
+        else:
+            assert (shown["engine"], shown["workers"]) == ("ray", 2 * (gpus or 8))
+            assert shown["address"] == "$address"
 
 
 @pytest.mark.parametrize(
