@@ -221,12 +221,11 @@ def run(
     loaded is left out, and so is a run that was begun with other code or options, or that does not
     fit into memory: after the others the command says why and ends with exit code 2.
     """
-    from benchmarks.config.file import load_config, to_yaml
-    from benchmarks.config.overrides import apply, check_address
+    from benchmarks.config.file import to_yaml
+    from benchmarks.config.overrides import check_address
     from benchmarks.results.shards import Shard
 
-    overrides = _overrides(given)
-    matrix = apply(load_config(config), overrides)
+    matrix, overrides = matrix_of(config, given)
     if show_config:
         click.echo(to_yaml(matrix), nl=False)
         return
@@ -251,6 +250,23 @@ def run(
         raise left_out
     if unfinished:
         sys.exit(EPISODES_FAILED)
+
+
+def matrix_of(config: Path | None, given: dict[str, Any]) -> "tuple[BenchConfig, Overrides]":
+    """The matrix, and what the command line changes in the configuration; no data is read.
+
+    Args:
+        config: the file, as `--config` names it.
+        given: the options of `run` that say what is measured and how, by their names.
+
+    Raises:
+        BenchError: for mistakes in the file, unknown names, and values that do not fit.
+    """
+    from benchmarks.config.file import load_config
+    from benchmarks.config.overrides import apply
+
+    overrides = _overrides(given)
+    return apply(load_config(config), overrides), overrides
 
 
 def _overrides(given: dict[str, Any]) -> "Overrides":

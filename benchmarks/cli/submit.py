@@ -7,11 +7,13 @@ import click
 
 from benchmarks.cli.options.layout import Argument, Verb
 from benchmarks.cli.options.params import PATH, number, option, quiet
-from benchmarks.cli.run import run
+from benchmarks.cli.run import matrix_of, run
 from datasets_prep.runtime.whole import write_whole
 
 _ASK, _SPREAD = "What to ask for", "How to spread it"
 _OURS = ("--shard", "--engine", "--address", "--workers", "--device")
+_IDLE = ("--dry-run", "--show-config", "--help", "-h")
+_BESIDE = ("resume", "shard", "show_config", "dry_run", "as_json", "quiet")  # no part of a matrix
 
 
 @click.command(
@@ -86,15 +88,16 @@ def submit(
     The file runs `bench run` with the options after `--`, in the folder where it is submitted.
     Code, datasets, weights and the results store must be reachable there.
     """
-    from benchmarks.engines.slurm import Job, array_job, ray_job
+    from benchmarks.engines.slurm import Job, array_job, array_options, ray_job, ray_options
 
     if (shards is None) == (nodes is None):
         raise click.UsageError("say --shards N for an array job, or --ray NODES for one Ray job")
-    _check(arguments)
     job = Job(job_name, gpus, cpus, time, mem, directives, setup)
     if nodes is not None:
+        _check(arguments, ray_options(job, nodes))
         text, then = ray_job(job, nodes, arguments), ""
     else:
+        _check(arguments, array_options(job))
         text = array_job(job, shards or 1, arguments)
         then = "; when all tasks are through: bench merge"
     if str(out) == "-":
@@ -105,14 +108,29 @@ def submit(
         click.echo(f"wrote {out}; submit it with: sbatch {out}{then}")
 
 
-def _check(arguments: Sequence[str]) -> None:
-    """Find mistakes here, before a job has waited in a queue to find them."""
+def _check(arguments: Sequence[str], ours: Sequence[str]) -> None:
+    """Find mistakes here, before a job has waited in a queue to find them.
+
+    Args:
+        arguments: the user's options of `bench run`.
+        ours: what the job says beside them.
+
+    Raises:
+        BenchError: for mistakes in the configuration, unknown names, and values that do not fit.
+        UsageError: for options that are unknown, or not for a job.
+    """
     for name in _OURS:
         if any(given == name or given.startswith(f"{name}=") for given in arguments):
             raise click.UsageError(f"{name} is for bench submit to choose")
-    wanted = run.make_context("run", list(arguments))
+    for name in _IDLE:
+        if name in arguments:
+            raise click.UsageError(f"with {name} a job measures nothing; say it to bench run here")
+    # Ours first: an option that lacks its value would take one of them for it.
+    wanted = run.make_context("run", [*ours, *arguments])
     if not wanted.params["resume"]:
         raise click.UsageError(
             "with --fresh a job that Slurm queues again would begin anew each time; remove the old "
             "results, or give another --results-root"
         )
+    given = {key: value for key, value in wanted.params.items() if key not in _BESIDE}
+    matrix_of(given.pop("config"), given)

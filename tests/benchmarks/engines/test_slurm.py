@@ -178,6 +178,15 @@ def test_a_job_uses_what_it_asks_for_whatever_bench_yaml_says(
         (["--slurm", "--shards", "2", "--ray", "2"], "say --shards N"),
         (["--slurm", "--shards", "2", "--", "--shard", "1/2"], "--shard is for bench submit"),
         (["--slurm", "--shards", "2", "--", "--modles", "all"], "No such option"),
+        (["--slurm", "--shards", "2", "--", "--name"], "Option '--name' requires an argument"),
+        (["--slurm", "--shards", "2", "--", "--models", "nosuch"], "unknown model 'nosuch'"),
+        (["--slurm", "--ray", "2", "--", "-d", "nods", "-p", "nop"], "unknown protocol 'nop'"),
+        (["--slurm", "--ray", "2", "--", "--batch-size", "many"], "--batch-size: "),
+        (["--slurm", "--shards", "2", "--", "-c", "no.yaml"], "cannot read no.yaml"),
+        (["--slurm", "--shards", "2", "--", "--dry-run"], "with --dry-run a job measures nothing"),
+        (["--slurm", "--shards", "2", "--", "--show-config"], "with --show-config a job measures"),
+        (["--slurm", "--shards", "2", "--", "--help"], "with --help a job measures nothing"),
+        (["--slurm", "--shards", "2", "--", "-h"], "with -h a job measures nothing"),
     ],
 )
 def test_mistakes_are_found_before_the_queue(
@@ -186,4 +195,17 @@ def test_mistakes_are_found_before_the_queue(
     with pytest.raises(SystemExit) as ended:
         main(["submit", "--out", "-", *arguments])
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert said in err
+
+
+def test_what_bench_yaml_says_is_checked_before_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bench.yaml").write_text("models: [nosuch]\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["submit", "--slurm", "--shards", "2"])
+    assert ended.value.code == 2 and not Path("bench.sbatch").exists()
+    assert "bench.yaml, line 1: models[0].name: unknown model" in capsys.readouterr().err
