@@ -39,9 +39,13 @@ def merge(results_root: Path, others: Sequence[Path] = ()) -> list[Merged]:
         others: further stores with shards.
 
     Raises:
-        BenchError: naming shards that are missing, not finished, there twice, or measured with
-            another setup or other code, and results that are in their way.
+        BenchError: naming stores of `others` that are not there, shards that are missing, not
+            finished, there twice, or measured with another setup or other code, and results that
+            are in their way.
     """
+    absent = ", ".join(str(path) for path in others if not path.is_dir())
+    if absent:
+        raise BenchError(f"there is no folder {absent}; name the results stores that hold shards")
     found: dict[RunKey, list[tuple[Shard, Path]]] = {}
     for root in dict.fromkeys(path.resolve() for path in (results_root, *others)):
         for key, shard, folder in find_shards(root):

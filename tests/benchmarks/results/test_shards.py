@@ -133,6 +133,12 @@ def test_missing_shards_are_named_and_nothing_is_written(root: Path, tmp_path: P
         merge(tmp_path / "empty")
 
 
+def test_a_named_store_that_is_not_there_is_refused(root: Path, tmp_path: Path) -> None:
+    measure(root, tmp_path / "a", "1/2")
+    with pytest.raises(BenchError, match=r"there is no folder .*node2/results, .*node3; name"):
+        merge(tmp_path / "a", [tmp_path / "node2/results", tmp_path / "node3"])
+
+
 def test_shards_of_two_cuts_are_refused(root: Path, tmp_path: Path) -> None:
     measure(root, tmp_path, "1/2", "2/3")
     with pytest.raises(BenchError, match="was cut into 2 and into 3 shards; remove"):
