@@ -173,12 +173,27 @@ def _parse(path: Path) -> tuple[Any, Mapping[Place, int]]:
         raise BenchError(f"cannot read {path}: {reason}") from None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        body = load_yaml(text)
+        body, lines = load_yaml(text), _lines(path, node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BenchError(f"{path}, line {line}: this is not YAML: {error.problem}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise BenchError(f"{path}: this is not YAML: {error}") from None
+    except RecursionError:
+        raise BenchError(
+            f"{path}: this is nested too deep, or an alias stands for what it is part of; write "
+            f"out what is meant"
+        ) from None
+    return {} if body is None else body, lines
+
+
+def _lines(path: Path, node: Node | None) -> Mapping[Place, int]:
+    """The line of every key and list item.
+
+    Raises:
+        BenchError: if a key stands there twice, or there are too many.
+        RecursionError: if an alias stands for what it is part of.
+    """
     lines: dict[Place, int] = {}
     for place, line in _walk(node, ()):
         if place in lines:
@@ -189,7 +204,7 @@ def _parse(path: Path) -> tuple[Any, Mapping[Place, int]]:
         lines[place] = line
         if len(lines) > _MOST_PLACES:  # aliases let a few lines stand for any number
             raise BenchError(f"{path} holds more than {_MOST_PLACES:,} entries")
-    return {} if body is None else body, lines
+    return lines
 
 
 def _walk(node: Node | None, place: Place) -> Iterator[tuple[Place, int]]:

@@ -138,6 +138,17 @@ def test_python_objects_are_not_made_from_yaml() -> None:
     assert "not YAML" in complaint("device: !!python/object/apply:os.getcwd []\n")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["datasets: &x [*x]\n", "models: &x {name: *x}\n", "cache: &x [*x, *x]\n", 5000 * "["],
+    ids=["list", "mapping", "twice", "deep"],
+)
+def test_what_is_nested_without_end_is_refused(text: str) -> None:
+    said = complaint(text)
+    assert said.startswith("bench.yaml: this is nested too deep, or an alias")
+    assert "\n" not in said
+
+
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(BenchError, match=r"cannot read no\.yaml: No such file"):
         load_config(Path("no.yaml"))
