@@ -14,7 +14,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from benchmarks.config.schema import BenchConfig, CacheConfig, DatasetConfig, ModelConfig
+from benchmarks.config.schema import (
+    BenchConfig,
+    CacheConfig,
+    DatasetConfig,
+    ModelConfig,
+    at_home,
+)
 from benchmarks.errors import BenchError
 from benchmarks.protocols.catalog import known_protocols, unknown_protocol
 from datasets_prep.catalog import GROUPS as DATASET_GROUPS
@@ -40,13 +46,14 @@ def load_config(path: Path | None = None) -> BenchConfig:
     """The configuration in `path`, or in `bench.yaml` here if there is one, or the defaults.
 
     Raises:
-        BenchError: naming file, line and key of everything that is wrong.
+        BenchError: naming file, line and key of everything that is wrong, or a variable of the
+            environment that names a home folder which is not there.
     """
     if path is None:
         path = DEFAULT_FILE if DEFAULT_FILE.is_file() else None
     config = read_config(path) if path else BenchConfig()
     roots = {
-        name: Path(os.environ[variable])
+        name: _expanded(variable, Path(os.environ[variable]))
         for name, variable in ENVIRONMENT.items()
         if os.environ.get(variable)
     }
@@ -59,9 +66,19 @@ def root(name: str, given: Path | None) -> Path:
     Args:
         name: which root.
         given: what the command line says; the environment, `bench.yaml` and the default follow.
+
+    Raises:
+        BenchError: as `load_config`, or if `given` names a home folder that is not there.
     """
-    path: Path = given or getattr(load_config(), name)
+    path: Path = _expanded(name, given) if given else getattr(load_config(), name)
     return path
+
+
+def _expanded(said: str, path: Path) -> Path:
+    try:
+        return at_home(path)
+    except ValueError as error:
+        raise BenchError(f"{said}: {error}") from None
 
 
 def read_config(path: Path) -> BenchConfig:

@@ -34,6 +34,20 @@ def parse_bytes(value: Any) -> Any:
         raise ValueError(f"{value!r} is not a size such as 512MiB or 2GB") from None
 
 
+def at_home(path: Path) -> Path:
+    """A path whose `~` or `~user` at the beginning is that user's home folder.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"there is no home folder for {path.parts[0]}; write the whole path"
+        ) from None
+
+
 def _listed(value: Any) -> Any:
     """One name as a list of one; else unchanged."""
     return (value,) if isinstance(value, str) else value
@@ -49,6 +63,7 @@ def _kind(value: Any) -> Any:
     return "png" if value is True else value
 
 
+Root = Annotated[Path, AfterValidator(at_home)]
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
 
 
@@ -105,8 +120,8 @@ class ModelConfig(_Config):
 class BenchConfig(_Config):
     """Everything `bench run` needs."""
 
-    data_root: Path = Path("data")
-    results_root: Path = Path("results")
+    data_root: Root = Path("data")
+    results_root: Root = Path("results")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
     batch_size: PositiveInt | Literal["auto"] = "auto"

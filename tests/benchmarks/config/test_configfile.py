@@ -123,6 +123,10 @@ def test_an_empty_file_holds_the_defaults() -> None:
             "bench.yaml, line 3: models[0].trained_on: `all` takes none; name the models that",
         ),
         ("batch_size: many\n", "bench.yaml, line 1: batch_size: Input should be a valid integer"),
+        (
+            "device: cpu\ndata_root: ~no.such.user/data\n",
+            "bench.yaml, line 2: data_root: there is no home folder for ~no.such.user; write",
+        ),
     ],
 )
 def test_errors_name_file_line_and_key(text: str, said: str) -> None:
@@ -195,6 +199,32 @@ def test_places_come_from_flag_then_environment_then_file_then_default(
     assert root("data_root", None) == Path("from_env")
     assert root("data_root", Path("from_flag")) == Path("from_flag")
     assert load_config().results_root == Path("kept")
+
+
+def test_the_users_home_may_be_written_as_a_tilde(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write("data_root: ~/data\nresults_root: '~'\n")
+    assert load_config().data_root == root("data_root", None) == tmp_path / "data"
+    assert load_config().results_root == tmp_path
+    assert root("data_root", Path("~/flag")) == tmp_path / "flag"
+    flag = apply(BenchConfig(), Overrides(fields={"data_root": Path("~/flag")}))
+    assert flag.data_root == tmp_path / "flag"
+    monkeypatch.setenv("BENCH_RESULTS", "~/kept")
+    assert load_config().results_root == root("results_root", None) == tmp_path / "kept"
+
+
+def test_a_home_that_is_nobodys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "there is no home folder for ~no.such.user; write the whole path"
+    path = Path("~no.such.user/data")
+    with pytest.raises(BenchError, match=f"^data_root: {said}"):
+        root("data_root", path)
+    with pytest.raises(BenchError, match=f"^--data-root: {said}"):
+        apply(BenchConfig(), Overrides(fields={"data_root": path}))
+    monkeypatch.setenv("BENCH_DATA", str(path))
+    with pytest.raises(BenchError, match=f"^BENCH_DATA: {said}"):
+        load_config()
 
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
