@@ -12,8 +12,8 @@ from benchmarks.cli.options.params import (
     argument,
     as_folds,
     as_json,
+    as_shots,
     data_root,
-    drawn_shots,
     number,
     option,
     print_json,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _NONE = "–"
 _WHICH = "Which lists"
+_SHOTS = (1, 5)  # of a protocol that has lists with any number
 _dataset = together(
     argument("dataset", "A prepared dataset; with --lists: pascal, coco or fss1000."),
     protocol(_WHICH, "Protocol whose lists these are."),
@@ -56,7 +57,13 @@ _selection = together(
         group=_WHICH,
         help="Only these folds.  [default: all]",
     ),
-    drawn_shots(_WHICH, "Supports an episode."),
+    option(
+        "--shots",
+        type=as_shots,
+        metavar="K,...",
+        group=_WHICH,
+        help="Supports an episode.  [default: 1,5, or what the protocol has]",
+    ),
     _places,
 )
 
@@ -302,14 +309,18 @@ def _lists(
     dataset: str,
     protocol: str,
     folds: Sequence[int] | None,
-    shots: Sequence[int],
+    shots: Sequence[int] | None,
     lists: Path | None,
     data_root: Path | None,
 ) -> Iterator["EpisodeList"]:
     from benchmarks import load_dataset
     from benchmarks.protocols.lists import drawn_lists, prepared_lists
+    from datasets_prep.episodes.recipes import SHOTS, check_shots
 
     recipe = get_protocol(protocol).recipe
+    shots = shots or SHOTS.get(recipe, _SHOTS)
+    for count in shots:
+        check_shots(recipe, count)
     if lists is not None:
         return drawn_lists(dataset, lists, recipe, shots, folds)
     return prepared_lists(load_dataset(dataset, data_root), recipe, shots, folds)

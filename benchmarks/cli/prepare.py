@@ -11,8 +11,8 @@ import click
 from benchmarks.cli.options.layout import Argument, Option, Verb, VerbGroup
 from benchmarks.cli.options.params import (
     PATH,
+    as_shots,
     data_root,
-    drawn_shots,
     number,
     option,
     quiet,
@@ -35,7 +35,15 @@ _COMMON = together(
         group="Places",
         help="Folder with archives, or what they unpack to, that you already have.",
     ),
-    drawn_shots("Preparation", "Shots for which episode lists are drawn."),
+    option(
+        "--shots",
+        type=as_shots,
+        metavar="K,...",
+        default="1,5",
+        show_default=True,
+        group="Preparation",
+        help="Shots for which episode lists are drawn.",
+    ),
     number(
         "--jobs",
         "-j",

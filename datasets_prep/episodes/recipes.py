@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Mapping
 
 from datasets_prep.episodes.pool import Recipe
+from datasets_prep.errors import DatasetError
 
 # The name of a list's folder under `episodes/` -> "module:function".
 RECIPES: Mapping[str, str] = {
@@ -32,6 +33,17 @@ USUAL: tuple[str, ...] = ("fixed-v1", "hsnet", "pfenet", "bam")
 def has_shots(recipe: str, shots: int) -> bool:
     """Whether a recipe draws lists with so many shots."""
     return shots in SHOTS.get(recipe, (shots,))
+
+
+def check_shots(recipe: str, shots: int) -> None:
+    """Refuse a number of shots that a recipe has no lists with.
+
+    Raises:
+        DatasetError: naming those that it has.
+    """
+    if not has_shots(recipe, shots):
+        usable = ",".join(map(str, SHOTS[recipe]))
+        raise DatasetError(f"there is no {shots}-shot {recipe}; use --shots {usable}")
 
 
 def recipes() -> Mapping[str, Recipe]:

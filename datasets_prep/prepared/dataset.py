@@ -18,7 +18,7 @@ from datasets_prep.archives.extract import STAMP
 from datasets_prep.catalog import DATASETS
 from datasets_prep.episodes.episode import Episode, digest, read_episodes
 from datasets_prep.episodes.published import check_digest, list_name
-from datasets_prep.episodes.recipes import SHOTS, has_shots
+from datasets_prep.episodes.recipes import check_shots
 from datasets_prep.errors import DatasetError
 from datasets_prep.formats.imagefile import UNREADABLE, open_image
 from datasets_prep.prepared.folds import FoldSet, read_folds
@@ -305,8 +305,7 @@ class PreparedDataset:
         except DatasetError as error:
             raise DatasetError(f"dataset {self.name!r} has {error}") from None
         name = f"{recipe}/{list_name(fold, shots)}"
-        if not has_shots(recipe, shots):
-            raise DatasetError(f"there is no {shots}-shot {recipe}; it has {SHOTS[recipe]} alone")
+        check_shots(recipe, shots)
         recorded = self.manifest["episodes"].get(name)
         if recorded is None and not self.folds.fold(fold, shots).novel:
             raise DatasetError(

@@ -73,12 +73,6 @@ def protocol(group: str, explained: str) -> Callable[[F], F]:
     return option("--protocol", "-p", group=group, help=explained, **given)
 
 
-def drawn_shots(group: str, explained: str) -> Callable[[F], F]:
-    """The numbers of supports for which lists are drawn."""
-    given = {"type": as_shots, "metavar": "K,...", "default": "1,5", "show_default": True}
-    return option("--shots", group=group, help=explained, **given)
-
-
 def model_options(explained: str, group: str = "Options") -> Callable[[F], F]:
     """Options of the one model that a verb is about."""
     given = {"multiple": True, "metavar": "KEY=VALUE"}

@@ -157,6 +157,23 @@ def test_stats_count_every_class() -> None:
     assert rows == [["fold1_1shot", "corner", "500"], ["fold1_1shot", "stripe", "500"]]
 
 
+def test_the_default_shots_are_those_that_the_protocol_has() -> None:
+    which = ("tiny", "-p", "supports-v1", "--folds", "0")
+    (line,) = bench("episodes", "digest", *which).stdout.splitlines()
+    assert line.startswith("tiny fold0 1shot ")
+    (stats,) = json.loads(bench("episodes", "stats", *which, "--json").stdout)
+    assert stats["list"] == "fold0_1shot"
+    usual = bench("episodes", "digest", "tiny", code=2)
+    assert "no episode list fixed-v1/fold0_5shot" in usual.stderr
+
+
+def test_shots_that_a_protocol_does_not_have_are_refused() -> None:
+    said = "there is no 5-shot supports-v1; use --shots 1"
+    asked = ("-p", "supports-v1", "--shots", "1,5", "--folds", "0")
+    assert refused("episodes", "digest", "tiny", *asked) == said
+    assert refused("episodes", "digest", "pascal", *asked, "--lists", "splits") == said
+
+
 def test_verify_lists_finds_what_cannot_be_run(tmp_path: Path) -> None:
     tiny_dataset(tmp_path / "own")
     own = ("episodes", "verify", "tiny", "--data-root", "own")
