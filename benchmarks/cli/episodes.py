@@ -200,8 +200,9 @@ def stats(
     counted = _counted(selection, masks, quiet)
     if png is not None:
         from benchmarks.pictures.list_plot import episodes_png
+        from datasets_prep.runtime.whole import write_whole
 
-        png.write_bytes(episodes_png(counted))
+        write_whole(png, episodes_png(counted))
     if as_json:
         print_json([_as_json(*own) for own in counted])
     elif classes:

@@ -174,6 +174,13 @@ def test_shots_that_a_protocol_does_not_have_are_refused() -> None:
     assert refused("episodes", "digest", "pascal", *asked, "--lists", "splits") == said
 
 
+def test_a_picture_of_lists_goes_where_it_is_wanted() -> None:
+    lists = ("episodes", "stats", "tiny", "--folds", "0", "--shots", "1", "--no-masks", "--png")
+    bench(*lists, "new/folder/x.png")
+    assert [path.name for path in Path("new/folder").iterdir()] == ["x.png"]
+    assert refused(*lists, "new").endswith("choose another place")
+
+
 def test_verify_lists_finds_what_cannot_be_run(tmp_path: Path) -> None:
     tiny_dataset(tmp_path / "own")
     own = ("episodes", "verify", "tiny", "--data-root", "own")
