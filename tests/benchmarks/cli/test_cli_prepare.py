@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import USER_ERROR, main
+from datasets_prep.errors import DatasetError
 from tests.datasets_prep.bad_inputs import CASES
 
 
@@ -38,3 +39,15 @@ def test_a_plan_names_a_folder_that_is_not_there(
     command = ("prepare", *given, "--dry-run", f"--data-root={tmp_path}")
     assert bench(*command) == USER_ERROR
     assert "nowhere: no such folder" in capsys.readouterr().err
+
+
+def test_the_command_to_repeat_has_the_options_that_were_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(*_: object, command: str) -> None:
+        raise DatasetError(f"then run `{command} --from THAT_FOLDER`")
+
+    monkeypatch.setattr("datasets_prep.prepared.prepare.obtain", missing)
+    given = ("--only", "eval", "--partial", f"--from={tmp_path}", f"--data-root={tmp_path}")
+    assert bench("prepare", "pascal", *given) == 2
+    assert "`bench prepare pascal --only eval --partial --from THAT" in capsys.readouterr().err

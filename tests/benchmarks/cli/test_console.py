@@ -1,6 +1,7 @@
 """Progress: what a terminal, a file and `--quiet` get to see."""
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -97,6 +98,21 @@ def test_tables_are_not_cut_outside_a_terminal(capsys: pytest.CaptureFixture[str
     print_table(("name", "n"), [("x" * 300, 1), ("[y]", 22)], right=("n",))
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert [lines[0], *lines[2:]] == [["name", "n"], ["x" * 300, "1"], ["[y]", "22"]]
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_numbers_stay_whole_in_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(Console, "is_terminal", True)
+    numbers = ("episodes", "queries", "images")
+    headers = ("run", "why it is so", *numbers)
+    row = ("shapes/fold0", "words that may be folded", 1_000_000, "200–200", "0.123456")
+    print_table(headers, [row, row], right=numbers)
+    words = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out).split()
+    for whole in ("1000000", "200–200", "0.123456", "episodes"):
+        assert whole in words
 
 
 def test_the_listener_numbers_runs_and_counts_what_was_done_before() -> None:
