@@ -157,11 +157,14 @@ def _entry(name: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     from models.catalog import MODELS, tiny_options
+    from models.errors import ModelError
     from models.weights.published import BACKBONES, SAMS, Published
     from models.weights.published import MODELS as PUBLISHED
 
     if part := {**BACKBONES, **SAMS}.get(name):
         return {"name": name, **asdict(part), "options": []}
+    if name.endswith(".py"):
+        raise ModelError(f"only models of the suite have a card; run: bench models check {name}")
     cls = MODELS[name]
     options = [
         {

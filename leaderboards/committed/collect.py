@@ -74,7 +74,14 @@ class Places:
         if runs and not fits:
             said = ", ".join(f"{field} {value}" for field, value in wanted.items())
             raise BenchError(f"there is no result of {said}; bench leaderboard lists what there is")
-        keys = dict.fromkeys(key for name in names for key in select(fits, name))
+        try:
+            keys = dict.fromkeys(key for name in names for key in select(fits, name))
+        except BenchError as error:
+            if self.committed.is_dir():
+                raise
+            raise BenchError(
+                f"{error}; there are no committed results here ({self.committed}), see --boards"
+            ) from None
         return [self.read(key) for key in keys]
 
     def read_committed(self, key: RunKey) -> Result | None:

@@ -94,6 +94,7 @@ def test_models_are_listed_with_their_options() -> None:
     assert "deviations" in bench("models", "show", "hsnet").stdout
     assert "ChaoningZhang/MobileSAM" in bench("models", "show", "mobile-sam").stdout
     assert refused("models", "show", "dense").startswith("unknown model 'dense'; did you mean")
+    assert refused("models", "show", "my.py").endswith("run: bench models check my.py")
 
 
 def test_check_passes_what_keeps_the_contract_and_names_what_does_not() -> None:

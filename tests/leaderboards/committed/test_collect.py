@@ -34,6 +34,15 @@ def test_sound_results_are_kept(tmp_path: Path) -> None:
     assert found.left_out == ()
 
 
+def test_a_name_is_looked_for_where_committed_results_are(tmp_path: Path) -> None:
+    write_model(tmp_path, "alpha")
+    with pytest.raises(BenchError, match=r"are: alpha; there are no committed .*, see --boards"):
+        Places(tmp_path, tmp_path / "none").named(["omega"])
+    (tmp_path / "none").mkdir()
+    with pytest.raises(BenchError, match=r"there are: alpha$"):
+        Places(tmp_path, tmp_path / "none").named(["omega"])
+
+
 @pytest.mark.parametrize("protocol", ["fixed-v1", "hsnet", "bam"])
 def test_the_figures_of_every_protocol_can_be_recomputed(tmp_path: Path, protocol: str) -> None:
     # Class 2 is never drawn, and in the first of BAM's runs class 1 is not either.
