@@ -216,7 +216,7 @@ def test_a_file_with_one_segmenter_needs_no_name(tmp_path, request: pytest.Fixtu
     path.write_text(source)
     assert type(load_custom(str(path), {"patch": 2})).__name__ == "MeanColour"
     path.write_text(source + "\n\nclass Other(MeanColour):\n    pass\n")
-    with pytest.raises(ModelError, match=r"be named as .*mine\.py:NAME \(MeanColour, Other\)"):
+    with pytest.raises(ModelError, match=r"several segmenters: .*:NAME \(MeanColour, Other\)"):
         load_custom(str(path))
     assert type(load_custom(f"{path}:Other")).__name__ == "Other"
 
