@@ -83,7 +83,8 @@ def test_what_cannot_be_compared_is_refused_with_both_digests(tmp_path: Path) ->
     message = refused("compare", "alpha", "gamma")
     assert "dddddddddddddddd and ffffffffffffffff" in message
     assert "did you mean alpha" in refused("compare", "alpha", "alpho")
-    assert "called 'xyz'; there are: alpha, beta, gamma\n" in refused("compare", "alpha", "xyz")
+    said = refused("compare", "alpha", "xyz")
+    assert "called 'xyz'; there are: alpha, beta, gamma; there are no committed results" in said
     nothing = refused("compare", "alpha", "beta", "--dataset", "nothing", "--shots", "1")
     assert "there is no result of dataset nothing, shots 1; bench leaderboard lists" in nothing
 
