@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from benchmarks.cli.options.layout import Verb
 from benchmarks.cli.options.params import (
@@ -13,6 +12,7 @@ from benchmarks.cli.options.params import (
     as_json,
     boards,
     data_root,
+    given_options,
     number,
     option,
     print_json,
@@ -91,9 +91,8 @@ def leaks(
     """
     from datasets_prep.leaks.report import between, within
 
-    for unread in ("distance", "jobs") if exact else ():
-        if ctx.get_parameter_source(unread) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--exact compares files alone and reads no --{unread}")
+    if exact and (unread := given_options("distance", "jobs")):
+        raise click.UsageError(f"--exact compares files alone and reads no {unread[0]}")
     opened = _opened(name, other, data_root or ctx.obj)
     prints = _prints(opened, exact, jobs or os.cpu_count() or 1, quiet)
     if other is None:

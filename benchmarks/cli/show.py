@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from benchmarks.cli.options.layout import Verb
 from benchmarks.cli.options.params import (
     PATH,
     argument,
     data_root,
+    given_options,
     model_options,
     no_custom_code,
     number,
@@ -101,9 +101,9 @@ def show(
         raise click.UsageError("--run and --model exclude each other")
     if best is not None and not run_key:
         raise click.UsageError("--best and --worst need --run")
-    if run_key and (unread := _said("protocol", "fold", "shots")):
+    if run_key and (unread := given_options("protocol", "fold", "shots")):
         raise click.UsageError(f"--run says which list: leave {' and '.join(unread)} out")
-    if not model and (unread := _said("options", "device")):
+    if not model and (unread := given_options("options", "device")):
         needs = "needs" if len(unread) == 1 else "need"
         raise click.UsageError(f"{' and '.join(unread)} {needs} --model")
     prepared = load_dataset(dataset, data_root)
@@ -131,17 +131,6 @@ def show(
     with whole_file(path) as partial:
         draw(prepared, episodes[episode], prediction, by.prompt).save(partial, format="PNG")
     click.echo(f"wrote {path}")
-
-
-def _said(*names: str) -> list[str]:
-    """Which of these parameters are given, also those that are given as they are by default."""
-    context = click.get_current_context()
-    return [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name in names
-        and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
-    ]
 
 
 def _told(

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from benchmarks.cli.options.layout import Verb
 from benchmarks.cli.options.params import (
     PATH,
     argument,
     as_json,
+    given_options,
     model_options,
     no_custom_code,
     number,
@@ -133,8 +133,7 @@ def _drawn(path: Path | None, shots: int) -> "list[Episode]":
     drawn = read_episodes(path)
     if not drawn:
         raise BenchError(f"{path} holds no episodes; write a list with: bench episodes export")
-    said = click.get_current_context().get_parameter_source("shots") is ParameterSource.COMMANDLINE
-    if said and len(drawn[0].supports) != shots:
+    if given_options("shots") and len(drawn[0].supports) != shots:
         raise click.UsageError(
             f"{path} is a {len(drawn[0].supports)}-shot list: leave --shots out, or name a list "
             f"of bench episodes export --shots {shots}"

@@ -130,11 +130,14 @@ class Backbone:
         if len(maps) == 1:
             return maps[0]
         grid = [side // self.stride for side in images.shape[-2:]]
-        return torch.cat([_fitted(_unit(part), grid) for part in maps], dim=1)
+        return torch.cat([_fitted(unit(part), grid) for part in maps], dim=1)
 
 
-def _unit(part: Tensor) -> Tensor:
-    """A map with each position at unit length; in half precision the length's floor would be 0."""
+def unit(part: Tensor) -> Tensor:
+    """Unit length along the second dimension, in the tensor's own dtype.
+
+    Lengths are float32, for in half precision the least to divide by would be 0.
+    """
     return F.normalize(part.float(), dim=1).to(part.dtype)
 
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.backbones.base import unit
 from models.catalog import Card
 from models.methods.patches import SEES_TEST_CLASSES, OverPatches, likeliest
 from models.segmenter import BaseSegmenter, Features, Supports
@@ -81,9 +82,7 @@ def foreground_patches(mask: Tensor, grid: torch.Size) -> Tensor:
 
 def _unit_rows(patches: Tensor) -> Tensor:
     """C×h×w patches as h·w rows of unit length."""
-    rows = patches.flatten(1).T.contiguous()
-    # In half precision the least length that a row is divided by would be 0.
-    return F.normalize(rows.float(), dim=1).to(rows.dtype)
+    return unit(patches.flatten(1).T.contiguous())
 
 
 def _nearest(rows: Tensor, shots: Sequence[Features], kind: str) -> Tensor:

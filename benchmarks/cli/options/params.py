@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from benchmarks.cli.options.layout import Argument, Option
 from benchmarks.protocols.catalog import DEFAULT_PROTOCOL
@@ -96,6 +97,19 @@ results_root = option(
     group="Places",
     help="The results store.  [BENCH_RESULTS, then results_root of bench.yaml, then results]",
 )
+
+
+def given_options(*names: str) -> list[str]:
+    """The flags of those parameters that the user gives, also where as by default."""
+    context = click.get_current_context()
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in names
+        and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
+    ]
+
+
 boards = option(
     "--boards",
     type=PATH,

@@ -186,3 +186,9 @@ def test_weights_are_wanted() -> None:
 def test_the_contract_is_kept(name: str, request: pytest.FixtureRequest) -> None:
     one = request.getfixturevalue(name)
     assert [finding for finding in check_segmenter(one) if not finding.passed] == []
+
+
+@pytest.mark.parametrize("ratio", [0.005, 0.99])
+def test_a_share_that_leaves_no_room_is_refused(ratio: float) -> None:
+    with pytest.raises(ModelError, match="fss-sam3: option ratio"):
+        load_model("fss-sam3", {"random": "tiny", "ratio": ratio})

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from models.catalog import MODELS
+from models.catalog import MODELS, load_model
 from models.errors import ModelError
 from models.methods.persam.target import box, peak, similarity, target_rows
 from models.methods.sam import SINGLE_MASK, THREE_MASKS, Guidance, Sam, load_sam
@@ -364,3 +364,9 @@ def test_whoever_embeds_with_sam_does_so_one_image_at_a_time() -> None:
     over_sam = [name for name, known in PUBLISHED_MODELS.items() if PUBLISHED in known.sources]
     assert len(over_sam) == 5
     assert {MODELS[name].encode_batch for name in over_sam} == {1}
+
+
+def test_what_to_give_names_the_authors_files_too() -> None:
+    for model, file in (("persam", "mobile_sam.pt"), ("seggpt", "seggpt_vit_large.pth")):
+        with pytest.raises(ModelError, match=f"{model} has no weights: give .*{file}.*random=tiny"):
+            load_model(model)
